@@ -1,0 +1,6 @@
+"""Mixture normalization and mode normalization for Chainer."""
+
+# Before everything else: it makes Chainer importable on today's NumPy.
+from mixnorm import compat  # NOQA
+
+__version__ = '0.1.0'

@@ -1,0 +1,1 @@
+import mixnorm  # NOQA  (before any test module imports chainer)
