@@ -15,6 +15,7 @@ repaired in place.
 """
 
 import contextlib
+import functools
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -49,7 +50,7 @@ def _lent(namespace, **values):
 
 
 class _NumPyWith(types.ModuleType):
-    """NumPy as one module of Chainer sees it: with names it has lost."""
+    """NumPy with names that it has lost."""
 
     def __init__(self, **names):
         super().__init__('numpy', numpy.__doc__)
@@ -57,6 +58,18 @@ class _NumPyWith(types.ModuleType):
 
     def __getattr__(self, name):
         return getattr(numpy, name)
+
+
+def _rebound(function, **names):
+    """The same function with some of its module's global names replaced.
+
+    One function at a time, because others of the same module compare
+    modules by identity (``xp is numpy``).
+    """
+    copy = types.FunctionType(
+        function.__code__, dict(function.__globals__, **names),
+        function.__name__, function.__defaults__, function.__closure__)
+    return functools.update_wrapper(copy, function)
 
 
 # Every repair is a context manager around the execution of a module of
@@ -82,7 +95,8 @@ def _as_strided(module):
                   numpy.longdouble]}
     with _lent(vars(numpy), sctypes=sctypes):
         yield
-    module.np = _NumPyWith(sctypes=sctypes)
+    module.AsStridedGrad.forward = _rebound(
+        module.AsStridedGrad.forward, np=_NumPyWith(sctypes=sctypes))
 
 
 @_repairs_module('chainer.functions.array.resize_images',
@@ -90,7 +104,8 @@ def _as_strided(module):
 def _resize_images(module):
     """NumPy 1.24 has no ``float``, which ``resize_images`` passes as dtype."""
     yield
-    module.numpy = _NumPyWith(float=float)
+    module.compute_indices_and_weights = _rebound(
+        module.compute_indices_and_weights, numpy=_NumPyWith(float=float))
 
 
 @_repairs_module('chainer._environment_check', needed=True)
