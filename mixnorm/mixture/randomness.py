@@ -1,0 +1,64 @@
+"""Random numbers, always drawn on the host.
+
+The same seed therefore gives the same draws whether the points lie in main
+memory or on a GPU, and no draw waits for the GPU.
+"""
+import numbers
+
+import numpy
+
+
+def check_random_state(random_state):
+    """Turns what users call a seed into a generator.
+
+    Args:
+        random_state (None, int, numpy.random.RandomState or \
+numpy.random.Generator): ``None`` for fresh entropy; an integer for
+            ``RandomState(random_state)``, whose numbers are those that
+            scikit-learn draws.
+
+    Returns:
+        numpy.random.RandomState or numpy.random.Generator
+
+    """
+    if isinstance(random_state,
+                  (numpy.random.RandomState, numpy.random.Generator)):
+        return random_state
+    if random_state is None or (
+            isinstance(random_state, numbers.Integral)
+            and not isinstance(random_state, bool)
+            and 0 <= random_state < 1 << 32):
+        return numpy.random.RandomState(random_state)
+    raise ValueError(
+        'random_state is {!r}: it must be None, an integer from 0 to '
+        '2**32 - 1, a numpy.random.RandomState or a '
+        'numpy.random.Generator'.format(random_state))
+
+
+def random_numbers(random_state, size):
+    """Draws ``size`` uniform float64 numbers in [0, 1)."""
+    return check_random_state(random_state).random(size)
+
+
+def sample_indices(n_points, ratio, random_state):
+    """Draws a simple random sample of the points' numbers.
+
+    Args:
+        n_points (int): Number of points ``M``.
+        ratio (float): Share of them to draw, in (0, 1].
+        random_state: See :func:`check_random_state`.
+
+    Returns:
+        numpy.ndarray: ``max(1, round(ratio * M))`` distinct numbers in
+        ascending order, which a gather reads fastest.
+
+    """
+    size = max(1, int(round(ratio * n_points)))
+    generator = check_random_state(random_state)
+    if isinstance(generator, numpy.random.Generator):
+        indices = generator.choice(
+            n_points, size, replace=False, shuffle=False)
+    else:
+        indices = generator.choice(n_points, size, replace=False)
+    indices.sort()
+    return indices
