@@ -18,6 +18,7 @@ import contextlib
 import functools
 import importlib.abc
 import importlib.machinery
+import importlib.metadata
 import importlib.util
 import sys
 import types
@@ -32,6 +33,10 @@ def _numpy_has(name):
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # NumPy's own deprecation notes
         return hasattr(numpy, name)
+
+
+def _has_pkg_resources():
+    return importlib.util.find_spec('pkg_resources') is not None
 
 
 @contextlib.contextmanager
@@ -70,6 +75,26 @@ def _rebound(function, **names):
         function.__code__, dict(function.__globals__, **names),
         function.__name__, function.__defaults__, function.__closure__)
     return functools.update_wrapper(copy, function)
+
+
+class _ResolutionError(Exception):
+    """A requirement that is not met."""
+
+
+class _WorkingSet(object):
+    """The part of ``pkg_resources.WorkingSet`` that Chainer's tests use."""
+
+    def require(self, *requirements):
+        from packaging.requirements import Requirement
+        for requirement in map(Requirement, requirements):
+            try:
+                version = importlib.metadata.version(requirement.name)
+            except importlib.metadata.PackageNotFoundError:
+                raise _ResolutionError('{} is not installed'.format(
+                    requirement.name))
+            if not requirement.specifier.contains(version, prereleases=True):
+                raise _ResolutionError('{} {} is installed'.format(
+                    requirement, version))
 
 
 # Every repair is a context manager around the execution of a module of
@@ -120,6 +145,36 @@ def _environment_check(module):
         yield
     except Exception:
         module.check = lambda: None
+
+
+@_repairs_module('chainer.testing.helper', needed=not _has_pkg_resources())
+@_repairs_module('chainer.testing.doctest_helper',
+                 needed=not _has_pkg_resources())
+def _testing_requirements(module):
+    """``with_requires`` and its like ask ``pkg_resources`` what is installed.
+    """
+    stand_in = types.ModuleType('pkg_resources')
+    stand_in.WorkingSet = _WorkingSet
+    stand_in.ResolutionError = _ResolutionError
+    with _lent(sys.modules, pkg_resources=stand_in):
+        yield
+
+
+@_repairs_module('chainer.links.caffe.protobuf3.caffe_pb2', needed=True)
+def _caffe_messages(module):
+    """protobuf 4 does not let old generated code build its descriptors.
+
+    By then that code has registered the file that describes them all, from
+    which protobuf builds the classes itself.
+    """
+    try:
+        yield
+    except TypeError:
+        from google.protobuf.internal import builder
+        builder.BuildMessageAndEnumDescriptors(
+            module.DESCRIPTOR, vars(module))
+        builder.BuildTopDescriptorsAndMessages(
+            module.DESCRIPTOR, module.__name__, vars(module))
 
 
 class _Loader(importlib.abc.Loader):
