@@ -3,4 +3,6 @@
 # Before everything else: it makes Chainer importable on today's NumPy.
 from mixnorm import compat  # NOQA
 
+from mixnorm import functions  # NOQA
+
 __version__ = '0.1.0'

@@ -102,8 +102,8 @@ def estimate(x, responsibilities, origin, fallback_means):
         x (array): Stack ``(B, C, L)``.
         responsibilities (array): ``(B, K, L)``.
         origin (array): A point ``(C,)`` amid the data.
-        fallback_means (array): ``(K, C)``, for components that no point
-            belongs to; their weight and variance are 0.
+        fallback_means (array): ``(K, C)`` or ``(1, C)``, for components that
+            no point belongs to; their weight and variance are 0.
 
     Returns:
         Parameters: The estimates, variances as they are (perhaps 0).
@@ -137,6 +137,22 @@ def estimate(x, responsibilities, origin, fallback_means):
     variances = (second * inverse_counts[:, None]).astype(dtype)
     n_points = x.shape[0] * x.shape[2]
     return Parameters((counts / n_points).astype(dtype), means, variances)
+
+
+def batch_statistics(x, tau):
+    """Computes what the transform needs, eqs. (35) and (36).
+
+    Args:
+        x (array): Stack ``(B, C, L)``.
+        tau (array): Posterior ``(B, K, L)`` in the working dtype.
+
+    Returns:
+        Parameters: ``lambda_k``, the mean of the posterior; ``mu_k`` and
+        ``var_k``, the moments of the points under it (``var_k`` perhaps 0).
+
+    """
+    origin = pivot(x)
+    return estimate(x, tau, origin, origin[None])
 
 
 def lloyd(x, centers, n_iter, reg_covar):

@@ -1,0 +1,258 @@
+import numpy
+
+import chainer
+from chainer import backend
+from chainer import function_node
+from chainer.utils import type_check
+
+from mixnorm.functions.components import (
+    affine_output, check_affine_types, check_input_types, Gradient,
+    inverse_or_zero, sum_of_components, weighted_sums)
+from mixnorm.mixture.expectation_maximization import (
+    Parameters, posterior)
+from mixnorm.mixture.stack import blocks, stack, unstack, working_dtype
+
+# The mixture of a queue entry is regularized as a fit is: no component is
+# narrower, in any channel, than this share of the channel's variance.
+_RELATIVE_FLOOR = 1e-6
+
+
+class FixedMixtureNormalization(function_node.FunctionNode):
+
+    """Node of :func:`fixed_mixture_normalization`."""
+
+    def __init__(self, weights, means, variances, factors, eps=2e-5):
+        self.eps = eps
+        self._queue = weights, means, variances
+        self._factors = factors
+
+    def check_type_forward(self, in_types):
+        type_check._argname(in_types, ('x', 'gamma', 'beta'))
+        x_type, gamma_type, beta_type = in_types
+        weights, means, variances = [
+            type_check.make_variable(
+                type_check.TypeInfo(array.shape, array.dtype), name)
+            for array, name in zip(
+                self._queue, ('weights', 'means', 'variances'))]
+        factors = type_check.make_variable(
+            type_check.TypeInfo(self._factors.shape, self._factors.dtype),
+            'factors')
+        type_check.expect(
+            weights.ndim == 2,
+            means.ndim == 3,
+            means.shape[:2] == weights.shape,
+            variances.shape == means.shape,
+            factors.shape == weights.shape[:1],
+        )
+        type_check.expect(x_type.ndim >= 2, means.shape[2] == x_type.shape[1])
+        check_affine_types(x_type, gamma_type, beta_type, weights.shape[1])
+
+    def forward(self, inputs):
+        self.retain_inputs((0, 1, 2))
+        x, gamma, beta = inputs
+        xp = backend.get_array_module(x)
+        dtype = working_dtype(x.dtype)
+        points = stack(x)
+        weights, means, variances = queue = [
+            array.astype(dtype, copy=False) for array in self._queue]
+        self._posterior = tau = queue_posterior(points, *queue)
+
+        # The entries' components as columns of one thin product.
+        factors = self._factors.astype(dtype, copy=False)[:, None]
+        self._factor = (factors * inverse_or_zero(
+            xp, xp.sqrt(weights))).reshape(-1, 1)
+        self._means = means = means.reshape(-1, x.shape[1])
+        self._inv_std = inv_std = 1 / xp.sqrt(
+            variances.reshape(means.shape) + dtype.type(self.eps))
+        self._origin = origin = means[0]
+
+        scale = self._per_column(gamma, dtype)
+        shift = beta.astype(dtype, copy=False)
+        slope = self._factor * inv_std * scale
+        offset = slope * (origin - means)
+        if gamma.ndim == 2:
+            offset += self._factor * self._per_column(beta, dtype)
+        self._slope = slope
+
+        y = xp.empty(points.shape, x.dtype)
+        for b, s in blocks(points):
+            block = affine_output(
+                points[b, :, s] - origin[:, None], slope, offset,
+                tau[b, :, s])
+            if gamma.ndim == 1:
+                block += shift[:, None]
+            y[b, :, s] = block
+        return unstack(y, x.shape),
+
+    def _per_column(self, parameter, dtype):
+        """Repeats ``(K, C)`` for every entry; leaves ``(C,)``."""
+        parameter = parameter.astype(dtype, copy=False)
+        if parameter.ndim == 1:
+            return parameter
+        xp = backend.get_array_module(parameter)
+        return xp.tile(parameter, (len(self._factors), 1))
+
+    def backward(self, indexes, grad_outputs):
+        x, gamma, beta = self.get_retained_inputs()
+        gy, = grad_outputs
+        return Gradient(self._formula, self._composition).apply(
+            (x, gamma, beta, gy))
+
+    def _formula(self, x, gamma, gy):
+        xp = backend.get_array_module(x)
+        dtype = working_dtype(x.dtype)
+        points, upstream, tau = stack(x), stack(gy), self._posterior
+        origin = self._origin[:, None]
+        sum_g = xp.zeros(self._means.shape, numpy.float64)
+        sum_gx = sum_g.copy()
+        total_g = xp.zeros(points.shape[1:2], numpy.float64)
+        gx = xp.empty(points.shape, x.dtype)
+        for b, s in blocks(points):
+            g = upstream[b, :, s].astype(dtype, copy=False)
+            total_g += g.sum(axis=(0, 2), dtype=numpy.float64)
+            sum_g += weighted_sums(g, tau[b, :, s])
+            sum_gx += weighted_sums(
+                g * (points[b, :, s] - origin), tau[b, :, s])
+            gx[b, :, s] = g * xp.matmul(self._slope.T, tau[b, :, s])
+        sum_g *= self._factor
+        ggamma = self._inv_std * (
+            self._factor * sum_gx - (self._means - self._origin) * sum_g)
+        if gamma.ndim == 1:
+            ggamma, gbeta = ggamma.sum(axis=0), total_g
+        else:
+            shape = (len(self._factors),) + gamma.shape
+            ggamma = ggamma.reshape(shape).sum(axis=0)
+            gbeta = sum_g.reshape(shape).sum(axis=0)
+        return (unstack(gx, x.shape), ggamma.astype(gamma.dtype),
+                gbeta.astype(gamma.dtype))
+
+    def _composition(self, x, gamma, beta):
+        return composed_fixed_mixture_normalization(
+            x, gamma, beta, unstack(self._posterior, x.shape), *self._queue,
+            self._factors, self.eps, None)
+
+
+def queue_posterior(x, weights, means, variances):
+    """Computes the posteriors of points under the mixtures of a queue.
+
+    A mixture is regularized as a fit is: in no channel is a component
+    narrower than a millionth of the channel's variance, and a channel that
+    did not vary at all does not tell components apart.
+
+    Args:
+        x (array): Stack ``(B, C, L)``.
+        weights (array): ``(T, K)``.
+        means (array): ``(T, K, C)``.
+        variances (array): ``(T, K, C)``.
+
+    Returns:
+        array: ``(B, T * K, L)``.
+
+    """
+    xp = backend.get_array_module(x)
+    tau = []
+    for mixture in map(Parameters, weights, means, variances):
+        share = mixture.weights[:, None]
+        deviation = mixture.means - (share * mixture.means).sum(axis=0)
+        total = (share * (mixture.variances + deviation ** 2)).sum(axis=0)
+        floor = xp.where(total > 0, _RELATIVE_FLOOR * total, 1)
+        tau.append(posterior(x, mixture._replace(variances=xp.maximum(
+            mixture.variances, floor.astype(total.dtype))))[0])
+    return xp.concatenate(tau, axis=1)
+
+
+def composed_fixed_mixture_normalization(
+        x, gamma, beta, posteriors, weights, means, variances, factors, eps,
+        activation):
+    """Section 1.3's sum over the queue in Chainer's functions.
+
+    Args:
+        x (chainer.Variable): ``(N, C, *S)``.
+        gamma (chainer.Variable): ``(C,)`` or ``(K, C)``.
+        beta (chainer.Variable): As ``gamma``.
+        posteriors (array): ``(N, T * K, *S)`` in the working dtype.
+        weights (array): ``(T, K)``.
+        means (array): ``(T, K, C)``.
+        variances (array): ``(T, K, C)``.
+        factors (array): ``(T,)``.
+        eps (float): Added to variances.
+        activation (callable or None): ``f`` of (40).
+
+    Returns:
+        chainer.Variable: ``y``, ``(N, C, *S)``.
+
+    """
+    xp = backend.get_array_module(posteriors)
+    dtype = posteriors.dtype
+    scales = (factors[:, None] * inverse_or_zero(xp, xp.sqrt(weights)))
+    coefficients = [
+        xp.broadcast_to(posteriors[:, j:j + 1] * scale.astype(dtype), x.shape)
+        for j, scale in enumerate(scales.ravel())]
+    # One array (1, C, 1, ...) per column.
+    columns = (-1, 1, x.shape[1]) + (1,) * (x.ndim - 2)
+    means = means.astype(dtype, copy=False).reshape(columns)
+    variances = variances.astype(dtype, copy=False).reshape(columns)
+    return sum_of_components(
+        x, gamma, beta, coefficients,
+        lambda _, j: means[j],
+        lambda _, j: chainer.as_variable(variances[j]), eps, activation)
+
+
+def fixed_mixture_normalization(x, gamma, beta, weights, means, variances,
+                                factors, eps=2e-5, activation=None):
+    """Mixture normalization with the statistics of earlier batches.
+
+    Each entry ``t`` of the queue is a mixture with its own posterior
+    :math:`\tau^{(t)}`; the outputs under all of them are averaged:
+
+    .. math::
+
+        y_i = \gamma \sum_t w_t \sum_k
+        \frac{\tau_{ik}^{(t)}}{\sqrt{\lambda_k^{(t)}}}
+        \frac{x_i - \mu_k^{(t)}}{\sqrt{(\sigma_k^{(t)})^2 + \epsilon}}
+        + \beta
+
+    The posterior is a constant here, too: the gradient stops there.  With one
+    entry of one component this is
+    :func:`chainer.functions.fixed_batch_normalization`.
+
+    Args:
+        x (:class:`~chainer.Variable` or array): Input ``(N, C, *S)``,
+            floating; ``S`` may be empty.
+        gamma (:class:`~chainer.Variable` or array): Scale ``(C,)`` or
+            ``(K, C)``; see :func:`mixture_normalization`.
+        beta (:class:`~chainer.Variable` or array): Shift, of ``gamma``'s
+            shape and dtype.
+        weights (array): ``lambda`` of the ``T`` entries, ``(T, K)``; a
+            component of weight 0 is absent.
+        means (array): ``mu``, ``(T, K, C)``.
+        variances (array): ``sigma^2``, ``(T, K, C)``.
+        factors (array): ``w``, ``(T,)``, summing to 1.
+        eps (float): Added to variances, in squared units of ``x``.
+        activation (callable): See :func:`mixture_normalization`.
+
+    Returns:
+        ~chainer.Variable: Output of ``x``'s shape and dtype.
+
+    Raises:
+        chainer.utils.type_check.InvalidType: If shapes or dtypes do not fit.
+
+    Source: M. M. Kalayeh and M. Shah, *Training Faster by Separating Modes
+    of Variation in Batch-normalized Models* (2018), eqs. (38), (39).
+
+    .. seealso:: :class:`mixnorm.links.MixtureNormalization`
+
+    """
+    *queue, factors = map(
+        chainer.as_array, (weights, means, variances, factors))
+    node = FixedMixtureNormalization(*queue, factors, eps)
+    if activation is None:
+        return node.apply((x, gamma, beta))[0]
+    x, gamma, beta = map(chainer.as_variable, (x, gamma, beta))
+    check_input_types(node, x.array, gamma.array, beta.array)
+    dtype = working_dtype(x.dtype)
+    posteriors = unstack(
+        queue_posterior(stack(x.array), *(
+            array.astype(dtype, copy=False) for array in queue)), x.shape)
+    return composed_fixed_mixture_normalization(
+        x, gamma, beta, posteriors, *queue, factors, eps, activation)
