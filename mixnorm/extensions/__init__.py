@@ -1,0 +1,4 @@
+"""Trainer extensions."""
+
+from mixnorm.extensions.curves import Curves  # NOQA
+from mixnorm.extensions.curves import draw_curves  # NOQA

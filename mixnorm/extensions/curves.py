@@ -1,0 +1,94 @@
+"""Loss and accuracy curves of one training run or several."""
+
+import os
+import time
+
+from chainer.training import extension
+
+
+class Curves(extension.Extension):
+
+    """Trainer extension that draws the log's curves to an image file.
+
+    The image shows loss and accuracy against iterations, for training and
+    test, as :func:`draw_curves` draws them. It is drawn whenever the log has
+    a new entry, but no oftener than every 30 seconds, and when training ends.
+    It needs matplotlib.
+
+    Args:
+        log_report (~chainer.training.extensions.LogReport): The log to draw.
+        title (str): What the run is called.
+        filename (str): Name of the image in the trainer's output folder.
+
+    """
+
+    # After the extensions that report, and after the log.
+    priority = extension.PRIORITY_READER - 1
+
+    def __init__(self, log_report, title, filename='curves.png'):
+        self._log_report = log_report
+        self._title = title
+        self._filename = filename
+        self._path = None
+        self._drawn_at = time.monotonic()
+
+    def initialize(self, trainer):
+        self._path = os.path.join(trainer.out, self._filename)
+
+    def __call__(self, trainer):
+        if time.monotonic() - self._drawn_at >= 30:
+            self._draw()
+
+    def finalize(self):
+        self._draw()
+
+    def _draw(self):
+        if self._log_report.log:
+            draw_curves({self._title: self._log_report.log}, self._path)
+        self._drawn_at = time.monotonic()
+
+
+def draw_curves(logs, path):
+    """Draws loss and accuracy of training runs side by side.
+
+    Training is drawn thin, test thick. Where a run's log holds no test
+    result for an entry, the test curve goes on to the next that does.
+
+    Args:
+        logs (dict): Maps a run's name to its log: a list of dictionaries with
+            the key ``'iteration'`` and any of ``'main/loss'``,
+            ``'validation/main/loss'``, ``'main/accuracy'`` and
+            ``'validation/main/accuracy'``, as
+            :class:`chainer.training.extensions.LogReport` writes it.
+        path (str): The image file to write; its ending gives the format.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+
+    """
+    # A figure of its own, which no backend or window of the user's is in.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.5), layout='constrained')
+    FigureCanvasAgg(figure)
+    for axes, quantity in zip(figure.subplots(1, 2), ('loss', 'accuracy')):
+        for index, (name, log) in enumerate(logs.items()):
+            for key, label, style in (
+                    ('main/' + quantity, 'training',
+                     {'linewidth': 0.9, 'alpha': 0.6}),
+                    ('validation/main/' + quantity, 'test',
+                     {'linewidth': 2, 'marker': '.'})):
+                points = [(entry['iteration'], entry[key])
+                          for entry in log if key in entry]
+                if points:
+                    axes.plot(*zip(*points), color='C{}'.format(index % 10),
+                              label='{}, {}'.format(name, label), **style)
+        axes.set_xlabel('iteration')
+        axes.set_ylabel(quantity)
+        axes.grid(alpha=0.3)
+        if axes.has_data():
+            axes.legend()
+    unfinished = '{}.unfinished.png'.format(path)
+    figure.savefig(unfinished, dpi=100)
+    os.replace(unfinished, path)

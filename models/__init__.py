@@ -1,0 +1,1 @@
+"""The papers' networks, one per file, with a choice of normalizers."""

@@ -1,0 +1,80 @@
+"""The five-layer convolutional network for CIFAR."""
+
+import chainer
+import chainer.functions as F
+import chainer.links as L
+
+from models.conv2d_norm_relu import Conv2DNormReLU
+
+
+class CifarCNN(chainer.Chain):
+
+    """Four convolutions and a linear layer for small images.
+
+    Each convolution is followed by a normalizer and ReLU. The three poolings
+    need images of at least 8x8 pixels.
+
+    Args:
+        n_classes (int): Number of classes.
+        in_channels (int or None): Number of the images' channels; ``None``
+            leaves it to the first input.
+        widths (tuple of int): Output channels of conv1 to conv4.
+        normalizers (dict): Maps names of layers (``'conv1'`` to ``'conv4'``)
+            to a normalizer's name or a pair of name and options, as
+            :class:`~models.conv2d_norm_relu.Conv2DNormReLU` takes it. Layers
+            that are not named have batch normalization.
+
+    Raises:
+        ValueError: If ``widths`` are not four, a layer's name is unknown, or
+            a normalizer or its option is.
+
+    Source: Kalayeh & Shah, *Training Faster by Separating Modes of Variation
+    in Batch-normalized Models*.
+
+    """
+
+    normalized_layers = ('conv1', 'conv2', 'conv3', 'conv4')
+
+    def __init__(self, n_classes, in_channels=None,
+                 widths=(64, 128, 128, 256), normalizers=None):
+        super().__init__()
+        if len(widths) != 4:
+            raise ValueError(
+                'widths must be four, one for each of {}, not {}'.format(
+                    ', '.join(self.normalized_layers), widths))
+        norm = dict.fromkeys(self.normalized_layers, 'batch')
+        for layer in normalizers or {}:
+            if layer not in norm:
+                raise ValueError(
+                    'normalizers names a layer {!r}: there are {}'.format(
+                        layer, ', '.join(self.normalized_layers)))
+        norm.update(normalizers or {})
+        w1, w2, w3, w4 = widths
+        with self.init_scope():
+            self.conv1 = Conv2DNormReLU(
+                in_channels, w1, 5, pad=2, normalizer=norm['conv1'])
+            self.conv2 = Conv2DNormReLU(
+                w1, w2, 5, pad=2, normalizer=norm['conv2'])
+            self.conv3 = Conv2DNormReLU(
+                w2, w3, 5, pad=2, normalizer=norm['conv3'])
+            self.conv4 = Conv2DNormReLU(
+                w3, w4, 3, pad=1, normalizer=norm['conv4'])
+            self.linear = L.Linear(w4, n_classes)
+
+    def forward(self, x):
+        """Computes the class scores of images.
+
+        Args:
+            x (~chainer.Variable or array): Images of shape
+                ``(N, in_channels, H, W)``.
+
+        Returns:
+            ~chainer.Variable: Scores before softmax, of shape
+            ``(N, n_classes)``.
+
+        """
+        h = F.max_pooling_2d(self.conv1(x), 3, stride=2)
+        h = F.max_pooling_2d(self.conv2(h), 3, stride=2)
+        h = F.max_pooling_2d(self.conv3(h), 3, stride=2)
+        h = F.average(self.conv4(h), axis=(2, 3))
+        return self.linear(h)

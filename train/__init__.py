@@ -1,0 +1,1 @@
+"""Training scripts, and the modules they are made of."""

@@ -1,0 +1,69 @@
+"""Command lines whose errors are one line and exit status 2."""
+
+import argparse
+import math
+import os
+import sys
+
+
+class UserError(Exception):
+
+    """A mistake of the user's, told in one line that says what to do."""
+
+
+class ArgumentParser(argparse.ArgumentParser):
+
+    """An argument parser that reports an error in one line."""
+
+    def error(self, message):
+        self.exit(2, '{}: error: {}\n'.format(self.prog, message))
+
+
+def exit_status(main, prog):
+    """Runs a script's main function and turns user errors into a line.
+
+    Args:
+        main (callable): Takes nothing and returns an exit status.
+        prog (str): Name of the script, for the message.
+
+    Returns:
+        int: What ``main`` returned, or 2 after a user error or an error of
+        the operating system, such as a full disk.
+
+    """
+    try:
+        return main()
+    except UserError as error:
+        message = str(error)
+    except OSError as error:
+        message = '{}{}'.format(
+            error.strerror or error,
+            ': {}'.format(error.filename) if error.filename else '')
+    sys.stderr.write('{}: error: {}\n'.format(prog, message))
+    return 2
+
+
+def _number(kind, allowed, is_allowed):
+    def parse(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not math.isfinite(value) or not is_allowed(value):
+            raise argparse.ArgumentTypeError(
+                'must be {}, not {!r}'.format(allowed, text))
+        return value
+    return parse
+
+
+positive_int = _number(int, 'an integer of at least 1', lambda v: v >= 1)
+positive_float = _number(float, 'a number above 0', lambda v: v > 0)
+non_negative_float = _number(
+    float, 'a number of at least 0', lambda v: v >= 0)
+rate = _number(float, 'a number in (0, 1]', lambda v: 0 < v <= 1)
+seed = _number(int, 'an integer in [0, 2**32)', lambda v: 0 <= v < 2 ** 32)
+
+
+def script_name():
+    """Returns the running script's name, as error messages begin with it."""
+    return os.path.basename(sys.argv[0])

@@ -1,0 +1,81 @@
+"""Optimizers by name, and the schedule of their learning rate."""
+
+import collections
+
+from chainer import optimizers
+from chainer.training import extension
+
+
+_Choice = collections.namedtuple('_Choice', 'make attribute')
+
+# The paper's "RMSprop with 0.9 momentum" may mean either of the first two.
+_CHOICES = {
+    'rmsprop': _Choice(
+        lambda lr: optimizers.RMSprop(lr=lr, alpha=0.9), 'lr'),
+    'rmsprop-graves': _Choice(
+        lambda lr: optimizers.RMSpropGraves(lr=lr, momentum=0.9), 'lr'),
+    'nesterov': _Choice(
+        lambda lr: optimizers.NesterovAG(lr=lr, momentum=0.9), 'lr'),
+    'sgd': _Choice(lambda lr: optimizers.SGD(lr=lr), 'lr'),
+    'adam': _Choice(lambda lr: optimizers.Adam(alpha=lr), 'alpha'),
+}
+
+NAMES = tuple(_CHOICES)
+
+
+def make_optimizer(name, lr):
+    """Makes an optimizer.
+
+    Args:
+        name (str): One of ``NAMES``.
+        lr (float): Learning rate.
+
+    Returns:
+        ~chainer.GradientMethod: An optimizer without a target.
+
+    """
+    return _CHOICES[name].make(lr)
+
+
+class LearningRate(extension.Extension):
+
+    """Trainer extension that sets and reports the learning rate.
+
+    The rate is a function of the number of finished epochs alone. It is not
+    stored: a resumed run works it out again, whatever its length is now.
+
+    Args:
+        name (str): Name of the main optimizer, one of ``NAMES``.
+        initial (float): Learning rate of the first epoch.
+        decay (float): What the rate is multiplied with at every decay.
+        every (int or None): A decay after each so many epochs.
+        at (tuple of int): A decay after each of these epochs as well.
+
+    """
+
+    trigger = 1, 'iteration'
+    priority = extension.PRIORITY_WRITER
+
+    def __init__(self, name, initial, decay=1., every=None, at=()):
+        self._attribute = _CHOICES[name].attribute
+        self._initial = initial
+        self._decay = decay
+        self._every = every
+        self._at = at
+
+    def initialize(self, trainer):
+        self._set(trainer)
+
+    def __call__(self, trainer):
+        optimizer = trainer.updater.get_optimizer('main')
+        # Reported first: the observation is of the update that just ended.
+        trainer.observation['lr'] = getattr(optimizer, self._attribute)
+        self._set(trainer)
+
+    def _set(self, trainer):
+        epoch = trainer.updater.epoch
+        n_decays = sum(epoch >= point for point in self._at)
+        if self._every is not None:
+            n_decays += epoch // self._every
+        setattr(trainer.updater.get_optimizer('main'), self._attribute,
+                self._initial * self._decay ** n_decays)

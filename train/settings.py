@@ -1,0 +1,119 @@
+"""The settings of a run: defaults, then a recipe's, then the user's own."""
+
+from train.command_line import UserError
+from train.recipes import RECIPES
+
+
+_DEFAULTS = {
+    'dataset': 'digits', 'recipe': None, 'train_size': None,
+    'test_size': None, 'normalizer': 'batch', 'at': None, 'components': 3,
+    'em_iterations': 2, 'optimizer': 'rmsprop', 'weight_decay': 0.,
+    'decay': 0.93, 'decay_every': None, 'decay_at': None, 'iterations': None,
+    'log_every': None, 'test_every': None, 'snapshot_every': None, 'seed': 0,
+    'device': '@numpy'}
+
+_DATASET_DEFAULTS = {
+    'digits': {'widths': [16, 32, 32, 64], 'batch_size': 64, 'epoch': 20},
+    'mnist': {'widths': [64, 128, 128, 256], 'batch_size': 128, 'epoch': 10},
+    'cifar10': {
+        'widths': [64, 128, 128, 256], 'batch_size': 256, 'epoch': 100},
+    'cifar100': {
+        'widths': [64, 128, 128, 256], 'batch_size': 256, 'epoch': 100}}
+
+_OPTIMIZER_DEFAULTS = {
+    'rmsprop': {'lr': 0.01}, 'rmsprop-graves': {'lr': 0.001},
+    'nesterov': {'lr': 0.05}, 'sgd': {'lr': 0.1}, 'adam': {'lr': 0.001}}
+
+# Giving one of a pair takes the place of the other.
+_ALTERNATIVES = {
+    'epoch': 'iterations', 'iterations': 'epoch',
+    'decay_every': 'decay_at', 'decay_at': 'decay_every'}
+
+# What changes neither the updates of a run nor their order.
+_FREE_ON_RESUME = ('epoch', 'iterations', 'log_every', 'test_every',
+                   'snapshot_every', 'device')
+
+# What has a meaning only where something else is chosen.
+_MIXTURE_ONLY = ('components', 'em_iterations')
+
+
+def resolve(given):
+    """Completes the settings that a user gave.
+
+    Args:
+        given (dict): The settings given, by name.
+
+    Returns:
+        dict: All settings, by name.
+
+    Raises:
+        UserError: If a setting is given that would do nothing.
+
+    """
+    recipe = RECIPES.get(given.get('recipe'), {})
+    dataset, optimizer = (
+        given.get(key, recipe.get(key, _DEFAULTS[key]))
+        for key in ('dataset', 'optimizer'))
+    settings = dict(_DEFAULTS)
+    for layer in (_OPTIMIZER_DEFAULTS[optimizer], _DATASET_DEFAULTS[dataset],
+                  recipe, given):
+        _override(settings, layer)
+    _check_use(settings, given)
+    return settings
+
+
+def resume(saved, given):
+    """Merges what a user gives on resuming with what a run was started with.
+
+    Args:
+        saved (dict): All settings of the run.
+        given (dict): The settings given now.
+
+    Returns:
+        dict: All settings of the run from now on.
+
+    Raises:
+        UserError: If a setting given now would make it another run.
+
+    """
+    wanted = dict(RECIPES.get(given.get('recipe'), {}))
+    wanted.update(given)
+    for key, value in wanted.items():
+        if key not in _FREE_ON_RESUME and value != saved[key]:
+            raise UserError(
+                '{} {} differs from the {} that this run was started with; a '
+                'resumed run keeps its settings'.format(
+                    option(key), _text(value), _text(saved[key])))
+    settings = dict(saved)
+    _override(settings, {key: value for key, value in given.items()
+                         if key in _FREE_ON_RESUME})
+    return settings
+
+
+def option(key):
+    """Returns the command line option of a setting."""
+    return '--' + key.replace('_', '-')
+
+
+def _override(settings, layer):
+    for key in layer:
+        if key in _ALTERNATIVES:
+            settings[_ALTERNATIVES[key]] = None
+    settings.update(layer)
+
+
+def _check_use(settings, given):
+    for key in _MIXTURE_ONLY:
+        if key in given and settings['normalizer'] != 'mixture':
+            raise UserError('{} goes with --normalizer mixture, not {}'.format(
+                option(key), settings['normalizer']))
+    if 'at' in given and settings['normalizer'] == 'batch':
+        raise UserError('--at says where another --normalizer stands in for '
+                        'batch normalization; choose one')
+    if 'decay' in given and not (
+            settings['decay_every'] or settings['decay_at']):
+        raise UserError('--decay goes with --decay-every or --decay-at')
+
+
+def _text(value):
+    return ' '.join(map(str, value)) if isinstance(value, list) else value

@@ -1,0 +1,124 @@
+"""Snapshots of a training run, of which the last good one always stands."""
+
+import json
+import os
+
+from chainer import serializers
+from chainer.training import extension
+import numpy
+
+from train.command_line import UserError
+
+
+class Snapshot(extension.Extension):
+
+    """Trainer extension that saves the whole run to one file.
+
+    Args:
+        path (str): The file.
+        settings (dict): What the run was started with, saved alongside and
+            given back by :func:`read`.
+
+    """
+
+    # Last of all extensions, so that it saves what the others did.
+    priority = -100
+
+    def __init__(self, path, settings):
+        self._path = path
+        self._settings = settings
+
+    def __call__(self, trainer):
+        save(self._path, trainer, self._settings)
+
+
+def save(path, trainer, settings):
+    """Saves a run: all of it, or, if anything goes wrong, nothing.
+
+    The file is written under another name in the same folder, brought to the
+    disk and only then renamed, so whenever the process or the machine stops,
+    ``path`` is a whole snapshot: this one or the one before.
+
+    Args:
+        path (str): The file.
+        trainer (~chainer.training.Trainer): The run, started.
+        settings (dict): What JSON can hold.
+
+    """
+    serializer = serializers.DictionarySerializer()
+    serializer('settings', json.dumps(settings))
+    trainer.serialize(serializer['trainer'])
+    unfinished = path + '.unfinished'
+    try:
+        with open(unfinished, 'wb') as file:
+            numpy.savez(file, **serializer.target)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except BaseException:
+        if os.path.exists(unfinished):
+            os.remove(unfinished)
+        raise
+    _sync_folder(os.path.dirname(path) or '.')
+
+
+def read(path):
+    """Reads a snapshot into memory.
+
+    Args:
+        path (str): The file.
+
+    Returns:
+        tuple: The settings, and the arrays for :func:`load`.
+
+    Raises:
+        UserError: If there is no such file, or it is damaged, or it is no
+            snapshot of a run.
+
+    """
+    if not os.path.exists(path):
+        raise UserError('there is no snapshot {}'.format(path))
+    try:
+        # Every member is read, and checked against its checksum. Pickles, of
+        # which a snapshot has none, could run anything.
+        with numpy.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        return json.loads(str(arrays['settings'])), arrays
+    except Exception as error:
+        # Any bytes may stand in the file, and NumPy raises what they lead to.
+        raise UserError('{} is damaged or no snapshot of a training run '
+                        '({})'.format(path, _reason(error)))
+
+
+def load(path, arrays, trainer):
+    """Puts a run back to where it was saved.
+
+    Args:
+        path (str): Where the snapshot was read from, for the error message.
+        arrays (dict): What :func:`read` returned.
+        trainer (~chainer.training.Trainer): A run that was set up with the
+            settings that :func:`read` returned.
+
+    Raises:
+        UserError: If the snapshot is that of another kind of run.
+
+    """
+    try:
+        serializers.NpzDeserializer(arrays)['trainer'].load(trainer)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError('{} does not fit the run that its settings describe '
+                        '({})'.format(path, _reason(error)))
+
+
+def _reason(error):
+    return '{}: {}'.format(
+        type(error).__name__, ' '.join(str(error).split()))
+
+
+def _sync_folder(folder):
+    # Without it a power failure may undo the renaming.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
