@@ -4,5 +4,7 @@
 from mixnorm import compat  # NOQA
 
 from mixnorm import functions  # NOQA
+from mixnorm import links  # NOQA
+from mixnorm import mixture  # NOQA
 
 __version__ = '0.1.0'

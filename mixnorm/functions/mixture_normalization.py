@@ -19,8 +19,7 @@ class MixtureNormalization(function_node.FunctionNode):
     Args:
         eps (float): Added to variances.
         statistics (mixnorm.mixture.expectation_maximization.Parameters):
-            The batch's ``lambda``, ``mu`` and ``var`` under the posterior,
-            for a caller that has them already; computed if ``None``.
+            See :func:`mixture_normalization`.
 
     """
 
@@ -177,7 +176,7 @@ functions.
 
 
 def mixture_normalization(x, gamma, beta, posterior, eps=2e-5,
-                          activation=None):
+                          activation=None, statistics=None):
     """Mixture normalization with the statistics of the batch.
 
     Each component of the mixture standardizes the points by the mean and the
@@ -213,6 +212,10 @@ def mixture_normalization(x, gamma, beta, posterior, eps=2e-5,
             ``y_i = sum_k tau_ik / sqrt(lambda_k) f(gamma xhat_ik + beta)``,
             a function of variables such as :func:`chainer.functions.relu`.
             It takes memory ``K`` times ``x``'s.
+        statistics (mixnorm.mixture.expectation_maximization.Parameters):
+            The batch's ``lambda`` ``(K,)``, ``mu`` and ``sigma^2``
+            ``(K, C)`` under the posterior, from a caller that has computed
+            them already; computed if ``None``.
 
     Returns:
         ~chainer.Variable: Output of ``x``'s shape and dtype.
@@ -237,7 +240,7 @@ def mixture_normalization(x, gamma, beta, posterior, eps=2e-5,
         [-1.4142, 1.4142, -1.4142, 1.4142]
 
     """
-    node = MixtureNormalization(eps)
+    node = MixtureNormalization(eps, statistics)
     if activation is None:
         return node.apply((x, gamma, beta, posterior))[0]
     x, gamma, beta = map(chainer.as_variable, (x, gamma, beta))

@@ -1,0 +1,2 @@
+"""Links: parameters, persistent values, and all state."""
+from mixnorm.links.mixture_normalization import MixtureNormalization  # NOQA

@@ -1,0 +1,559 @@
+import math
+import numbers
+import typing
+
+import numpy
+
+import chainer
+from chainer import functions
+from chainer import initializers
+from chainer import link
+from chainer.utils import argument
+from chainer.utils import type_check
+from chainer import variable
+
+from mixnorm.functions import fixed_mixture_normalization
+from mixnorm.functions import mixture_normalization
+from mixnorm.mixture.expectation_maximization import (
+    batch_statistics, Parameters, posterior)
+from mixnorm.mixture.fitting import fit_mixture
+from mixnorm.mixture.stack import stack, unstack
+from mixnorm.mixture.validation import (
+    check_choice, check_integer, check_real)
+
+
+class Queue(typing.NamedTuple):
+
+    """Statistics that serve inference, the newest mini-batch's first.
+
+    Attributes:
+        weights (array): ``lambda``, ``(t, K)`` for ``t`` entries.
+        means (array): ``mu``, ``(t, K) + size``.
+        variances (array): ``sigma^2``, ``(t, K) + size``.
+
+    """
+
+    weights: typing.Any
+    means: typing.Any
+    variances: typing.Any
+
+
+class MixtureNormalization(link.Link):
+
+    """Mixture normalization layer.
+
+    It takes the place of :class:`chainer.links.BatchNormalization`.  In
+    training it fits a diagonal Gaussian mixture to the mini-batch's channel
+    vectors and normalizes them by
+    :func:`mixnorm.functions.mixture_normalization`: each component by its own
+    mean and variance, added by posterior.  In test mode
+    (``chainer.config.train`` false) it normalizes by the statistics of the
+    last mini-batches.
+
+    A fit draws a share of the points at random, seeds ``n_components``
+    centres by K-means++, runs ``n_iter // 2`` of Lloyd's iterations and
+    ``n_iter - n_iter // 2`` of EM, and drops the components of small weight.
+    It measures distances in units of each channel's standard deviation, so
+    that scaling a channel changes nothing.  Components are ordered by weight,
+    the heaviest first.
+
+    A mini-batch that holds values that are not finite makes an output that is
+    not finite, as in batch normalization, but never enters the queue.  If
+    ``chainer.config.debug`` is true it is an error.
+
+    Args:
+        size (int, tuple of ints or None): Size or shape of the channel
+            dimensions.  If ``None``, the first mini-batch decides.
+        n_components (int): Number of components ``K``.
+        n_iter (int): Iterations of a fit, K-means and EM together (the
+            paper's "EM iter."), at least 1.
+        sample_ratio (float): Share of the points that a fit draws, in (0, 1];
+            the paper finds 0.25 enough.
+        min_weight (float): Components of smaller weight are dropped, in
+            [0, 1).
+        queue_size (int): Number ``T`` of mini-batches that serve inference,
+            at least 1.
+        queue_decay (float): ``rho`` in (0, 1]: a mini-batch counts ``rho``
+            times as much as the one after it.
+        inference (str): ``'parameters'`` to average the outputs under the
+            last mini-batches' statistics; ``'samples'`` to keep the
+            mini-batches themselves and normalize by one mixture fitted to
+            all of them, which takes ``T`` mini-batches of memory and, on a
+            GPU, waits for it at every mini-batch.
+        activation (callable or None): Non-linearity inside the sum over
+            components, a function of variables.  ``None``: it follows the
+            layer, as usual.
+        component_affine (bool): If ``True``, gamma and beta have shape
+            ``(K,) + size`` and act on each component.
+        seed (int or None): Seed of the random numbers; drawn from
+            ``numpy.random`` if ``None``.
+        eps (float): Added to variances.
+        dtype (numpy.dtype): Type of gamma and beta; that of
+            ``chainer.config.dtype`` if ``None`` (float32 for mixed16).  The
+            queue is float32, or float64 with it.
+        use_gamma (bool): If ``True``, scale by the parameter gamma.
+        use_beta (bool): If ``True``, shift by the parameter beta.
+        initial_gamma: Initializer of gamma; 1 if ``None``.
+        initial_beta: Initializer of beta; 0 if ``None``.
+        axis (int, tuple of ints or None): Axes along which the points lie, in
+            ascending order; the other axes are the channel dimensions.
+            ``None``: all axes but those of ``size`` after the first.
+            ``size`` may then be omitted, as in batch normalization.
+
+    Attributes:
+        gamma (~chainer.Parameter): Scale, or ``None``.
+        beta (~chainer.Parameter): Shift, or ``None``.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Source: M. M. Kalayeh and M. Shah, *Training Faster by Separating Modes
+    of Variation in Batch-normalized Models* (2018), section 4.
+
+    .. admonition:: Example
+
+        >>> import numpy as np
+        >>> import mixnorm
+        >>> norm = mixnorm.links.MixtureNormalization(16, n_components=3)
+        >>> x = np.random.randn(8, 16, 4, 4).astype('f')
+        >>> norm(x).shape
+        (8, 16, 4, 4)
+        >>> norm.queue.means.shape
+        (1, 3, 16)
+
+    """
+
+    gamma = None
+    beta = None
+
+    def __init__(self, size=None, n_components=3, n_iter=2, sample_ratio=.25,
+                 min_weight=.01, queue_size=10, queue_decay=.9,
+                 inference='parameters', activation=None,
+                 component_affine=False, seed=None, eps=2e-5, dtype=None,
+                 use_gamma=True, use_beta=True,
+                 initial_gamma=None, initial_beta=None, axis=None):
+        super(MixtureNormalization, self).__init__()
+        check_integer('n_components', n_components, 1)
+        check_integer('n_iter', n_iter, 1)
+        check_real('sample_ratio', sample_ratio, 0, 1, closed_low=False)
+        check_real('min_weight', min_weight, 0, 1, closed_high=False)
+        check_integer('queue_size', queue_size, 1)
+        check_real('queue_decay', queue_decay, 0, 1, closed_low=False)
+        check_choice('inference', inference, ('parameters', 'samples'))
+        check_real('eps', eps, 0, math.inf, closed_high=False)
+        if activation is not None and not callable(activation):
+            raise ValueError('activation is {!r}: it must be None or a '
+                             'function of variables'.format(activation))
+        if seed is None:
+            seed = int(numpy.random.randint(1 << 31))
+        check_integer('seed', seed, 0)
+        self.n_components = n_components
+        self.n_iter = n_iter
+        self.sample_ratio = sample_ratio
+        self.min_weight = min_weight
+        self.queue_size = queue_size
+        self.queue_decay = queue_decay
+        self.inference = inference
+        self.activation = activation
+        self.component_affine = component_affine
+        self.eps = eps
+        self.axis = _check_axis(axis)
+        self.size = _check_size(size)
+
+        # The random numbers of a fit are a function of these two.
+        self.seed = seed
+        self.n_fits = 0
+        self.register_persistent('seed')
+        self.register_persistent('n_fits')
+
+        self._highprec_dtype = numpy.dtype(chainer.get_dtype(
+            dtype, map_mixed16=numpy.float32))
+        with self.init_scope():
+            if use_gamma:
+                self.gamma = self._make_parameter(initial_gamma, 1)
+            if use_beta:
+                self.beta = self._make_parameter(initial_beta, 0)
+
+        # How much an entry counts: 0 while it is not there.
+        self.queue_factors = None
+        self.queue_weights = None
+        self.queue_means = None
+        self.queue_variances = None
+        for name in _QUEUE_NAMES:
+            self.register_persistent(name)
+        if inference == 'samples':
+            # The mini-batches' points one after another, (points, channels),
+            # the newest first, and how many points each of them had.  The
+            # queue's one entry is the mixture fitted to all of them.
+            self.samples = None
+            self.sample_counts = None
+            self.register_persistent('samples')
+            self.register_persistent('sample_counts')
+        self._n_effective = None
+        if self.size is not None:
+            self._initialize(self.size)
+
+    def _make_parameter(self, initializer, default):
+        initializer = initializers._get_initializer(
+            default if initializer is None else initializer)
+        initializer.dtype = self._highprec_dtype
+        return variable.Parameter(initializer)
+
+    def _initialize(self, size):
+        self.size = size
+        for parameter in self.params():
+            parameter.initialize(
+                (self.n_components,) + size if self.component_affine
+                else size)
+        shape = (self.queue_size if self.inference == 'parameters' else 1,
+                 self.n_components)
+        dtype = numpy.promote_types(self._highprec_dtype, numpy.float32)
+        with chainer.using_device(self.device):
+            xp = self.device.xp
+            self.queue_factors = xp.zeros(shape[:1], dtype)
+            self.queue_weights = xp.full(shape, 1 / self.n_components, dtype)
+            self.queue_means = xp.zeros(shape + size, dtype)
+            self.queue_variances = xp.ones(shape + size, dtype)
+
+    @property
+    def printable_specs(self):
+        yield 'size', self.size
+        yield 'n_components', self.n_components
+        yield 'n_iter', self.n_iter
+        yield 'sample_ratio', self.sample_ratio
+        yield 'min_weight', self.min_weight
+        yield 'queue_size', self.queue_size
+        yield 'queue_decay', self.queue_decay
+        yield 'inference', self.inference
+        yield 'activation', getattr(
+            self.activation, '__name__', self.activation)
+        yield 'component_affine', self.component_affine
+        yield 'seed', self.seed
+        yield 'eps', self.eps
+        yield 'dtype', self._highprec_dtype
+        yield 'use_gamma', self.gamma is not None
+        yield 'use_beta', self.beta is not None
+        yield 'axis', self.axis
+
+    def __repr__(self):
+        return str(self)
+
+    @property
+    def n_effective(self):
+        """Number of components kept in the last training mini-batch.
+
+        ``None`` before the first one.  On a GPU, reading it waits.
+
+        """
+        if self._n_effective is None:
+            return None
+        return int(self._n_effective)
+
+    @property
+    def queue(self):
+        """The entries that serve inference, as a :class:`Queue`.
+
+        With ``inference='samples'`` it has one, fitted when it is asked for.
+        On a GPU, reading it waits.
+
+        """
+        if self.size is None:
+            return Queue(None, None, None)
+        if self.inference == 'samples':
+            self._fit_samples()
+        n_entries = int((self.queue_factors > 0).sum())
+        return Queue(self.queue_weights[:n_entries],
+                     self.queue_means[:n_entries],
+                     self.queue_variances[:n_entries])
+
+    def forward(self, x, **kwargs):
+        """forward(self, x, finetune=False)
+
+        Normalizes a mini-batch.
+
+        Args:
+            x (:class:`~chainer.Variable` or array): Input of a floating
+                dtype.  By default ``(N,) + size + S``, where ``S`` is any
+                spatial shape.
+            finetune (bool): In training mode, ``True`` queues the mini-batch
+                without making the earlier ones count less, so that inference
+                averages over them evenly.
+
+        Returns:
+            ~chainer.Variable: Output of ``x``'s shape and dtype.
+
+        Raises:
+            chainer.utils.type_check.InvalidType: If ``x`` does not fit.
+            RuntimeError: In test mode, if no training mini-batch has been
+                seen and none was loaded.
+            ValueError: If ``chainer.config.debug`` is true and ``x`` holds
+                values that are not finite.
+
+        """
+        finetune, = argument.parse_kwargs(
+            kwargs, ('finetune', False),
+            test='test argument is not supported anymore. '
+                 'Use chainer.using_config')
+        x = chainer.as_variable(x)
+        self._check_type(x)
+        if chainer.is_debug():
+            self._check_finite(x.array)
+        point_axes, channel_axes = self._axes(x.ndim)
+        if self.size is None:
+            self._initialize(tuple(x.shape[a] for a in channel_axes))
+
+        # Points along the first and the last axes, channels on the second.
+        order = point_axes[:1] + channel_axes + point_axes[1:]
+        points = x
+        if order != tuple(range(x.ndim)):
+            points = functions.transpose(points, order)
+        transposed_shape = points.shape
+        if len(channel_axes) != 1:
+            points = functions.reshape(
+                points, points.shape[:1] + (math.prod(self.size),)
+                + points.shape[1 + len(channel_axes):])
+
+        if chainer.config.train:
+            y = self._normalize_by_batch(points, finetune)
+        else:
+            y = self._normalize_by_queue(points)
+
+        if y.shape != transposed_shape:
+            y = functions.reshape(y, transposed_shape)
+        if order != tuple(range(x.ndim)):
+            y = functions.transpose(
+                y, tuple(order.index(a) for a in range(x.ndim)))
+        return y
+
+    def start_finetuning(self):
+        """Empties the queue, so that it holds only what comes from now on."""
+        if self.size is not None:
+            self.queue_factors = self.queue_factors * 0
+        if self.inference == 'samples':
+            self.samples = None
+            self.sample_counts = None
+
+    def _axes(self, ndim):
+        if self.axis is not None:
+            point_axes = self.axis
+        else:
+            n_channel_axes = 1 if self.size is None else len(self.size)
+            point_axes = (0,) + tuple(range(1 + n_channel_axes, ndim))
+        return point_axes, tuple(
+            a for a in range(ndim) if a not in point_axes)
+
+    def _check_type(self, x):
+        if not chainer.config.type_check:
+            return
+        x_type = type_check.make_variable(
+            type_check.TypeInfo(x.shape, x.dtype), 'x')
+        type_check.expect(x_type.dtype.kind == 'f')
+        if self.axis is not None:
+            type_check.expect(x_type.ndim > self.axis[-1])
+        else:
+            type_check.expect(
+                x_type.ndim >= 1 + (1 if self.size is None
+                                    else len(self.size)))
+        point_axes, channel_axes = self._axes(x.ndim)
+        for a in point_axes:
+            type_check.expect(x_type.shape[a] > 0)
+        if self.size is not None:
+            type_check.expect(
+                x_type.ndim == len(point_axes) + len(self.size))
+            for a, size in zip(channel_axes, self.size):
+                type_check.expect(x_type.shape[a] == size)
+
+    def _check_finite(self, x):
+        n_bad = x.size - int(self.xp.isfinite(x).sum())
+        if n_bad:
+            raise ValueError(
+                'the input of {} holds {} of {} values that are not '
+                'finite'.format(self._title, n_bad, x.size))
+
+    @property
+    def _title(self):
+        if self.name is None:
+            return repr(self)
+        return '{!r}: {!r}'.format(self.name, self)
+
+    def _scale_and_shift(self):
+        """Returns gamma and beta of shape ``(C,)`` or ``(K, C)``."""
+        n_dims = math.prod(self.size)
+        leading = (self.n_components,) if self.component_affine else ()
+        with chainer.using_device(self.device):
+            ones, zeros = [
+                make(leading + (n_dims,), self._highprec_dtype)
+                for make in (self.xp.ones, self.xp.zeros)]
+        gamma, beta = [
+            constant if parameter is None
+            else parameter if len(self.size) == 1
+            else functions.reshape(parameter, leading + (n_dims,))
+            for parameter, constant in (
+                (self.gamma, ones), (self.beta, zeros))]
+        return gamma, beta
+
+    def _normalize_by_batch(self, x, finetune):
+        # A recomputation (F.forget) repeats the draws of the pass before it
+        # and leaves no trace.
+        recomputing = chainer.config.in_recomputing
+        parameters, tau, statistics = self._fit(
+            stack(x.array), (self.seed, self.n_fits - int(recomputing)))
+        y = mixture_normalization(
+            x, *self._scale_and_shift(), unstack(tau, x.shape), self.eps,
+            self.activation, statistics)
+        if not recomputing:
+            self.n_fits += 1
+            self._n_effective = (parameters.weights > 0).sum()
+            if self.inference == 'parameters':
+                self._push(statistics, 1 if finetune else self.queue_decay)
+            else:
+                self._push_samples(stack(x.array))
+        return y
+
+    def _normalize_by_queue(self, x):
+        if self.inference == 'samples':
+            self._fit_samples()
+        n_entries = int((self.queue_factors > 0).sum())
+        if n_entries == 0:
+            raise RuntimeError(
+                '{} has seen no training mini-batch, and no state was '
+                'loaded: it cannot normalize in test mode '
+                '(chainer.config.train is False)'.format(self._title))
+        factors = self.queue_factors[:n_entries]
+        matrices = (n_entries, self.n_components, math.prod(self.size))
+        return fixed_mixture_normalization(
+            x, *self._scale_and_shift(), self.queue_weights[:n_entries],
+            self.queue_means[:n_entries].reshape(matrices),
+            self.queue_variances[:n_entries].reshape(matrices),
+            factors / factors.sum(), self.eps, self.activation)
+
+    def _fit(self, x, seed):
+        """Fits a mixture; returns it, the posterior and the statistics."""
+        fit = fit_mixture(
+            x, numpy.random.default_rng(seed),
+            n_components=self.n_components, kmeans_iter=self.n_iter // 2,
+            max_iter=self.n_iter - self.n_iter // 2,
+            sample_ratio=self.sample_ratio, min_weight=self.min_weight,
+            standardize=True)
+        # A component's number has to mean something to its own gamma and
+        # beta: the heaviest comes first.
+        order = (-fit.parameters.weights).argsort()
+        parameters = Parameters(*(z[order] for z in fit.parameters))
+        tau, _ = posterior(x, parameters)
+        return parameters, tau, batch_statistics(x, tau)
+
+    def _push(self, statistics, decay):
+        """Puts statistics at the head of the queue, if they are finite.
+
+        The choice is made on the device: nothing waits for it.
+
+        """
+        xp = self.xp
+        finite = xp.stack([
+            xp.isfinite(z).all() for z in statistics]).all()
+        newest = (xp.ones((), self.queue_factors.dtype),) + statistics
+        for name, entry in zip(_QUEUE_NAMES, newest):
+            old = getattr(self, name)
+            kept = old[:-1]
+            if name == 'queue_factors':
+                kept = kept * decay
+            entry = entry.astype(old.dtype, copy=False).reshape(old[:1].shape)
+            setattr(self, name, xp.where(
+                finite, xp.concatenate([entry, kept]), old))
+
+    def _push_samples(self, x):
+        """Puts a mini-batch at the head of the samples, if it is finite."""
+        xp = self.xp
+        if not bool(xp.isfinite(x).all()):
+            return
+        points = x.transpose(0, 2, 1).reshape(-1, x.shape[1])
+        counts = [len(points)]
+        if self.samples is not None:
+            counts += self.sample_counts.tolist()[:self.queue_size - 1]
+            points = xp.concatenate(
+                [points, self.samples[:sum(counts[1:])]])
+        self.samples = points
+        self.sample_counts = xp.asarray(counts)
+        # The mixture of the earlier ones is out of date.
+        self.queue_factors = xp.zeros_like(self.queue_factors)
+
+    def _fit_samples(self):
+        """Fits the queue's entry to the samples, if it is out of date."""
+        if self.samples is None or float(self.queue_factors[0]) > 0:
+            return
+        # Not the draws of any mini-batch, and the same at every call.
+        _, _, statistics = self._fit(
+            stack(self.samples), (self.seed, self.n_fits, 1))
+        self._push(statistics, 1)
+
+    def serialize(self, serializer):
+        """Serializes the link.
+
+        Args:
+            serializer (~chainer.AbstractSerializer): Serializer.
+
+        Raises:
+            ValueError: If the state to load is that of a link with another
+                number of components, queue size or size.  The link then
+                stays as it was.
+
+        """
+        if isinstance(serializer, chainer.Deserializer):
+            saved = serializer('queue_means', None)
+            if saved is not None:
+                if self.size is None:
+                    self._initialize(tuple(saved.shape[2:]))
+                if saved.shape != self.queue_means.shape:
+                    raise ValueError(
+                        'the saved queue of {} has shape {} (entries, '
+                        'components, size): it must be {}'.format(
+                            self._title, saved.shape, self.queue_means.shape))
+            if self.inference == 'samples':
+                # Loaded whatever its length.
+                self.samples = self.sample_counts = None
+        super(MixtureNormalization, self).serialize(serializer)
+        self._send_persistents()
+
+    def copyparams(self, link, copy_persistent=True):
+        if copy_persistent and self.inference == 'samples':
+            # Copied whatever its length.
+            self.samples = self.sample_counts = None
+        super(MixtureNormalization, self).copyparams(link, copy_persistent)
+        self._send_persistents()
+
+    def _send_persistents(self):
+        """Moves to the link's device what was set from elsewhere."""
+        for name in self._persistent:
+            value = getattr(self, name)
+            if isinstance(value, chainer.get_array_types()):
+                setattr(self, name, self.device.send(value))
+
+
+_QUEUE_NAMES = (
+    'queue_factors', 'queue_weights', 'queue_means', 'queue_variances')
+
+
+def _check_size(size):
+    if size is None:
+        return None
+    sizes = size if isinstance(size, tuple) else (size,)
+    for s in sizes:
+        if (not isinstance(s, numbers.Integral) or isinstance(s, bool)
+                or s < 1):
+            raise ValueError('size is {!r}: it must be None, a positive '
+                             'integer or a tuple of them'.format(size))
+    return tuple(int(s) for s in sizes)
+
+
+def _check_axis(axis):
+    if axis is None:
+        return None
+    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
+    ascending = all(
+        isinstance(a, numbers.Integral) and not isinstance(a, bool)
+        and a > previous for previous, a in zip((-1,) + tuple(axes), axes))
+    if not axes or not ascending:
+        raise ValueError(
+            'axis is {!r}: it must be None, an axis from 0 or a tuple of '
+            'axes in ascending order'.format(axis))
+    return tuple(int(a) for a in axes)
