@@ -200,7 +200,7 @@ def composed_fixed_mixture_normalization(
 
 def fixed_mixture_normalization(x, gamma, beta, weights, means, variances,
                                 factors, eps=2e-5, activation=None):
-    """Mixture normalization with the statistics of earlier batches.
+    r"""Mixture normalization with the statistics of earlier batches.
 
     Each entry ``t`` of the queue is a mixture with its own posterior
     :math:`\tau^{(t)}`; the outputs under all of them are averaged:

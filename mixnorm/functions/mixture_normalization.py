@@ -177,19 +177,19 @@ functions.
 
 def mixture_normalization(x, gamma, beta, posterior, eps=2e-5,
                           activation=None, statistics=None):
-    """Mixture normalization with the statistics of the batch.
+    r"""Mixture normalization with the statistics of the batch.
 
     Each component of the mixture standardizes the points by the mean and the
     variance of its own share of them, and the results are added by posterior:
 
     .. math::
 
-        \\hat\\tau_{ik} &= \\tau_{ik} / \\textstyle\\sum_j \\tau_{jk},
-        \\quad \\lambda_k = \\textstyle\\frac1M \\sum_i \\tau_{ik} \\\\
-        \\mu_k &= \\textstyle\\sum_i \\hat\\tau_{ik} x_i, \\quad
-        \\sigma_k^2 = \\textstyle\\sum_i \\hat\\tau_{ik} (x_i - \\mu_k)^2 \\\\
-        y_i &= \\gamma \\sum_k \\frac{\\tau_{ik}}{\\sqrt{\\lambda_k}}
-        \\frac{x_i - \\mu_k}{\\sqrt{\\sigma_k^2 + \\epsilon}} + \\beta
+        \hat\tau_{ik} &= \tau_{ik} / \textstyle\sum_j \tau_{jk},
+        \quad \lambda_k = \textstyle\frac1M \sum_i \tau_{ik} \\
+        \mu_k &= \textstyle\sum_i \hat\tau_{ik} x_i, \quad
+        \sigma_k^2 = \textstyle\sum_i \hat\tau_{ik} (x_i - \mu_k)^2 \\
+        y_i &= \gamma \sum_k \frac{\tau_{ik}}{\sqrt{\lambda_k}}
+        \frac{x_i - \mu_k}{\sqrt{\sigma_k^2 + \epsilon}} + \beta
 
     The points :math:`x_i` are the ``M`` channel vectors at all samples and
     positions.  The posterior is a constant: the gradient stops there, and

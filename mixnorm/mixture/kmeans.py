@@ -36,7 +36,7 @@ def squared_distances(x, centers):
 
 
 def default_n_local_trials(n_clusters):
-    """Returns ``2 + floor(ln n_clusters)``, scikit-learn's number of trials."""
+    """Returns ``2 + floor(ln n_clusters)``, as scikit-learn does."""
     return 2 + int(math.log(n_clusters))
 
 
