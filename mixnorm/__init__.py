@@ -3,8 +3,11 @@
 # Before everything else: it makes Chainer importable on today's NumPy.
 from mixnorm import compat  # NOQA
 
+from mixnorm import extensions  # NOQA
 from mixnorm import functions  # NOQA
 from mixnorm import links  # NOQA
 from mixnorm import mixture  # NOQA
+from mixnorm.registry import normalizer  # NOQA
+from mixnorm.registry import normalizer_names  # NOQA
 
 __version__ = '0.1.0'
