@@ -1,0 +1,46 @@
+# Every target sets up what it needs: a virtual environment in .venv, made
+# once, and again when what it is made from has changed.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+READY = $(VENV)/ready
+
+.PHONY: help setup train test lint clean
+
+help:
+	@echo 'make train   train on digits with batch and with mixture normalization'
+	@echo 'make test    run the tests'
+	@echo 'make lint    check the style'
+	@echo 'make setup   only make the virtual environment ($(VENV))'
+	@echo 'make clean   remove everything that was made'
+	@echo
+	@echo 'PYTHON=python3.12 makes the virtual environment of another Python.'
+
+setup: $(READY)
+
+# Chainer's source needs pkg_resources to build, which setuptools 81 warns of
+# and later ones do not have. Building it in an environment with an older
+# setuptools works with every pip; constraints reach pip's own, isolated
+# build environments in different ways, by version.
+$(READY): setup.cfg pyproject.toml Makefile
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install -q 'setuptools<81' wheel
+	$(BIN)/python -m pip install -q --no-build-isolation chainer==7.8.1
+	$(BIN)/python -m pip install -q --no-build-isolation -e '.[plot,test]'
+	@touch $@
+
+train: $(READY)
+	$(BIN)/python train/classifier.py --dataset digits --normalizer batch --out result/digits-batch
+	$(BIN)/python train/classifier.py --dataset digits --normalizer mixture --at conv3 --out result/digits-mixture
+	$(BIN)/python tools/tabulate.py result/digits-batch result/digits-mixture
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/python -m flake8
+
+clean:
+	rm -rf $(VENV) build dist mixnorm.egg-info result .pytest_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
