@@ -2,7 +2,6 @@
 
 import argparse
 import math
-import os
 import sys
 
 
@@ -27,8 +26,8 @@ def exit_status(main, prog):
         prog (str): Name of the script, for the message.
 
     Returns:
-        int: What ``main`` returned, or 2 after a user error or an error of
-        the operating system, such as a full disk.
+        int: What ``main`` returned; 2 after a user error or an error of the
+        operating system, such as a full disk; 130 after Ctrl-C.
 
     """
     try:
@@ -39,6 +38,8 @@ def exit_status(main, prog):
         message = '{}{}'.format(
             error.strerror or error,
             ': {}'.format(error.filename) if error.filename else '')
+    except KeyboardInterrupt:
+        return 130
     sys.stderr.write('{}: error: {}\n'.format(prog, message))
     return 2
 
@@ -62,8 +63,3 @@ non_negative_float = _number(
     float, 'a number of at least 0', lambda v: v >= 0)
 rate = _number(float, 'a number in (0, 1]', lambda v: 0 < v <= 1)
 seed = _number(int, 'an integer in [0, 2**32)', lambda v: 0 <= v < 2 ** 32)
-
-
-def script_name():
-    """Returns the running script's name, as error messages begin with it."""
-    return os.path.basename(sys.argv[0])

@@ -1,5 +1,6 @@
 """A training run in a folder: log, curves, snapshots, stopping, resuming."""
 
+import importlib.util
 import os
 import shlex
 import sys
@@ -111,7 +112,9 @@ def _extend(trainer, evaluation, settings, length, progress):
                    trigger=log_trigger)
     if progress:
         trainer.extend(extensions.ProgressBar(update_interval=1))
-    if extensions.PlotReport.available():
+    if importlib.util.find_spec('matplotlib') is None:
+        print('no curves are drawn: matplotlib is not installed')
+    else:
         trainer.extend(
             Curves(log_report, os.path.basename(os.path.abspath(trainer.out)),
                    run_folder.CURVES), trigger=log_trigger)

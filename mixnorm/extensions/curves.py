@@ -72,7 +72,8 @@ def draw_curves(logs, path):
 
     figure = Figure(figsize=(11, 4.5), layout='constrained')
     FigureCanvasAgg(figure)
-    for axes, quantity in zip(figure.subplots(1, 2), ('loss', 'accuracy')):
+    panels = figure.subplots(1, 2)
+    for axes, quantity in zip(panels, ('loss', 'accuracy')):
         for index, (name, log) in enumerate(logs.items()):
             for key, label, style in (
                     ('main/' + quantity, 'training',
@@ -87,8 +88,9 @@ def draw_curves(logs, path):
         axes.set_xlabel('iteration')
         axes.set_ylabel(quantity)
         axes.grid(alpha=0.3)
-        if axes.has_data():
-            axes.legend()
+    # Below the panels, where it hides no curve.
+    figure.legend(*panels[0].get_legend_handles_labels(),
+                  loc='outside lower center', ncols=2)
     unfinished = '{}.unfinished.png'.format(path)
     figure.savefig(unfinished, dpi=100)
     os.replace(unfinished, path)

@@ -1,0 +1,159 @@
+"""Tabulates training runs and draws their curves side by side.
+
+    python tools/tabulate.py result/digits-batch result/digits-mixture
+
+Prints for every run the test accuracy after each quarter of it, the best,
+and the steps (iterations) it took to reach the best of the first run.
+"""
+
+import argparse
+import json
+import os
+import sys
+
+if __name__ == '__main__':
+    # Started as a script, it finds only its own folder by itself.
+    sys.path.insert(0, os.path.dirname(os.path.dirname(
+        os.path.abspath(__file__))))
+
+from mixnorm.extensions import draw_curves
+from train import command_line
+from train import run_folder
+from train.command_line import UserError
+
+
+ACCURACY = 'validation/main/accuracy'
+
+
+def read_log(folder):
+    """Reads the log of a run.
+
+    Args:
+        folder (str): The run's folder.
+
+    Returns:
+        list of dict: The log's entries, in the order of iterations.
+
+    Raises:
+        UserError: If the folder holds no log with a test in it.
+
+    """
+    path = os.path.join(folder, run_folder.LOG)
+    if not os.path.exists(path):
+        raise UserError('{} holds no training run: there is no {}'.format(
+            folder, path))
+    try:
+        with open(path) as file:
+            log = json.load(file)
+        has_tests = any(ACCURACY in entry for entry in log
+                        if entry['iteration'] > 0)
+    except (ValueError, TypeError, KeyError):
+        raise UserError('{} is not the log of a training run'.format(path))
+    if not has_tests:
+        raise UserError('{} has no test accuracy yet'.format(path))
+    return log
+
+
+def summarize(log, target=None):
+    """Returns the figures of one run.
+
+    Args:
+        log (list of dict): The run's log.
+        target (float or None): An accuracy to reach; ``None`` for the run's
+            own best.
+
+    Returns:
+        dict: ``'steps'``, the run's length; ``'quarters'``, the accuracies
+        of the last test in each quarter or before, ``None`` where there was
+        none yet; ``'best'``; and ``'steps_to_target'``, the step of the first
+        test that reached the target, ``None`` if none did.
+
+    """
+    tests = [(entry['iteration'], entry[ACCURACY])
+             for entry in log if ACCURACY in entry]
+    steps = log[-1]['iteration']
+    best = max(accuracy for _, accuracy in tests)
+    if target is None:
+        target = best
+    return {
+        'steps': steps,
+        'quarters': [
+            next((accuracy for step, accuracy in reversed(tests)
+                  if 4 * step <= quarter * steps), None)
+            for quarter in (1, 2, 3, 4)],
+        'best': best,
+        'steps_to_target': next(
+            (step for step, accuracy in tests if accuracy >= target), None)}
+
+
+def table(logs):
+    """Returns the table of several runs as text.
+
+    Args:
+        logs (dict): Maps the runs' names to their logs.
+
+    Returns:
+        str: What it shows, a line of titles and a line for each run.
+
+    """
+    target = summarize(next(iter(logs.values())))['best']
+    rows = [['run', 'steps', '1/4', '2/4', '3/4', '4/4', 'best',
+             'steps to it']]
+    for name, log in logs.items():
+        summary = summarize(log, target)
+        rows.append([name, str(summary['steps'])] + [
+            '-' if accuracy is None else '{:.4f}'.format(accuracy)
+            for accuracy in summary['quarters'] + [summary['best']]] + [
+            str(summary['steps_to_target'] or 'not reached')])
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    caption = (
+        'Test accuracy after each quarter of the run, the best, and the steps '
+        'to reach\nthe best of {} ({:.4f}):\n\n'.format(
+            next(iter(logs)), target))
+    return caption + '\n'.join(
+        '  '.join([row[0].ljust(widths[0])] + list(
+            map(str.rjust, row[1:], widths[1:]))) for row in rows)
+
+
+def main(argv=None):
+    """Prints the table and draws the curves.
+
+    Args:
+        argv (list of str or None): The arguments; ``None`` for the process's.
+
+    Returns:
+        int: Exit status.
+
+    """
+    parser = command_line.ArgumentParser(
+        prog='tabulate.py', description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('runs', metavar='RUN', nargs='+',
+                        help='folder of a training run')
+    parser.add_argument(
+        '--plot', metavar='FILE', help='image of the curves to write '
+        '(default: curves.png in the folder that the first run is in)')
+    args = parser.parse_args(argv)
+    return command_line.exit_status(lambda: _tabulate(args), 'tabulate.py')
+
+
+def _tabulate(args):
+    folders = [os.path.normpath(run) for run in args.runs]
+    names = [os.path.basename(os.path.abspath(folder)) for folder in folders]
+    if len(set(names)) < len(names):
+        names = folders
+    logs = dict(zip(names, map(read_log, folders)))
+    print(table(logs))
+    plot = args.plot or os.path.join(
+        os.path.dirname(folders[0]), run_folder.CURVES)
+    try:
+        draw_curves(logs, plot)
+    except ImportError:
+        print('no curves are drawn: matplotlib is not installed')
+    else:
+        print('curves side by side: {}'.format(plot))
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
