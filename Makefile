@@ -25,7 +25,7 @@ setup: $(READY)
 # build environments in different ways, by version.
 $(READY): setup.cfg pyproject.toml Makefile
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install -q 'setuptools<81' wheel
+	$(BIN)/python -m pip install -q 'setuptools>=64,<81' wheel
 	$(BIN)/python -m pip install -q --no-build-isolation chainer==7.8.1
 	$(BIN)/python -m pip install -q --no-build-isolation -e '.[plot,test]'
 	@touch $@
