@@ -13,14 +13,15 @@ def add_optimization_arguments(parser):
         'momentum 0.9 (default: rmsprop)')
     group.add_argument(
         '--lr', type=command_line.positive_float, metavar='RATE',
-        help='learning rate of the first epoch (default: 0.01 for rmsprop, '
-        '0.001 for rmsprop-graves and adam, 0.05 for nesterov, 0.1 for sgd)')
+        help='learning rate of the first epoch (default: 0.003 for rmsprop, '
+        '0.001 for rmsprop-graves and adam, 0.01 for nesterov, 0.05 for sgd)')
     group.add_argument(
         '--weight-decay', type=command_line.non_negative_float,
         metavar='RATE', help='of all parameters (default: 0)')
     group.add_argument(
         '--decay', type=command_line.rate, metavar='FACTOR',
-        help='factor of the learning rate at each decay (default: 0.93)')
+        help='factor of the learning rate at each decay, 1 for none (default: '
+        'as the data set needs)')
     when = group.add_mutually_exclusive_group()
     when.add_argument(
         '--decay-every', type=command_line.positive_int, metavar='EPOCHS',
@@ -30,11 +31,11 @@ def add_optimization_arguments(parser):
         metavar='EPOCH', help='decay the learning rate after these epochs')
     group.add_argument(
         '--batch-size', type=command_line.positive_int, metavar='N',
-        help='images in a batch')
+        help='images in a batch (default: as the data set needs)')
     length = group.add_mutually_exclusive_group()
     length.add_argument(
         '--epoch', type=command_line.positive_int, metavar='N',
-        help='length of the run in epochs')
+        help='length of the run in epochs (default: as the data set needs)')
     length.add_argument(
         '--iterations', type=command_line.positive_int, metavar='N',
         help='length of the run in iterations')

@@ -22,7 +22,10 @@ def _read_digits():
         raise UserError('the data set digits comes with scikit-learn, which '
                         'is not installed: pip install scikit-learn')
     digits = load_digits()
-    images = digits.images[:, None].astype(numpy.float32)
+    # Twice as large, so that a network's third pooling still has something to
+    # pool: 16x16 pixels.
+    images = digits.images[:, None].astype(numpy.float32).repeat(
+        2, axis=2).repeat(2, axis=3)
     labels = digits.target.astype(numpy.int32)
     # The file goes from writer to writer. A fixed shuffle, the same for every
     # seed, puts every writer into both parts.

@@ -129,5 +129,5 @@ def _print_result(log, folder):
     accuracy, iteration = max(
         (entry['validation/main/accuracy'], -entry['iteration'])
         for entry in log if 'validation/main/accuracy' in entry)
-    print('best test accuracy {:.4f} at iteration {}; log, curves and '
-          'snapshot are in {}'.format(accuracy, -iteration, folder))
+    print('best test accuracy {:.4f} at iteration {}; everything is in {}'
+          .format(accuracy, -iteration, folder))

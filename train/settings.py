@@ -8,21 +8,26 @@ _DEFAULTS = {
     'dataset': 'digits', 'recipe': None, 'train_size': None,
     'test_size': None, 'normalizer': 'batch', 'at': None, 'components': 3,
     'em_iterations': 2, 'optimizer': 'rmsprop', 'weight_decay': 0.,
-    'decay': 0.93, 'decay_every': None, 'decay_at': None, 'iterations': None,
-    'log_every': None, 'test_every': None, 'snapshot_every': None, 'seed': 0,
+    'decay_at': None, 'iterations': None, 'log_every': None,
+    'test_every': None, 'snapshot_every': None, 'seed': 0,
     'device': '@numpy'}
 
+_CIFAR_DEFAULTS = {
+    'widths': [64, 128, 128, 256], 'batch_size': 256, 'epoch': 100,
+    'decay': 0.93, 'decay_every': 2}
+
 _DATASET_DEFAULTS = {
-    'digits': {'widths': [16, 32, 32, 64], 'batch_size': 64, 'epoch': 20},
-    'mnist': {'widths': [64, 128, 128, 256], 'batch_size': 128, 'epoch': 10},
-    'cifar10': {
-        'widths': [64, 128, 128, 256], 'batch_size': 256, 'epoch': 100},
-    'cifar100': {
-        'widths': [64, 128, 128, 256], 'batch_size': 256, 'epoch': 100}}
+    'digits': {
+        'widths': [16, 32, 32, 64], 'batch_size': 64, 'epoch': 20,
+        'decay': 0.85, 'decay_every': 1},
+    'mnist': {
+        'widths': [64, 128, 128, 256], 'batch_size': 128, 'epoch': 10,
+        'decay': 0.75, 'decay_every': 1},
+    'cifar10': _CIFAR_DEFAULTS, 'cifar100': _CIFAR_DEFAULTS}
 
 _OPTIMIZER_DEFAULTS = {
-    'rmsprop': {'lr': 0.01}, 'rmsprop-graves': {'lr': 0.001},
-    'nesterov': {'lr': 0.05}, 'sgd': {'lr': 0.1}, 'adam': {'lr': 0.001}}
+    'rmsprop': {'lr': 0.003}, 'rmsprop-graves': {'lr': 0.001},
+    'nesterov': {'lr': 0.01}, 'sgd': {'lr': 0.05}, 'adam': {'lr': 0.001}}
 
 # Giving one of a pair takes the place of the other.
 _ALTERNATIVES = {
@@ -110,9 +115,6 @@ def _check_use(settings, given):
     if 'at' in given and settings['normalizer'] == 'batch':
         raise UserError('--at says where another --normalizer stands in for '
                         'batch normalization; choose one')
-    if 'decay' in given and not (
-            settings['decay_every'] or settings['decay_at']):
-        raise UserError('--decay goes with --decay-every or --decay-at')
 
 
 def _text(value):

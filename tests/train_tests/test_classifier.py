@@ -1,0 +1,285 @@
+"""The script as its users meet it."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy
+import pytest
+
+from small_runs import SMALL
+from train import datasets
+
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SCRIPT = [sys.executable, str(ROOT / 'train' / 'classifier.py')]
+
+
+def test_run_writes_description_log_curves_and_snapshot(run, tmp_path):
+    pytest.importorskip('matplotlib')
+    status, output, errors = run(
+        *SMALL, '--epoch', 2, '--seed', 3, '--normalizer', 'mixture',
+        '--at', 'conv2', 'conv3', '--components', 2, '--em-iterations', 3)
+    assert status == 0 and errors == ''
+    folder = tmp_path / 'run'
+    assert sorted(file.name for file in folder.iterdir()) == [
+        'curves.png', 'log', 'run.json', 'snapshot.npz']
+
+    description = json.loads((folder / 'run.json').read_text())
+    assert description['settings']['seed'] == 3
+    assert description['settings']['at'] == ['conv2', 'conv3']
+    start, = description['starts']
+    assert start['versions']['numpy'] == numpy.__version__
+    assert set(start['versions']) >= {'python', 'chainer', 'mixnorm'}
+    assert start['device'] == '@numpy'
+
+    # 96 images in batches of 20: the 5th and the 10th batch end an epoch.
+    log = json.loads((folder / 'log').read_text())
+    assert [entry['iteration'] for entry in log] == [5, 10]
+    for entry in log:
+        assert 0 <= entry['validation/main/accuracy'] <= 1
+        assert entry['main/loss'] > 0
+    assert (folder / 'curves.png').read_bytes()[:4] == b'\x89PNG'
+    assert len(output.splitlines()) == 4
+    assert '{:.4f}'.format(log[1]['validation/main/accuracy']) in (
+        output.splitlines()[2])
+    assert '\033' not in output
+
+
+def test_training_learns(run, tmp_path):
+    assert run('--widths', 4, 8, 8, 16, '--epoch', 4, '--decay-every', 1,
+               '--decay', 0.5)[0] == 0
+    log = json.loads((tmp_path / 'run' / 'log').read_text())
+    assert log[-1]['main/loss'] < log[0]['main/loss'] / 2
+    assert log[-1]['validation/main/accuracy'] > 0.7
+
+
+def test_same_seed_same_run_and_other_seed_another(run, tmp_path):
+    logs = []
+    for out, seed in (('a', 1), ('b', 1), ('c', 2)):
+        assert run(*SMALL, '--iterations', 3, '--seed', seed, '--normalizer',
+                   'mixture', out=out)[0] == 0
+        logs.append(json.loads((tmp_path / out / 'log').read_text())[-1])
+    assert logs[0]['main/loss'] == logs[1]['main/loss']
+    assert logs[0]['main/loss'] != logs[2]['main/loss']
+
+
+def test_normalizers_start_from_the_same_weights(run, tmp_path):
+    weights = []
+    for normalizer in ('batch', 'mixture'):
+        # An update this small leaves the weights as they were drawn.
+        assert run(*SMALL, '--iterations', 1, '--normalizer', normalizer,
+                   '--optimizer', 'sgd', '--lr', 1e-30, out=normalizer)[0] == 0
+        with numpy.load(tmp_path / normalizer / 'snapshot.npz') as file:
+            weights.append({key: file[key] for key in file
+                            if key.endswith('/W')
+                            and '/model:main/' in key})
+    assert len(weights[0]) == 5
+    for key in weights[0]:
+        numpy.testing.assert_array_equal(weights[0][key], weights[1][key])
+
+
+def test_intervals(run, tmp_path):
+    assert run(*SMALL, '--iterations', 7, '--log-every', 2, '--test-every',
+               3, '--snapshot-every', 100)[0] == 0
+    log = json.loads((tmp_path / 'run' / 'log').read_text())
+    assert [entry['iteration'] for entry in log] == [2, 3, 4, 6, 7]
+    assert [entry['iteration'] for entry in log
+            if 'validation/main/accuracy' in entry] == [3, 6, 7]
+    with numpy.load(tmp_path / 'run' / 'snapshot.npz') as file:
+        assert file['trainer/updater/iteration'] == 7
+
+
+def test_cifar_is_augmented_and_digits_are_not(
+        run, image_cache, tmp_path, monkeypatch):
+    seen = []
+
+    def augment(images, random_state):
+        seen.append(images.shape)
+        return images
+    monkeypatch.setattr('train.classifier.flip_and_crop', augment)
+    assert run(*SMALL, '--iterations', 1, out='digits')[0] == 0
+    assert seen == []
+    assert run('--dataset', 'cifar100', '--widths', 2, 2, 2, 2, '--batch-size',
+               8, '--iterations', 1, out='cifar')[0] == 0
+    assert seen == [(8, 3, 32, 32)]
+
+
+@pytest.mark.parametrize('dataset', ['mnist', 'cifar10', 'cifar100'])
+def test_data_sets(dataset, run, image_cache, tmp_path):
+    assert run('--dataset', dataset, '--widths', 2, 2, 2, 2, '--batch-size',
+               20, '--iterations', 2)[0] == 0
+    with numpy.load(tmp_path / 'run' / 'snapshot.npz') as file:
+        W = file['trainer/updater/model:main/predictor/linear/W']
+    assert W.shape == (datasets.n_classes(dataset), 2)
+
+
+@pytest.mark.parametrize('arguments, words', [
+    ('--lr 0', '--lr: must be a number above 0'),
+    ('--lr nan', '--lr: must be a number above 0'),
+    ('--lr fast', "--lr: must be a number above 0, not 'fast'"),
+    ('--decay 1.5 --decay-every 1', '--decay: must be a number in (0, 1]'),
+    ('--weight-decay -1', '--weight-decay: '),
+    ('--epoch 0', '--epoch: must be an integer of at least 1'),
+    ('--epoch 2 --iterations 3', 'not allowed with'),
+    ('--decay-every 2 --decay-at 3', 'not allowed with'),
+    ('--resume --overwrite', 'not allowed with'),
+    ('--components 0 --normalizer mixture', '--components: must be'),
+    ('--em-iterations 0 --normalizer mixture', '--em-iterations: must be'),
+    ('--batch-size 2000', '--batch-size 2000 is more than the 1437'),
+    ('--train-size 2000', '--train-size 2000 is more than the 1437'),
+    ('--seed -1', '--seed: must be'),
+    ('--normalizer mixtrue', "invalid choice: 'mixtrue'"),
+    ('--normalizer none --at conv5', "invalid choice: 'conv5'"),
+    ('--at conv3', '--at says where'),
+    ('--components 2', '--components goes with --normalizer mixture'),
+    ('--recipe cifar10-cnn-MN-9', "invalid choice: 'cifar10-cnn-MN-9'"),
+    ('--dataset imagenet', "invalid choice: 'imagenet'"),
+    ('--widths 1 2 3', '--widths: expected 4 arguments'),
+    ('--device cpu:x', '--device cpu:x cannot be used'),
+    ('--device @cupy:999', '--device @cupy:999 cannot be used'),
+    ('--resume', 'there is no snapshot'),
+    ('--frobnicate', 'unrecognized arguments: --frobnicate')])
+def test_user_error_is_one_line(arguments, words, run, tmp_path):
+    status, output, errors = run(*arguments.split())
+    assert status == 2
+    assert words in errors
+    assert errors.startswith('classifier.py: error: ')
+    assert errors.count('\n') == 1 and errors.endswith('\n')
+    assert not (tmp_path / 'run').exists()
+
+
+def test_folder_that_holds_a_run_is_left_alone(run, tmp_path):
+    assert run(*SMALL, '--epoch', 1)[0] == 0
+    files = list((tmp_path / 'run').iterdir())
+    before = {file: file.read_bytes() for file in files}
+    status, _, errors = run(*SMALL, '--epoch', 2)
+    assert status == 2
+    assert errors.count('\n') == 1
+    assert '--resume' in errors and '--overwrite' in errors
+    assert {file: file.read_bytes() for file in files} == before
+
+
+def test_overwrite_starts_anew_and_keeps_other_files(run, tmp_path):
+    assert run(*SMALL, '--epoch', 2)[0] == 0
+    (tmp_path / 'run' / 'notes.txt').write_text('mine')
+    assert run(*SMALL, '--epoch', 1, '--overwrite')[0] == 0
+    log = json.loads((tmp_path / 'run' / 'log').read_text())
+    assert [entry['iteration'] for entry in log] == [5]
+    assert (tmp_path / 'run' / 'notes.txt').read_text() == 'mine'
+
+
+def test_bad_arguments_with_overwrite_lose_nothing(run, tmp_path):
+    assert run(*SMALL, '--epoch', 1)[0] == 0
+    before = (tmp_path / 'run' / 'snapshot.npz').read_bytes()
+    assert run('--overwrite', '--batch-size', 5000)[0] == 2
+    assert (tmp_path / 'run' / 'snapshot.npz').read_bytes() == before
+
+
+@pytest.mark.parametrize('size', [0, 1000])
+def test_damaged_snapshot_is_an_error_and_nothing_is_overwritten(
+        size, run, tmp_path):
+    assert run(*SMALL, '--epoch', 1)[0] == 0
+    snapshot = tmp_path / 'run' / 'snapshot.npz'
+    snapshot.write_bytes(snapshot.read_bytes()[:size])
+    files = list((tmp_path / 'run').iterdir())
+    before = {file: file.read_bytes() for file in files}
+    status, _, errors = run('--resume', '--epoch', 2)
+    assert status == 2
+    assert errors.count('\n') == 1
+    assert str(snapshot) in errors
+    assert {file: file.read_bytes() for file in files} == before
+
+
+def test_snapshot_of_another_network_is_an_error(run, tmp_path):
+    assert run(*SMALL, '--epoch', 1)[0] == 0
+    snapshot = tmp_path / 'run' / 'snapshot.npz'
+    with numpy.load(snapshot) as file:
+        arrays = dict(file)
+    for key in [key for key in arrays if '/conv2/' in key]:
+        del arrays[key]
+    numpy.savez(snapshot, **arrays)
+    before = snapshot.read_bytes()
+    status, _, errors = run('--resume', '--epoch', 2)
+    assert status == 2
+    assert errors.count('\n') == 1 and 'does not fit' in errors
+    assert snapshot.read_bytes() == before
+
+
+def test_folder_that_cannot_be_made(run, tmp_path):
+    (tmp_path / 'run').write_text('a file')
+    status, _, errors = run(*SMALL, '--epoch', 1)
+    assert status == 2
+    assert errors.count('\n') == 1
+    assert (tmp_path / 'run').read_text() == 'a file'
+
+
+def test_without_matplotlib(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'matplotlib', None)
+    status, output, _ = run(*SMALL, '--epoch', 1)
+    assert status == 0
+    assert output.splitlines().count(
+        'no curves are drawn: matplotlib is not installed') == 1
+    assert not (tmp_path / 'run' / 'curves.png').exists()
+
+
+def test_list_of_recipes(run):
+    status, output, _ = run('--list-recipes')
+    assert status == 0
+    assert 'cifar10-cnn-MN-2' in output
+
+
+def _environment(tmp_path):
+    return dict(os.environ, CHAINER_DATASET_ROOT=str(tmp_path / 'data'),
+                http_proxy='http://127.0.0.1:9',
+                https_proxy='http://127.0.0.1:9', OMP_NUM_THREADS='1')
+
+
+def test_script_runs_from_any_folder(tmp_path):
+    done = subprocess.run(
+        SCRIPT + SMALL + ['--iterations', '2', '--out', 'here'],
+        cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ''
+    assert (tmp_path / 'here' / 'snapshot.npz').exists()
+
+
+def test_script_without_a_network(tmp_path):
+    done = subprocess.run(
+        SCRIPT + ['--dataset', 'cifar10'], cwd=tmp_path, text=True,
+        capture_output=True, env=_environment(tmp_path))
+    assert done.returncode == 2
+    assert 'Traceback' not in done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith('classifier.py: error: cannot fetch cifar10')
+    assert str(tmp_path / 'data/pfnet/chainer/cifar/cifar-10.npz') in line
+
+
+def test_ctrl_c_leaves_a_snapshot_to_go_on_from(tmp_path):
+    process = subprocess.Popen(
+        SCRIPT + SMALL + ['--iterations', '1000000', '--log-every', '1',
+                          '--out', 'run'],
+        cwd=tmp_path, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE)
+    log = tmp_path / 'run' / 'log'
+    while not log.exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert 'Traceback' not in errors
+    last = errors.splitlines()[-1]
+    assert last.endswith(' --resume --out run')
+    n_done = len(json.loads(log.read_text()))
+
+    done = subprocess.run(
+        SCRIPT + ['--resume', '--out', 'run', '--iterations',
+                  str(n_done + 2)],
+        cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(log.read_text())) == n_done + 2
