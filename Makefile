@@ -31,8 +31,11 @@ $(READY): setup.cfg pyproject.toml Makefile
 	@touch $@
 
 train: $(READY)
-	$(BIN)/python train/classifier.py --dataset digits --normalizer batch --out result/digits-batch
-	$(BIN)/python train/classifier.py --dataset digits --normalizer mixture --at conv3 --out result/digits-mixture
+	$(BIN)/python train/classifier.py --dataset digits --normalizer batch \
+		--out result/digits-batch --overwrite
+	$(BIN)/python train/classifier.py --dataset digits --normalizer mixture \
+		--at conv3 --components 3 --em-iterations 2 \
+		--out result/digits-mixture --overwrite
 	$(BIN)/python tools/tabulate.py result/digits-batch result/digits-mixture
 
 test: $(READY)
