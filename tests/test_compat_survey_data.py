@@ -50,7 +50,7 @@ def test_transformed_and_joined_sets():
 def test_tabular():
     data = chainer.dataset.tabular.from_data(
         (('a', numpy.arange(4)), ('b', numpy.arange(4) ** 2)))
-    a, b = data.slice[[3, 1]].as_tuple().fetch()
+    a, b = data.slice[[3, 1]].astuple().fetch()
     assert (list(a), list(b)) == ([3, 1], [9, 1])
     both = data.concat(data)
     assert len(both) == 8
