@@ -28,7 +28,6 @@ from train import command_line
 from train import datasets
 from train import recipes
 from train import run_folder
-from train import settings as settings_module
 from train import snapshots
 from train.arguments import add_optimization_arguments
 from train.arguments import add_run_arguments
@@ -40,6 +39,8 @@ from train.evaluation import Evaluation
 from train.optimizers import make_optimizer
 from train.run import get_device
 from train.run import run
+from train.settings import complete
+from train.settings import resume
 
 
 def parse(argv):
@@ -115,13 +116,15 @@ def train(args):
     """Starts or resumes the run that parsed arguments describe."""
     given = {key: value for key, value in vars(args).items() if key not in (
         'list_recipes', 'out', 'resume', 'overwrite', 'progress')}
+    if 'at' in given:
+        given['at'] = sorted(set(given['at']))
     arrays = None
     if args.resume:
         saved, arrays = snapshots.read(
             os.path.join(args.out, run_folder.SNAPSHOT))
-        settings = settings_module.resume(saved, given)
+        settings = resume(saved, given)
     else:
-        settings = settings_module.resolve(given)
+        settings = complete(given)
         if not args.overwrite:
             run_folder.require_free(args.out)
     device = get_device(settings['device'])
@@ -131,9 +134,28 @@ def train(args):
         raise UserError('--batch-size {} is more than the {} training images'
                         .format(settings['batch_size'],
                                 len(train_set.labels)))
+    updater = make_updater(settings, train_set, device)
+    evaluation = Evaluation(*test_set, settings['batch_size'],
+                            updater.get_optimizer('main').target)
+    return run(updater, evaluation, settings, args.out, arrays, args.progress)
+
+
+def make_updater(settings, train_set, device):
+    """Makes a model, and what trains it.
+
+    Args:
+        settings (dict): The settings of the run.
+        train_set (Images): The training set.
+        device (~chainer.backend.Device): Where to train.
+
+    Returns:
+        ~chainer.training.updaters.StandardUpdater: The updater.
+
+    """
     weights_seed, batches_seed, *layer_seeds = numpy.random.SeedSequence(
         settings['seed']).generate_state(
             2 + len(CifarCNN.normalized_layers)).tolist()
+    # Chainer's initializers draw from the global generator.
     numpy.random.seed(weights_seed)
     classifier = L.Classifier(CifarCNN(
         datasets.n_classes(settings['dataset']), train_set.images.shape[1],
@@ -148,10 +170,8 @@ def train(args):
         *train_set, settings['batch_size'],
         numpy.random.RandomState(batches_seed),
         flip_and_crop if settings['dataset'].startswith('cifar') else None)
-    updater = chainer.training.updaters.StandardUpdater(
+    return chainer.training.updaters.StandardUpdater(
         batches, optimizer, converter=send, input_device=device)
-    evaluation = Evaluation(*test_set, settings['batch_size'], classifier)
-    return run(updater, evaluation, settings, args.out, arrays, args.progress)
 
 
 def normalizers(settings, layer_seeds):

@@ -23,7 +23,9 @@ class Interruption:
 
     def __enter__(self):
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._handlers[number] = signal.signal(number, self._remember)
+            # A run in a shell's background ignores Ctrl-C, and goes on to.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._handlers[number] = signal.signal(number, self._remember)
         return self
 
     def __exit__(self, *exception):

@@ -42,7 +42,7 @@ _FREE_ON_RESUME = ('epoch', 'iterations', 'log_every', 'test_every',
 _MIXTURE_ONLY = ('components', 'em_iterations')
 
 
-def resolve(given):
+def complete(given):
     """Completes the settings that a user gave.
 
     Args:

@@ -27,19 +27,24 @@ def run(tmp_path, capfd):
 
 @pytest.fixture
 def stop_in(monkeypatch):
-    """Has a signal come while the n-th batch from now is taken."""
-    def stop_in(n, number=signal.SIGINT):
+    """Has a signal come, once or more, while the n-th batch is taken."""
+    # In a shell's background Ctrl-C would be ignored.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def stop_in(n, number=signal.SIGINT, times=1):
         take = BatchIterator.__next__
         batches = []
 
         def next_and_signal(iterator):
             batches.append(take(iterator))
             if len(batches) == n:
-                signal.raise_signal(number)
+                for _ in range(times):
+                    signal.raise_signal(number)
             return batches[-1]
         monkeypatch.setattr(BatchIterator, '__next__', next_and_signal)
         monkeypatch.setattr(BatchIterator, 'next', next_and_signal)
-    return stop_in
+    yield stop_in
+    signal.signal(signal.SIGINT, handler)
 
 
 @pytest.fixture

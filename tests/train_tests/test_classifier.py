@@ -227,6 +227,23 @@ def test_without_matplotlib(run, tmp_path, monkeypatch):
     assert not (tmp_path / 'run' / 'curves.png').exists()
 
 
+@pytest.mark.parametrize('is_terminal, arguments, has_bar', [
+    (True, [], True), (True, ['--no-progress'], False), (False, [], False)])
+def test_progress_bar_on_a_terminal(
+        is_terminal, arguments, has_bar, run, monkeypatch):
+    monkeypatch.setattr(sys.stdout, 'isatty', lambda: is_terminal)
+    status, output, _ = run(*SMALL, '--epoch', 1, *arguments)
+    assert status == 0
+    assert ('this epoch [' in output) == has_bar
+    assert ('\033' in output) == has_bar
+
+
+def test_order_of_layers_does_not_matter(run):
+    layers = ['--normalizer', 'mixture', '--at', 'conv3', 'conv1']
+    assert run(*SMALL, '--epoch', 1, *layers)[0] == 0
+    assert run('--resume', '--at', 'conv1', 'conv3')[0] == 0
+
+
 def test_list_of_recipes(run):
     status, output, _ = run('--list-recipes')
     assert status == 0
@@ -264,7 +281,9 @@ def test_ctrl_c_leaves_a_snapshot_to_go_on_from(tmp_path):
         SCRIPT + SMALL + ['--iterations', '1000000', '--log-every', '1',
                           '--out', 'run'],
         cwd=tmp_path, text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE)
+        stderr=subprocess.PIPE,
+        # In a shell's background Ctrl-C would be ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     log = tmp_path / 'run' / 'log'
     while not log.exists():
         assert process.poll() is None, process.stderr.read()

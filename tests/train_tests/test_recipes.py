@@ -4,7 +4,7 @@ import pytest
 
 from train import recipes
 from train.recipes import RECIPES
-from train.settings import resolve
+from train.settings import complete
 
 
 LR_AND_WEIGHT_DECAY = {
@@ -28,7 +28,7 @@ def _expected():
 @pytest.mark.parametrize('name, setting, layers, em_iterations',
                          list(_expected()))
 def test_recipe(name, setting, layers, em_iterations):
-    settings = resolve({'recipe': name})
+    settings = complete({'recipe': name})
     assert settings['dataset'] == name.split('-')[0]
     assert (settings['lr'], settings['weight_decay']) == (
         LR_AND_WEIGHT_DECAY[setting])

@@ -106,6 +106,35 @@ def test_signal_stops_and_says_how_to_go_on(number, run, stop_in, tmp_path):
     assert state['trainer/updater/iteration'] == 2
 
 
+def test_second_signal_stops_at_once(run, stop_in, tmp_path):
+    settings = SMALL + ['--iterations', 7, '--log-every', 1]
+    assert run(*settings, out='whole')[0] == 0
+    stop_in(5, times=2)
+    status, _, errors = run(*settings, '--snapshot-every', 2, out='parts')
+    assert status == 130
+    assert '--resume' in errors.splitlines()[-1]
+    state, _ = _read_snapshot(tmp_path / 'parts')
+    assert state['trainer/updater/iteration'] == 4
+    assert run('--resume', out='parts')[0] == 0
+    _assert_same(tmp_path / 'parts', tmp_path / 'whole')
+
+
+def test_second_signal_before_the_first_snapshot(run, stop_in, tmp_path):
+    stop_in(1, times=2)
+    status, _, errors = run(*SMALL)
+    assert status == 130
+    assert errors.splitlines()[-1] == (
+        'stopped before there was a snapshot to go on from')
+    assert not (tmp_path / 'run' / 'snapshot.npz').exists()
+
+
+def test_ignored_signal_stays_ignored(run, stop_in):
+    stop_in(2)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert run(*SMALL, '--iterations', 3)[0] == 0
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
 def test_resume_refuses_other_settings(run, tmp_path):
     assert run(*SMALL, '--epoch', 1, '--lr', 0.01)[0] == 0
     before = (tmp_path / 'run' / 'snapshot.npz').read_bytes()
