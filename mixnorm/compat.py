@@ -145,9 +145,9 @@ def _meshgrid(module):
 
 
 @_repairs_module('chainer.dataset.convert',
-                 needed=_numpy_version() >= (2, 5))
+                 needed=_numpy_version() >= (2, 4))
 def _maximum(module):
-    """NumPy 2.5 wants ``maximum``'s third argument by its name, ``out``."""
+    """NumPy 2.4 wants ``maximum``'s third argument by its name, ``out``."""
     def maximum(x1, x2, out):
         return numpy.maximum(x1, x2, out=out)
 
@@ -260,7 +260,8 @@ def _environment_check(module):
     does is to warn of unsuitable packages, so without them it does nothing.
     """
     try:
-        yield
+        with _quiet():  # both warn of their end while they are still there
+            yield
     except Exception:
         module.check = lambda: None
 
@@ -269,10 +270,13 @@ def _environment_check(module):
 def _no_cudnn(module):
     """CuPy 14 has no cuDNN binding, and CuPy 13 none for cuDNN 9.
 
-    Chainer then does without, but would warn, when first it uses a GPU, that
-    CuPy is to be installed again.
+    Chainer then does without, but CuPy 13 warns of the missing library, and
+    Chainer asks for CuPy to be installed again.
     """
-    yield
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            'ignore', r'\s*cudnn library could not be loaded')
+        yield
     if module.available and module._cupy_major > 7:
         module.check_cuda_available._already_warned = True
 
@@ -388,17 +392,17 @@ def _import_chainer():
     if 'chainer' not in sys.modules and any(
             name.startswith('chainer.') for name in sys.modules):
         raise ImportError(
-            'Chainer was imported before mixnorm and failed, which leaves it '
-            'half loaded: start a new Python and import mixnorm first, '
-            'before chainer')
+            'an earlier import of chainer failed and left it half loaded: '
+            'start a new Python and import mixnorm first, before chainer')
     for name, repair in _repairs.items():
         if name in sys.modules:
             with repair(sys.modules[name]):
                 pass
     sys.meta_path.insert(0, _Finder())
-    # Chainer's source is older than the Pythons that object to its style,
-    # and CuPy warns of a cuDNN that it cannot load.
-    with _quiet():
+    with warnings.catch_warnings():
+        # Chainer's source is older than what Python and NumPy warn of in it.
+        for category in (DeprecationWarning, SyntaxWarning):
+            warnings.simplefilter('ignore', category)
         import chainer  # NOQA
 
 
