@@ -270,13 +270,9 @@ def _environment_check(module):
 def _no_cudnn(module):
     """CuPy 14 has no cuDNN binding, and CuPy 13 none for cuDNN 9.
 
-    Chainer then does without, but CuPy 13 warns of the missing library, and
-    Chainer asks for CuPy to be installed again.
+    Chainer then does without, but asks for CuPy to be installed again.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            'ignore', r'\s*cudnn library could not be loaded')
-        yield
+    yield
     if module.available and module._cupy_major > 7:
         module.check_cuda_available._already_warned = True
 
@@ -403,6 +399,9 @@ def _import_chainer():
         # Chainer's source is older than what Python and NumPy warn of in it.
         for category in (DeprecationWarning, SyntaxWarning):
             warnings.simplefilter('ignore', category)
+        # Chainer tries which of these there are; CuPy warns where none is.
+        warnings.filterwarnings(
+            'ignore', r'\s*(cudnn|nccl) library could not be loaded')
         import chainer  # NOQA
 
 
