@@ -34,6 +34,8 @@ def check_affine_types(x_type, gamma_type, beta_type, n_components):
     type_check.expect(
         x_type.dtype.kind == 'f',
         x_type.ndim >= 2,
+    )
+    type_check.expect(
         gamma_type.dtype.kind == 'f',
         gamma_type.ndim >= 1,
         gamma_type.ndim <= 2,
@@ -68,6 +70,23 @@ def inverse_or_zero(xp, z):
     """Returns ``1 / z``, and 0 where ``z`` is 0: for absent components."""
     present = z != 0
     return xp.where(present, 1 / xp.where(present, z, 1), 0)
+
+
+def inverse_deviations(weights, variances, eps):
+    """Returns ``1 / sqrt(var + eps)``, and 1 for absent components.
+
+    Args:
+        weights (array): ``(...)``, 0 for absent components.
+        variances (array): ``(..., C)``.
+        eps (float): Added to variances.
+
+    Returns:
+        array: ``(..., C)``.
+
+    """
+    xp = chainer.backend.get_array_module(weights)
+    return 1 / xp.sqrt(xp.where(
+        weights[..., None] > 0, variances + variances.dtype.type(eps), 1))
 
 
 def sum_of_components(x, gamma, beta, coefficients, means, variances, eps,

@@ -7,7 +7,7 @@ from chainer.utils import type_check
 
 from mixnorm.functions.components import (
     affine_output, check_affine_types, check_input_types, Gradient,
-    inverse_or_zero, sum_of_components, weighted_sums)
+    inverse_deviations, inverse_or_zero, sum_of_components, weighted_sums)
 from mixnorm.mixture.expectation_maximization import (
     Parameters, posterior)
 from mixnorm.mixture.stack import blocks, stack, unstack, working_dtype
@@ -44,7 +44,8 @@ class FixedMixtureNormalization(function_node.FunctionNode):
             variances.shape == means.shape,
             factors.shape == weights.shape[:1],
         )
-        type_check.expect(x_type.ndim >= 2, means.shape[2] == x_type.shape[1])
+        type_check.expect(x_type.ndim >= 2)
+        type_check.expect(means.shape[2] == x_type.shape[1])
         check_affine_types(x_type, gamma_type, beta_type, weights.shape[1])
 
     def forward(self, inputs):
@@ -62,8 +63,8 @@ class FixedMixtureNormalization(function_node.FunctionNode):
         self._factor = (factors * inverse_or_zero(
             xp, xp.sqrt(weights))).reshape(-1, 1)
         self._means = means = means.reshape(-1, x.shape[1])
-        self._inv_std = inv_std = 1 / xp.sqrt(
-            variances.reshape(means.shape) + dtype.type(self.eps))
+        self._inv_std = inv_std = inverse_deviations(
+            weights, variances, self.eps).reshape(means.shape)
         self._origin = origin = means[0]
 
         scale = self._per_column(gamma, dtype)
@@ -190,6 +191,8 @@ def composed_fixed_mixture_normalization(
         for j, scale in enumerate(scales.ravel())]
     # One array (1, C, 1, ...) per column.
     columns = (-1, 1, x.shape[1]) + (1,) * (x.ndim - 2)
+    # With eps=0, the deviation of an absent component is anything but 0.
+    variances = xp.where(weights[..., None] > 0, variances, 1)
     means = means.astype(dtype, copy=False).reshape(columns)
     variances = variances.astype(dtype, copy=False).reshape(columns)
     return sum_of_components(

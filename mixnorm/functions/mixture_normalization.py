@@ -7,7 +7,7 @@ from chainer.utils import type_check
 
 from mixnorm.functions.components import (
     affine_output, check_affine_types, check_input_types, Gradient,
-    inverse_or_zero, sum_of_components, weighted_sums)
+    inverse_deviations, inverse_or_zero, sum_of_components, weighted_sums)
 from mixnorm.mixture.expectation_maximization import batch_statistics
 from mixnorm.mixture.stack import blocks, pivot, stack, unstack, working_dtype
 
@@ -51,7 +51,7 @@ class MixtureNormalization(function_node.FunctionNode):
             self._statistics = batch_statistics(points, tau)
         weights, means, variances = self._statistics
         self._origin = origin = pivot(points)
-        inv_std = 1 / xp.sqrt(variances + dtype.type(self.eps))
+        inv_std = inverse_deviations(weights, variances, self.eps)
         self._centered_means = means - origin
         self._fisher = inverse_or_zero(xp, xp.sqrt(weights))[:, None]
         self._inv_std = inv_std
@@ -169,9 +169,15 @@ functions.
             z * chainer.functions.broadcast_to(hat_tau[k], z.shape),
             axis=axes, keepdims=True)
 
+    def variance(squared_deviation, k):
+        # That of an absent component is 1: with eps=0, anything but 0.
+        mean = weighted_mean(squared_deviation, k)
+        return mean + xp.broadcast_to(
+            (counts[k] == 0).astype(mean.dtype), mean.shape)
+
     coefficients = [xp.broadcast_to(c, x.shape) for c in coefficients]
     return sum_of_components(
-        x, gamma, beta, coefficients, weighted_mean, weighted_mean, eps,
+        x, gamma, beta, coefficients, weighted_mean, variance, eps,
         activation)
 
 

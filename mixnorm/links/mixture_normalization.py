@@ -144,6 +144,9 @@ class MixtureNormalization(link.Link):
         if activation is not None and not callable(activation):
             raise ValueError('activation is {!r}: it must be None or a '
                              'function of variables'.format(activation))
+        if not isinstance(component_affine, bool):
+            raise ValueError('component_affine is {!r}: it must be True or '
+                             'False'.format(component_affine))
         if seed is None:
             seed = int(numpy.random.randint(1 << 31))
         check_integer('seed', seed, 0)
@@ -168,6 +171,9 @@ class MixtureNormalization(link.Link):
 
         self._highprec_dtype = numpy.dtype(chainer.get_dtype(
             dtype, map_mixed16=numpy.float32))
+        if self._highprec_dtype.kind != 'f':
+            raise ValueError('dtype is {!r}: it must be a floating '
+                             'dtype'.format(dtype))
         with self.init_scope():
             if use_gamma:
                 self.gamma = self._make_parameter(initial_gamma, 1)
@@ -202,18 +208,28 @@ class MixtureNormalization(link.Link):
     def _initialize(self, size):
         self.size = size
         for parameter in self.params():
-            parameter.initialize(
-                (self.n_components,) + size if self.component_affine
-                else size)
-        shape = (self.queue_size if self.inference == 'parameters' else 1,
-                 self.n_components)
+            parameter.initialize(self._parameter_shape(size))
+        self._empty_queue()
+
+    def _parameter_shape(self, size):
+        if self.component_affine:
+            return (self.n_components,) + size
+        return size
+
+    def _queue_shape(self, size):
+        return (self.queue_size if self.inference == 'parameters' else 1,
+                self.n_components) + size
+
+    def _empty_queue(self):
+        shape = self._queue_shape(self.size)
         dtype = numpy.promote_types(self._highprec_dtype, numpy.float32)
         with chainer.using_device(self.device):
             xp = self.device.xp
             self.queue_factors = xp.zeros(shape[:1], dtype)
-            self.queue_weights = xp.full(shape, 1 / self.n_components, dtype)
-            self.queue_means = xp.zeros(shape + size, dtype)
-            self.queue_variances = xp.ones(shape + size, dtype)
+            self.queue_weights = xp.full(
+                shape[:2], 1 / self.n_components, dtype)
+            self.queue_means = xp.zeros(shape, dtype)
+            self.queue_variances = xp.ones(shape, dtype)
 
     @property
     def printable_specs(self):
@@ -355,8 +371,9 @@ class MixtureNormalization(link.Link):
                 x_type.ndim >= 1 + (1 if self.size is None
                                     else len(self.size)))
         point_axes, channel_axes = self._axes(x.ndim)
-        for a in point_axes:
-            type_check.expect(x_type.shape[a] > 0)
+        if chainer.config.train:
+            for a in point_axes:
+                type_check.expect(x_type.shape[a] > 0)
         if self.size is not None:
             type_check.expect(
                 x_type.ndim == len(point_axes) + len(self.size))
@@ -493,36 +510,83 @@ class MixtureNormalization(link.Link):
             serializer (~chainer.AbstractSerializer): Serializer.
 
         Raises:
-            ValueError: If the state to load is that of a link with another
-                number of components, queue size or size.  The link then
-                stays as it was.
+            KeyError: If what is to be loaded is not a mixture
+                normalization's.
+            ValueError: If it is that of one with another number of
+                components, queue size or size.  The link then stays as it
+                was.
 
         """
-        if isinstance(serializer, chainer.Deserializer):
-            saved = serializer('queue_means', None)
-            if saved is not None:
-                if self.size is None:
-                    self._initialize(tuple(saved.shape[2:]))
-                if saved.shape != self.queue_means.shape:
-                    raise ValueError(
-                        'the saved queue of {} has shape {} (entries, '
-                        'components, size): it must be {}'.format(
-                            self._title, saved.shape, self.queue_means.shape))
+        loading = isinstance(serializer, chainer.Deserializer)
+        if loading:
+            if self.inference == 'samples':
+                serializer('samples', None)  # an error now if it has none
+            saved = {name: serializer(name, None)
+                     for name in ['queue_means'] + sorted(self._params)}
+            self._check_state({
+                name: value.shape for name, value in saved.items()
+                if value is not None})
+            if saved['queue_means'] is not None and self.size is None:
+                self._initialize(tuple(saved['queue_means'].shape[2:]))
             if self.inference == 'samples':
                 # Loaded whatever its length.
                 self.samples = self.sample_counts = None
         super(MixtureNormalization, self).serialize(serializer)
-        self._send_persistents()
+        if loading:
+            self._settle()
 
     def copyparams(self, link, copy_persistent=True):
+        """Copies parameters and state from another mixture normalization.
+
+        Args:
+            link (MixtureNormalization): Where to copy from.
+            copy_persistent (bool): Whether to copy the state, too.
+
+        Raises:
+            ValueError: If the other link has another number of components,
+                queue size or size.  This link then stays as it was.
+
+        """
+        arrays = {name: getattr(link, name)
+                  for name in sorted(self._params) + (
+                      ['queue_means'] if copy_persistent else [])}
+        self._check_state({
+            name: value.shape for name, value in arrays.items()
+            if value is not None and value.shape is not None})
+        if self.size is None and link.size is not None:
+            self._initialize(link.size)
         if copy_persistent and self.inference == 'samples':
             # Copied whatever its length.
             self.samples = self.sample_counts = None
         super(MixtureNormalization, self).copyparams(link, copy_persistent)
-        self._send_persistents()
+        if copy_persistent:
+            self._settle()
 
-    def _send_persistents(self):
-        """Moves to the link's device what was set from elsewhere."""
+    def _check_state(self, shapes):
+        """Raises ValueError unless arrays of these shapes can be taken."""
+        size = self.size
+        if size is None and 'queue_means' in shapes:
+            size = tuple(shapes['queue_means'][2:])
+        if size is None:
+            return
+        for name, shape in shapes.items():
+            if name == 'queue_means':
+                expected = self._queue_shape(size)
+                meaning = 'entries, components, size'
+            else:
+                expected = self._parameter_shape(size)
+                meaning = ('components, size' if self.component_affine
+                           else 'size')
+            if tuple(shape) != expected:
+                raise ValueError(
+                    '{} has shape {} where {} needs {} ({})'.format(
+                        name, tuple(shape), self._title, expected, meaning))
+
+    def _settle(self):
+        """Completes state that was set from elsewhere."""
+        if self.size is not None and self.queue_means is None:
+            # That of a link that has seen nothing yet.
+            self._empty_queue()
         for name in self._persistent:
             value = getattr(self, name)
             if isinstance(value, chainer.get_array_types()):

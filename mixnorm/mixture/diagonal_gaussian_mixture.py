@@ -1,6 +1,5 @@
 """The estimator, in scikit-learn's manner."""
 import math
-import numbers
 
 import numpy
 
@@ -100,8 +99,7 @@ numpy.random.Generator): Source of the random numbers.
         check_real('reg_covar', reg_covar, 0, math.inf, closed_high=False)
         check_real('sample_ratio', sample_ratio, 0, 1, closed_low=False)
         check_real('min_weight', min_weight, 0, 1, closed_high=False)
-        if not isinstance(random_state, numbers.Integral):
-            check_random_state(random_state)
+        check_random_state(random_state)
         self.n_components = n_components
         self.init = init
         self.n_init_trials = n_init_trials
@@ -127,9 +125,9 @@ numpy.random.Generator): Source of the random numbers.
             DiagonalGaussianMixture: ``self``.
 
         Raises:
-            ValueError: If ``X`` is not an array of finite real points, or a
-                starting value does not fit it.  The mixture then stays as it
-                was.
+            ValueError: If ``X`` is not an array of finite real points, a
+                starting value does not fit it, or no finite mixture does.
+                The mixture then stays as it was.
 
         """
         x = stack(check_points(X))
@@ -140,6 +138,12 @@ numpy.random.Generator): Source of the random numbers.
             max_iter=self.max_iter, tol=self.tol, reg_covar=self.reg_covar,
             sample_ratio=self.sample_ratio, min_weight=self.min_weight,
             start=self._start(x))
+        xp = get_array_module(x)
+        if not all(bool(xp.isfinite(z).all()) for z in found.parameters):
+            raise ValueError(
+                'reg_covar is {!r}, and a component collapsed or X is too '
+                'large for its dtype, {}: scale X or raise reg_covar'.format(
+                    self.reg_covar, x.dtype))
         self.weights_, self.means_, self.covariances_ = found.parameters
         self.n_iter_ = found.n_iter
         self.converged_ = found.converged

@@ -3,6 +3,7 @@
 The same seed therefore gives the same draws whether the points lie in main
 memory or on a GPU, and no draw waits for the GPU.
 """
+import math
 import numbers
 
 import numpy
@@ -49,11 +50,12 @@ def sample_indices(n_points, ratio, random_state):
         random_state: See :func:`check_random_state`.
 
     Returns:
-        numpy.ndarray: ``max(1, round(ratio * M))`` distinct numbers in
-        ascending order, which a gather reads fastest.
+        numpy.ndarray: ``ceil(ratio * M)`` distinct numbers in ascending
+        order, which a gather reads fastest.
 
     """
-    size = max(1, int(round(ratio * n_points)))
+    # .1 * 30 is a little more than 3, and means 3.
+    size = max(1, math.ceil(ratio * n_points * (1 - 1e-12)))
     generator = check_random_state(random_state)
     if isinstance(generator, numpy.random.Generator):
         indices = generator.choice(

@@ -27,7 +27,7 @@ def check_real(name, value, low, high, closed_low=True, closed_high=True):
 
 def check_choice(name, value, choices):
     """Raises ValueError unless ``value`` is one of ``choices``."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError('{} is {!r}: it must be {}'.format(
             name, value, ' or '.join(map(repr, choices))))
 
