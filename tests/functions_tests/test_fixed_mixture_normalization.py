@@ -253,6 +253,22 @@ def test_one_entry_of_one_component_is_fixed_batch_normalization(
             atol=tolerance * (1 + abs(e.array).max()), err_msg=name)
 
 
+def test_gradient_penalty():
+    # The upstream gradient depends on x, too, as it does behind any loss.
+    # With one component the posterior is constant for the numerical one.
+    x, gamma, beta, queue = _problem((5, 2, 2), False, n_components=1)
+
+    def penalty(*inputs):
+        y = mixnorm.functions.fixed_mixture_normalization(*inputs, *queue)
+        gradients = chainer.grad(
+            [F.sum(y ** 3)], inputs, enable_double_backprop=True)
+        return sum(F.sum(g ** 2) for g in gradients)
+
+    gradient_check.check_backward(
+        penalty, (x, gamma, beta), None, dtype='d', eps=1e-5, rtol=1e-4,
+        atol=1e-4)
+
+
 # Far more than the 2**17 elements that are worked on at once.
 @pytest.mark.parametrize('shape', [
     (48, 96, 12, 12), (2, 3, 260, 300), (70001, 5)], ids=str)

@@ -1,5 +1,6 @@
 import chainer
 from chainer import functions as F
+from chainer import gradient_check
 from chainer import testing
 from chainer.utils import type_check
 import numpy
@@ -267,6 +268,28 @@ def test_gradients_of_some_inputs_only(wanted, f):
             assert a is b
         else:
             numpy.testing.assert_array_equal(a.array, b.array)
+
+
+@pytest.mark.parametrize('f', [None, F.tanh])
+@pytest.mark.parametrize('per_component', [False, True])
+def test_gradient_penalty(per_component, f):
+    # The upstream gradient depends on x, too, as it does behind any loss.
+    random = numpy.random.RandomState(_SEED)
+    x = random.randn(5, 2, 2)
+    affine = (3, 2) if per_component else (2,)
+    gamma, beta = random.randn(2, *affine)
+    tau = _posterior(random, x.shape, 3)
+
+    def penalty(*inputs):
+        y = mixnorm.functions.mixture_normalization(
+            *inputs, tau, 1e-2, activation=f)
+        gradients = chainer.grad(
+            [F.sum(y ** 3)], inputs, enable_double_backprop=True)
+        return sum(F.sum(g ** 2) for g in gradients)
+
+    gradient_check.check_backward(
+        penalty, (x, gamma, beta), None, dtype='d', eps=1e-5, rtol=1e-4,
+        atol=1e-4)
 
 
 def test_no_backprop_mode():

@@ -1,0 +1,669 @@
+import chainer
+from chainer import functions as F
+from chainer import initializers
+from chainer import links as L
+from chainer import testing
+import numpy
+import pytest
+
+from functions_tests import equations
+from mixnorm.links import MixtureNormalization
+
+
+_SEED = 0
+
+# Input shape, size and axis; the channel dimensions are what
+# L.BatchNormalization makes of them.
+_LAYOUTS = [
+    ((8, 3), 3, None), ((6, 3), None, None), ((5, 3, 4), 3, None),
+    ((4, 3, 2, 3), None, None), ((2, 3, 2, 3, 2), 3, None),
+    ((4, 3, 1, 1), 3, None),
+    ((6, 2, 3), (2, 3), None), ((5, 2, 3, 4), (2, 3), None),
+    ((4, 2, 3, 2), (2, 3, 2), None),
+    ((4, 3, 2, 5), None, (0, 1, 2)), ((4, 3, 2, 5), 5, (0, 1, 2)),
+    ((8, 3, 2), None, 0), ((3, 6, 2), None, 1), ((2, 4, 3, 3), 2, (1, 2, 3)),
+    ((5, 2, 4, 3), (2, 3), (0, 2)), ((2, 5, 3), None, (1, 2)),
+]
+
+
+def _channel_axes(ndim, size, axis):
+    if axis is not None:
+        axis = axis if isinstance(axis, tuple) else (axis,)
+        return tuple(a for a in range(ndim) if a not in axis)
+    return tuple(range(1, 1 + (len(size) if isinstance(size, tuple) else 1)))
+
+
+def _for_batch_normalization(x, size, axis):
+    """``axis`` as L.BatchNormalization, which has no default, takes it."""
+    if size is not None or axis is not None:
+        return axis
+    return (0,) + tuple(range(2, x.ndim))
+
+
+@testing.parameterize(*testing.product_dict(
+    [{'shape': shape, 'size': size, 'axis': axis}
+     for shape, size, axis in _LAYOUTS],
+    [{'dtype': numpy.float64}]) + testing.product({
+        'shape': [(4, 3, 2, 3)], 'size': [3], 'axis': [None],
+        'dtype': [numpy.float16, numpy.float32]}))
+@testing.inject_backend_tests(None, [{}, {'use_cuda': True}])
+class TestOneComponent(testing.LinkTestCase):
+
+    """With one component the posterior is constant, as the graph takes it."""
+
+    param_names = ('gamma', 'beta')
+    eps = 1e-2
+
+    def setUp(self):
+        # chainer.testing draws its upstream gradients from numpy.random.
+        numpy.random.seed(_SEED)
+        tolerance = 5e-2 if self.dtype == numpy.float16 else 1e-4
+        options = {'rtol': tolerance, 'atol': tolerance}
+        self.check_forward_options = options
+        self.check_backward_options = options
+        self.channel_axes = _channel_axes(
+            len(self.shape), self.size, self.axis)
+
+    def generate_params(self):
+        channels = tuple(self.shape[a] for a in self.channel_axes)
+        return (numpy.random.uniform(.5, 1.5, channels).astype(self.dtype),
+                numpy.random.uniform(-1, 1, channels).astype(self.dtype))
+
+    def create_link(self, initializers):
+        gamma, beta = initializers
+        return MixtureNormalization(
+            self.size, n_components=1, axis=self.axis, eps=self.eps, seed=0,
+            dtype=self.dtype, initial_gamma=gamma, initial_beta=beta)
+
+    def generate_inputs(self):
+        return numpy.random.uniform(-2, 2, self.shape).astype(self.dtype),
+
+    def forward_expected(self, link, inputs):
+        x, = [z.astype('d') for z in inputs]
+        axes = tuple(a for a in range(x.ndim) if a not in self.channel_axes)
+        spread = tuple(n if a in self.channel_axes else 1
+                       for a, n in enumerate(x.shape))
+        xhat = (x - x.mean(axis=axes, keepdims=True)) / numpy.sqrt(
+            x.var(axis=axes, keepdims=True) + self.eps)
+        return (link.gamma.array.reshape(spread) * xhat
+                + link.beta.array.reshape(spread)).astype(self.dtype),
+
+
+@testing.parameterize(*testing.product({
+    'component_affine': [False, True], 'size': [3, None, (2, 3)]}))
+@testing.inject_backend_tests(None, [{}, {'use_cuda': True}])
+class TestInitializers(testing.LinkInitializersTestCase):
+
+    param_names = ('gamma', 'beta')
+
+    def setUp(self):
+        numpy.random.seed(_SEED)
+
+    def generate_params(self):
+        return initializers.Constant(1), initializers.Constant(0)
+
+    def create_link(self, initializers):
+        gamma, beta = initializers
+        return MixtureNormalization(
+            self.size, n_components=2, seed=0, initial_gamma=gamma,
+            initial_beta=beta, component_affine=self.component_affine)
+
+    def generate_inputs(self):
+        shape = (5, 2, 3, 4) if isinstance(self.size, tuple) else (5, 3, 4)
+        return numpy.random.uniform(-1, 1, shape).astype('f'),
+
+    def get_initializers(self):
+        def default(value):
+            return testing.InitializerArgument(None, value)
+
+        return ([initializers.Constant(2), 3, default(1)],
+                [initializers.Constant(2), 3, default(0)])
+
+
+def _outcome(link, x, gy):
+    """Output and gradients of a training step."""
+    v = chainer.Variable(x)
+    link(v)  # So that what is deferred is there.
+    link.cleargrads()
+    y = link(v)
+    y.grad = gy
+    y.backward()
+    return dict({name: p.grad for name, p in link.namedparams()},
+                y=y.array, x=v.grad)
+
+
+@pytest.mark.parametrize('dtypes', [
+    ('d', 'd'), ('f', 'f'), ('e', 'f'), ('e', 'e')], ids=''.join)
+@pytest.mark.parametrize(
+    'shape,size,axis', _LAYOUTS, ids=[str(layout) for layout in _LAYOUTS])
+def test_one_component_is_batch_normalization(shape, size, axis, dtypes):
+    x_dtype, dtype = dtypes
+    random = numpy.random.RandomState(_SEED)
+    x, gy = random.randn(2, *shape).astype(x_dtype)
+    channels = tuple(
+        shape[a] for a in _channel_axes(x.ndim, size, axis))
+    kwargs = {
+        'eps': 1e-2, 'dtype': dtype,
+        'initial_gamma': random.uniform(.5, 2, channels).astype(dtype),
+        'initial_beta': random.randn(*channels).astype(dtype)}
+    actual = _outcome(MixtureNormalization(
+        size, 1, axis=axis, **kwargs), x, gy)
+    expected = _outcome(L.BatchNormalization(
+        size, axis=_for_batch_normalization(x, size, axis), **kwargs), x, gy)
+    assert sorted(actual) == ['/beta', '/gamma', 'x', 'y']
+    tolerance = {'d': 1e-10, 'f': 1e-4, 'e': 3e-2}[x_dtype]
+    for name, wanted in expected.items():
+        assert actual[name].dtype == wanted.dtype, name
+        assert actual[name].shape == wanted.shape, name
+        numpy.testing.assert_allclose(
+            actual[name], wanted, rtol=tolerance,
+            atol=tolerance * (1 + abs(wanted).max()), err_msg=name)
+
+
+@pytest.mark.parametrize('size', [3, None, (3, 2)])
+@pytest.mark.parametrize('use_gamma', [False, True])
+@pytest.mark.parametrize('use_beta', [False, True])
+def test_without_scale_or_shift(use_gamma, use_beta, size):
+    x, gy = numpy.random.RandomState(_SEED).randn(2, 6, 3, 2).astype('f')
+    kwargs = {'use_gamma': use_gamma, 'use_beta': use_beta}
+    link = MixtureNormalization(size, 1, **kwargs)
+    actual = _outcome(link, x, gy)
+    expected = _outcome(L.BatchNormalization(
+        size, axis=_for_batch_normalization(x, size, None), **kwargs), x, gy)
+    assert (link.gamma is not None) == use_gamma
+    assert (link.beta is not None) == use_beta
+    assert sorted(actual) == sorted(expected)
+    for name, wanted in expected.items():
+        numpy.testing.assert_allclose(
+            actual[name], wanted, rtol=1e-3, atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize('component_affine', [False, True])
+@pytest.mark.parametrize('axis,order', [
+    ((0, 1, 2), (0, 3, 1, 2)), ((0, 2, 3), (0, 1, 2, 3)),
+    ((0, 1, 3), (0, 2, 1, 3)), ((1, 2, 3), (1, 0, 2, 3))])
+def test_axis_is_a_transposition(axis, order, component_affine):
+    # ``order`` brings the channels to the second axis.
+    random = numpy.random.RandomState(_SEED)
+    x = random.randn(5, 4, 3, 6).astype('f')
+    kwargs = {'seed': 0, 'component_affine': component_affine}
+    by_axis = MixtureNormalization(axis=axis, **kwargs)
+    plain = MixtureNormalization(x.transpose(order).shape[1], **kwargs)
+    for train in (True, True, False):
+        with chainer.using_config('train', train):
+            numpy.testing.assert_allclose(
+                by_axis(x).array.transpose(order),
+                plain(x.transpose(order)).array, rtol=1e-5, atol=1e-6)
+    for actual, expected in zip(by_axis.queue, plain.queue):
+        numpy.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_size_of_several_dimensions_is_one_channel_per_entry():
+    x = numpy.random.RandomState(_SEED).randn(16, 2, 3, 5).astype('f')
+    both = MixtureNormalization((2, 3), seed=0, component_affine=True)
+    flat = MixtureNormalization(6, seed=0, component_affine=True)
+    assert both.gamma.shape == (3, 2, 3)
+    for train in (True, False):
+        with chainer.using_config('train', train):
+            numpy.testing.assert_allclose(
+                both(x).array.reshape(16, 6, 5),
+                flat(x.reshape(16, 6, 5)).array, rtol=1e-5, atol=1e-6)
+    assert both.queue.means.shape == (1, 3, 2, 3)
+
+
+def _three_groups(random, shape, weights=(.5, .3, .2)):
+    """Points in groups 20 deviations apart, and which group each is in."""
+    means = 20 * numpy.array([[0, 1], [1, 0], [-1, -1]])
+    deviations = numpy.array([[1, .5], [.3, 1], [.5, 2]])
+    labels = random.choice(3, shape[:1] + shape[2:], p=weights)
+    x = numpy.moveaxis(means[labels], -1, 1) + numpy.moveaxis(
+        deviations[labels], -1, 1) * random.uniform(-1.7, 1.7, shape)
+    return x, labels
+
+
+def _one_hot(labels):
+    return numpy.moveaxis(numpy.eye(3)[labels], -1, 1)
+
+
+@pytest.mark.parametrize('kwargs', [
+    {}, {'n_iter': 5}, {'sample_ratio': 1}, {'component_affine': True},
+    {'activation': F.tanh},
+    {'activation': F.tanh, 'component_affine': True}], ids=str)
+@pytest.mark.parametrize('shape', [(200, 2), (20, 2, 3, 4)], ids=str)
+def test_separate_groups_are_the_components(shape, kwargs):
+    # The posterior is the groups' own then, whatever was drawn.
+    random = numpy.random.RandomState(_SEED)
+    x, labels = _three_groups(random, shape)
+    order = (-numpy.bincount(labels.ravel())).argsort()  # The heaviest first.
+    tau = _one_hot(labels)[:, order]
+    affine = (3, 2) if kwargs.get('component_affine') else (2,)
+    gamma = random.uniform(.5, 1.5, affine)
+    beta = random.randn(*affine)
+    gy = random.randn(*shape)
+    link = MixtureNormalization(
+        2, seed=1, dtype='d', initial_gamma=gamma, initial_beta=beta,
+        **kwargs)
+    y = link(x)
+    numpy.testing.assert_allclose(
+        y.array, equations.mixture_normalization(
+            x, gamma, beta, tau, 2e-5,
+            numpy.tanh if 'activation' in kwargs else None),
+        rtol=1e-6, atol=1e-6)
+    assert link.n_effective == 3
+    for actual, expected in zip(link.queue, equations.statistics(
+            equations.points(x), equations.points(tau))):
+        numpy.testing.assert_allclose(actual, expected[None], rtol=1e-6)
+
+    if 'activation' not in kwargs:
+        actual = _outcome(link, x, gy)
+        for name, expected in zip(
+                ('x', '/gamma', '/beta'),
+                equations.mixture_normalization_gradients(
+                    x, gamma, tau, 2e-5, gy)):
+            numpy.testing.assert_allclose(
+                actual[name], expected, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize('n_iter', [2, 3, 4, 5, 7])
+def test_iterations_of_a_fit(n_iter):
+    # Two groups of points each nearer to all of their own than to any other,
+    # so that Lloyd's first iteration finds them from any point of each; their
+    # Gaussians overlap, so that every iteration of EM counts.
+    x = numpy.repeat([-1., 1., 3.1, 5.1], [30, 30, 20, 20])[:, None]
+    random = numpy.random.RandomState(_SEED)
+    random.shuffle(x)
+    link = MixtureNormalization(
+        1, 2, n_iter=n_iter, sample_ratio=1, dtype='d', seed=0)
+    y = link(x).array
+
+    total = x.var()
+    # n_iter // 2 iterations of Lloyd's, the rest EM; distances and the
+    # variances' regularization are in units of the channel's deviation.
+    tau = numpy.concatenate([x < 2, x > 2], axis=1).astype('d')
+    weights, means, variances = equations.statistics(x, tau)
+    variances += 1e-6 * total
+    for _ in range(n_iter - n_iter // 2):
+        tau = equations.posterior(x, weights, means, variances)
+        weights, means, variances = equations.statistics(x, tau)
+        variances += 1e-6 * total
+    tau = equations.posterior(x, weights, means, variances)
+    assert tau.max(axis=1).min() < .999  # No hard assignment.
+    numpy.testing.assert_allclose(
+        y, equations.mixture_normalization(
+            x, numpy.ones(1), numpy.zeros(1), tau, 2e-5), rtol=1e-6)
+    numpy.testing.assert_allclose(
+        link.queue.weights, tau.mean(axis=0)[None], rtol=1e-6)
+
+
+def test_one_iteration_is_one_of_em():
+    # From the seeds themselves: three distinct points, which K-means++ cannot
+    # miss, with equal weights and the variances of the whole.
+    x = numpy.repeat([[0., 1.], [2., 0.], [-1., -3.]], [20, 10, 5], axis=0)
+    link = MixtureNormalization(
+        2, 3, n_iter=1, sample_ratio=1, min_weight=0, dtype='d', seed=0)
+    link(x)
+    total = x.var(axis=0)
+    centers = numpy.array([[0., 1.], [2., 0.], [-1., -3.]])
+    tau = equations.posterior(
+        x, numpy.ones(3) / 3, centers, numpy.tile((1 + 1e-6) * total, (3, 1)))
+    weights, means, variances = equations.statistics(x, tau)
+    tau = equations.posterior(x, weights, means, variances + 1e-6 * total)
+    tau = tau[:, (-weights).argsort()]
+    for actual, expected in zip(link.queue, equations.statistics(x, tau)):
+        numpy.testing.assert_allclose(actual, expected[None], rtol=1e-4)
+
+
+def test_posterior_is_of_all_points_though_a_part_was_drawn():
+    # Whatever the posterior: it sums to 1, so the components' moments make
+    # up those of the whole.
+    x = numpy.random.RandomState(_SEED).randn(40, 3, 5).astype('d') + 2
+    for seed in range(5):
+        link = MixtureNormalization(3, 4, seed=seed, dtype='d')
+        link(x)
+        (weights,), (means,), (variances,) = link.queue
+        numpy.testing.assert_allclose(weights.sum(), 1)
+        numpy.testing.assert_allclose(
+            weights @ means, x.mean(axis=(0, 2)), err_msg=str(seed))
+        numpy.testing.assert_allclose(
+            weights @ (variances + means ** 2), (x ** 2).mean(axis=(0, 2)),
+            err_msg=str(seed))
+
+
+def test_heaviest_component_comes_first():
+    # Of all points, of which the fit sees a quarter.
+    random = numpy.random.RandomState(_SEED)
+    link = MixtureNormalization(3, 4, seed=0, queue_size=20)
+    for _ in range(20):
+        link(random.randn(30, 3, 4).astype('f'))
+    assert (numpy.diff(link.queue.weights, axis=1) <= 1e-6).all()
+
+
+def _reveal_posterior(x, **kwargs):
+    """The posterior of a link's fit, read from its output.
+
+    With gamma 0 and beta_kc = [c = k], y_k = tau_k / sqrt(lambda_k), whose
+    mean is sqrt(lambda_k).
+    """
+    n_dims = x.shape[1]
+    link = MixtureNormalization(
+        n_dims, n_dims, component_affine=True, initial_gamma=0,
+        initial_beta=numpy.eye(n_dims), dtype='d', **kwargs)
+    y = equations.points(link(x).array)
+    return equations.activation(y * y.mean(axis=0), x.shape)
+
+
+@pytest.mark.parametrize('seed', range(4))
+@pytest.mark.parametrize('shape', [(60, 3), (10, 3, 2, 4)], ids=str)
+def test_transform_under_soft_posterior(shape, seed):
+    random = numpy.random.RandomState(seed)
+    x = numpy.maximum(random.randn(*shape), -.5)
+    tau = _reveal_posterior(x, seed=seed)
+    numpy.testing.assert_allclose(tau.sum(axis=1), 1)
+    assert (tau >= 0).all() and ((tau > .1) & (tau < .9)).any()
+    link = MixtureNormalization(3, 3, seed=seed, dtype='d')
+    numpy.testing.assert_allclose(
+        link(x).array, equations.mixture_normalization(
+            x, numpy.ones(3), numpy.zeros(3), tau, 2e-5),
+        rtol=1e-6, atol=1e-6)
+    for actual, expected in zip(link.queue, equations.statistics(
+            equations.points(x), equations.points(tau))):
+        numpy.testing.assert_allclose(
+            actual, expected[None], rtol=1e-6, atol=1e-9)
+
+
+def test_small_components_are_discarded():
+    # Of 1000 points, 5 are far away: a component of weight 0.005.
+    random = numpy.random.RandomState(_SEED)
+    x = numpy.r_[random.uniform(-1, 1, (600, 1)),
+                 random.uniform(9, 11, (395, 1)),
+                 random.uniform(99, 101, (5, 1))]
+    labels = numpy.repeat([0, 1, 2], [600, 395, 5])
+    kept = MixtureNormalization(
+        1, 3, sample_ratio=1, min_weight=0, seed=0, dtype='d')
+    y = kept(x).array
+    assert kept.n_effective == 3
+    numpy.testing.assert_allclose(
+        y, equations.mixture_normalization(
+            x, numpy.ones(1), numpy.zeros(1), _one_hot(labels), 2e-5),
+        rtol=1e-6, atol=1e-6)
+
+    # Its points go to the component whose density is greatest there.
+    link = MixtureNormalization(1, 3, sample_ratio=1, seed=0, dtype='d')
+    y = link(x).array
+    assert link.n_effective == 2
+    numpy.testing.assert_allclose(
+        link.queue.weights, [[.6, .4, 0]], atol=1e-9)
+    labels[-5:] = 1
+    numpy.testing.assert_allclose(
+        y, equations.mixture_normalization(
+            x, numpy.ones(1), numpy.zeros(1), _one_hot(labels), 2e-5),
+        rtol=1e-6, atol=1e-6)
+
+
+def test_n_effective_of_one_distinct_point():
+    link = MixtureNormalization(2, 4, seed=0)
+    assert link.n_effective is None
+    link(numpy.full((8, 2, 3), 5, 'f'))
+    assert 1 <= link.n_effective <= 4
+    assert type(link.n_effective) is int
+
+
+@pytest.mark.parametrize('x', [
+    numpy.zeros((4, 3, 5)), numpy.full((4, 3, 5), -7.),
+    numpy.repeat(numpy.eye(3), 4, 0), numpy.ones((1, 3)),
+    numpy.arange(6.).reshape(2, 3),
+    numpy.maximum(numpy.random.RandomState(0).randn(50, 3) - 1, 0),
+    numpy.c_[numpy.arange(30.), numpy.full(30, 2.), numpy.arange(30.) % 2],
+], ids=['zeros', 'constant', 'few distinct', 'one point', 'two points',
+        'sparse', 'constant channel'])
+@pytest.mark.parametrize('dtype', ['e', 'f', 'd'])
+def test_degenerate_batches(x, dtype):
+    link = MixtureNormalization(3, 4, seed=0)
+    v = chainer.Variable(x.astype(dtype))
+    for _ in range(3):
+        link.cleargrads()
+        y = link(v)
+        y.grad = numpy.ones_like(y.array)
+        y.backward()
+        with chainer.using_config('train', False):
+            inferred = link(v)
+        for z in (y.array, v.grad, link.gamma.grad, inferred.array,
+                  *link.queue):
+            assert numpy.isfinite(z).all()
+        v.cleargrad()
+
+
+def test_float32_far_from_the_origin():
+    random = numpy.random.RandomState(_SEED)
+    x, _ = _three_groups(random, (64, 2, 4, 4))
+    x = (1e4 + .4 * x).astype('f')  # Deviations from 0.1.
+    double = MixtureNormalization(2, 3, seed=0, dtype='d')
+    single = MixtureNormalization(2, 3, seed=0)
+    expected = double(x.astype('d')).array
+    numpy.testing.assert_allclose(single(x).array, expected, atol=2e-2)
+    with chainer.using_config('train', False):
+        numpy.testing.assert_allclose(
+            single(x).array, double(x.astype('d')).array, atol=2e-2)
+
+
+@pytest.mark.parametrize('x_dtype', ['e', 'f', 'd'])
+@pytest.mark.parametrize('dtype,expected', [
+    (None, 'f'), ('e', 'e'), ('f', 'f'), ('d', 'd'),
+    (chainer.mixed16, 'f')], ids=str)
+def test_dtypes(dtype, expected, x_dtype):
+    x, _ = _three_groups(numpy.random.RandomState(_SEED), (8, 2, 6))
+    x = (x / 4).astype(x_dtype)
+    reference = MixtureNormalization(2, seed=0, dtype='d')
+    link = MixtureNormalization(2, seed=0, dtype=dtype)
+    assert link.gamma.dtype == link.beta.dtype == expected
+    v = chainer.Variable(x)
+    y = link(v)
+    F.sum(y).backward()
+    assert y.dtype == v.grad.dtype == x_dtype
+    assert link.gamma.grad.dtype == expected
+    # Statistics are never kept in half precision.
+    assert all(z.dtype == ('d' if expected == 'd' else 'f')
+               for z in link.queue)
+    tolerance = 2e-2 if 'e' in (x_dtype, expected) else 1e-3
+    wanted = reference(x.astype('d'))
+    numpy.testing.assert_allclose(
+        y.array, wanted.array, rtol=tolerance, atol=tolerance)
+    with chainer.using_config('train', False):
+        y, wanted = link(x), reference(x.astype('d'))
+    assert y.dtype == x_dtype
+    numpy.testing.assert_allclose(
+        y.array, wanted.array, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize('dtype,parameters', [
+    (chainer.mixed16, 'f'), (numpy.float16, 'e'), (numpy.float64, 'd')])
+def test_configured_dtype(dtype, parameters):
+    with chainer.using_config('dtype', dtype):
+        link = MixtureNormalization(2, seed=0)
+        sequence = chainer.Sequential(
+            L.Linear(3, 2), link, F.relu, L.Linear(2, 1))
+        x = numpy.random.RandomState(_SEED).randn(9, 3).astype(
+            chainer.get_dtype())
+        y = sequence(x)
+        sequence.cleargrads()
+        F.sum(y).backward()
+    assert link.gamma.dtype == parameters
+    assert y.dtype == x.dtype
+    assert numpy.isfinite(link.gamma.grad).all()
+
+
+def test_double_backward():
+    # As a gradient penalty needs it; numbers are the function's own tests'.
+    x = numpy.random.RandomState(_SEED).randn(12, 3, 2)
+    for n_components in (1, 3):
+        v = chainer.Variable(x)
+        link = MixtureNormalization(3, n_components, seed=0, dtype='d')
+        gx, = chainer.grad([F.sum(link(v) ** 3)], [v],
+                           enable_double_backprop=True)
+        link.cleargrads()
+        v.cleargrad()
+        F.sum(gx ** 2).backward()
+        assert v.grad.shape == x.shape
+        if n_components == 1:
+            w = chainer.Variable(x)
+            bn = L.BatchNormalization(3, dtype='d')
+            gw, = chainer.grad([F.sum(bn(w) ** 3)], [w],
+                               enable_double_backprop=True)
+            bn.cleargrads()
+            F.sum(gw ** 2).backward()
+            numpy.testing.assert_allclose(v.grad, w.grad, rtol=1e-8)
+            numpy.testing.assert_allclose(
+                link.gamma.grad, bn.gamma.grad, rtol=1e-8)
+
+
+def test_input_is_not_modified():
+    x = numpy.random.RandomState(_SEED).randn(8, 3, 4).astype('f')
+    before = x.copy()
+    x.flags.writeable = False
+    for inference in ('parameters', 'samples'):
+        link = MixtureNormalization(3, seed=0, inference=inference)
+        link(x)
+        with chainer.using_config('train', False):
+            link(x)
+    numpy.testing.assert_array_equal(x, before)
+
+
+def test_noncontiguous_input():
+    wide = numpy.random.RandomState(_SEED).randn(8, 5, 3, 4).astype('f')
+    x = wide[::2].transpose(0, 2, 3, 1)[..., ::-1]
+    assert not x.flags.c_contiguous and not x.flags.f_contiguous
+    numpy.testing.assert_allclose(
+        MixtureNormalization(3, seed=0)(x).array,
+        MixtureNormalization(3, seed=0)(x.copy()).array,
+        rtol=1e-5, atol=1e-6)
+
+
+def test_input_needs_no_gradient():
+    x = numpy.random.RandomState(_SEED).randn(8, 3, 4).astype('f')
+    needed = chainer.Variable(x)
+    for v in (x, needed, chainer.Variable(x, requires_grad=False)):
+        link = MixtureNormalization(3, seed=0)
+        link.cleargrads()
+        F.sum(link(v) ** 2).backward()
+        assert numpy.isfinite(link.gamma.grad).all()
+        if v is not x and v is not needed:
+            assert v.grad is None
+    assert needed.grad is not None
+
+
+def test_no_backprop_mode():
+    x = numpy.random.RandomState(_SEED).randn(8, 3, 4).astype('f')
+    link, other = [MixtureNormalization(3, seed=0) for _ in range(2)]
+    with chainer.no_backprop_mode():
+        y = link(x)
+        numpy.testing.assert_array_equal(y.array, other(x).array)
+    assert y.creator is None
+    assert len(link.queue.weights) == 1
+
+
+def test_seeds():
+    x = numpy.random.RandomState(_SEED).randn(50, 3).astype('f')
+
+    def outputs(seed, n=2):
+        link = MixtureNormalization(3, 4, seed=seed)
+        return numpy.stack([link(x).array for _ in range(n)])
+
+    numpy.testing.assert_array_equal(outputs(0), outputs(0))
+    first, second = outputs(0)
+    assert abs(first - second).max() > 1e-3  # Fresh draws for every batch.
+    assert abs(outputs(1)[0] - first).max() > 1e-3
+
+
+def test_unseeded_link_follows_numpys_seed():
+    x = numpy.random.RandomState(_SEED).randn(50, 3).astype('f')
+
+    def outputs(seed):
+        numpy.random.seed(seed)
+        links = [MixtureNormalization(3, 4) for _ in range(2)]
+        assert links[0].seed != links[1].seed
+        return numpy.stack([link(x).array for link in links])
+
+    numpy.testing.assert_array_equal(outputs(0), outputs(0))
+    assert abs(outputs(0) - outputs(1)).max() > 1e-3
+
+
+def test_fits_leave_numpys_generator_alone():
+    link = MixtureNormalization(3, seed=0)
+    numpy.random.seed(0)
+    expected = numpy.random.rand()
+    numpy.random.seed(0)
+    link(numpy.eye(3, dtype='f'))
+    assert numpy.random.rand() == expected
+
+
+def test_repr_says_what_it_was_built_with():
+    link = MixtureNormalization(
+        3, 4, n_iter=6, sample_ratio=.5, min_weight=.02, queue_size=7,
+        queue_decay=.8, inference='samples', activation=F.relu,
+        component_affine=True, seed=11, eps=1e-3, dtype='d', use_beta=False,
+        axis=(0, 2))
+    for spec in ('size=(3,)', 'n_components=4', 'n_iter=6',
+                 'sample_ratio=0.5', 'min_weight=0.02', 'queue_size=7',
+                 'queue_decay=0.8', 'inference=samples', 'activation=relu',
+                 'component_affine=True', 'seed=11', 'eps=0.001',
+                 'dtype=float64', 'use_gamma=True', 'use_beta=False',
+                 'axis=(0, 2)'):
+        assert spec in repr(link), spec
+    assert repr(link) == str(link)
+    assert 'size=None' in repr(MixtureNormalization())
+
+
+def test_arguments_in_the_documented_order():
+    by_place = MixtureNormalization(
+        None, 4, 6, .5, .02, 7, .8, 'samples', F.relu, True, 11, 1e-3, 'd',
+        False, True, None, 2, (0, 2))
+    by_name = MixtureNormalization(
+        size=None, n_components=4, n_iter=6, sample_ratio=.5,
+        min_weight=.02, queue_size=7, queue_decay=.8, inference='samples',
+        activation=F.relu, component_affine=True, seed=11, eps=1e-3,
+        dtype='d', use_gamma=False, use_beta=True, initial_gamma=None,
+        initial_beta=2, axis=(0, 2))
+    assert repr(by_place) == repr(by_name)
+
+
+class _Model(chainer.Chain):
+
+    def __init__(self, normalizer):
+        super().__init__()
+        with self.init_scope():
+            self.conv = L.Convolution2D(1, 6, 3, pad=1)
+            self.norm = normalizer
+            self.linear = L.Linear(None, 2)
+
+    def forward(self, x):
+        return self.linear(F.average_pooling_2d(
+            F.relu(self.norm(self.conv(x))), 4))
+
+
+@pytest.mark.parametrize('kwargs', [
+    {}, {'inference': 'samples'}, {'component_affine': True},
+    {'activation': F.relu}], ids=str)
+def test_model_learns(kwargs):
+    # Left or right: which half is brighter.
+    numpy.random.seed(_SEED)
+    random = numpy.random.RandomState(_SEED)
+    x = random.randn(64, 1, 8, 8).astype('f')
+    t = random.randint(2, size=64).astype('i')
+    x[t == 0, :, :, :4] += 1
+    x[t == 1, :, :, 4:] += 1
+    model = _Model(MixtureNormalization(seed=0, **kwargs))
+    optimizer = chainer.optimizers.Adam(.01).setup(model)
+    losses = []
+    for _ in range(25):
+        loss = F.softmax_cross_entropy(model(x), t)
+        model.cleargrads()
+        loss.backward()
+        optimizer.update()
+        losses.append(float(loss.array))
+    assert losses[-1] < .5 * losses[0], losses
+    with chainer.using_config('train', False):
+        accuracy = F.accuracy(model(x), t).array
+    assert accuracy > .8
+
+
+testing.run_module(__name__, __file__)
