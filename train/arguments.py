@@ -19,7 +19,7 @@ def add_optimization_arguments(parser):
         '--weight-decay', type=command_line.non_negative_float,
         metavar='RATE', help='of all parameters (default: 0)')
     group.add_argument(
-        '--decay', type=command_line.rate, metavar='FACTOR',
+        '--decay', type=command_line.factor, metavar='FACTOR',
         help='factor of the learning rate at each decay, 1 for none (default: '
         'as the data set needs)')
     when = group.add_mutually_exclusive_group()

@@ -61,5 +61,5 @@ positive_int = _number(int, 'an integer of at least 1', lambda v: v >= 1)
 positive_float = _number(float, 'a number above 0', lambda v: v > 0)
 non_negative_float = _number(
     float, 'a number of at least 0', lambda v: v >= 0)
-rate = _number(float, 'a number in (0, 1]', lambda v: 0 < v <= 1)
+factor = _number(float, 'a number in (0, 1]', lambda v: 0 < v <= 1)
 seed = _number(int, 'an integer in [0, 2**32)', lambda v: 0 <= v < 2 ** 32)

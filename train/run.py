@@ -74,11 +74,12 @@ def run(updater, evaluation, settings, folder, arrays=None, progress=True):
         run_folder.describe(folder, settings, updater.iteration)
         try:
             trainer.run(show_loop_exception_msg=False)
-            if not length.is_reached(trainer):
+            is_whole = length.is_reached(trainer)
+            if not is_whole:
                 snapshots.save(snapshot, trainer, settings)
         except KeyboardInterrupt:
-            pass
-    if length.is_reached(trainer):
+            is_whole = False
+    if is_whole:
         _print_result(log_report.log, folder)
         return 0
     if os.path.exists(snapshot):

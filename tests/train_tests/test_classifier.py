@@ -11,8 +11,8 @@ import time
 import numpy
 import pytest
 
-from small_runs import SMALL
 from train import datasets
+from train_tests.small_runs import SMALL
 
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]

@@ -6,9 +6,10 @@ import signal
 import numpy
 import pytest
 
-from small_runs import read_log
-from small_runs import SMALL
-from small_runs import without_times
+from train.evaluation import Evaluation
+from train_tests.small_runs import read_log
+from train_tests.small_runs import SMALL
+from train_tests.small_runs import without_times
 
 
 def _read_snapshot(folder):
@@ -119,6 +120,22 @@ def test_second_signal_stops_at_once(run, stop_in, tmp_path):
     _assert_same(tmp_path / 'parts', tmp_path / 'whole')
 
 
+def test_second_signal_in_the_last_test(run, tmp_path, monkeypatch):
+    def stop(evaluation):
+        signal.raise_signal(signal.SIGTERM)
+        raise KeyboardInterrupt
+    settings = SMALL + ['--iterations', 5, '--snapshot-every', 2]
+    assert run(*settings, out='whole')[0] == 0
+    with monkeypatch.context() as context:
+        context.setattr(Evaluation, 'evaluate', stop)
+        status, output, errors = run(*settings, out='parts')
+    assert status == 128 + signal.SIGTERM
+    assert 'best test accuracy' not in output
+    assert '--resume' in errors.splitlines()[-1]
+    assert run('--resume', out='parts')[0] == 0
+    _assert_same(tmp_path / 'parts', tmp_path / 'whole')
+
+
 def test_second_signal_before_the_first_snapshot(run, stop_in, tmp_path):
     stop_in(1, times=2)
     status, _, errors = run(*SMALL)
@@ -156,3 +173,13 @@ def test_starts_are_recorded(run, tmp_path):
     description = json.loads((tmp_path / 'run' / 'run.json').read_text())
     assert [start['iteration'] for start in description['starts']] == [0, 5]
     assert description['settings']['epoch'] == 2
+
+
+@pytest.mark.parametrize('content', ['', '{}', '[1]'])
+def test_damaged_description_does_not_keep_a_run_from_going_on(
+        content, run, tmp_path):
+    assert run(*SMALL, '--epoch', 1)[0] == 0
+    (tmp_path / 'run' / 'run.json').write_text(content)
+    assert run('--resume', '--epoch', 2)[0] == 0
+    description = json.loads((tmp_path / 'run' / 'run.json').read_text())
+    assert [start['iteration'] for start in description['starts']] == [5]
