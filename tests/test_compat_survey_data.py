@@ -106,6 +106,7 @@ def test_cached_download(tmp_path, monkeypatch):
     lambda data, **options: iterators.MultiprocessIterator(
         data, 4, n_processes=1, **options),
 ], ids=['serial', 'threads', 'processes'])
+@pytest.mark.filterwarnings('ignore:setDaemon', 'ignore:.*use of fork')
 def test_iterator(make, tmp_path):
     def order():
         return iterators.ShuffleOrderSampler(numpy.random.RandomState(SEED))
