@@ -19,10 +19,9 @@ help:
 
 setup: $(READY)
 
-# Chainer's source needs pkg_resources to build, which setuptools 81 warns of
-# and later ones do not have. Building it in an environment with an older
-# setuptools works with every pip; constraints reach pip's own, isolated
-# build environments in different ways, by version.
+# Chainer's source needs pkg_resources to build, which setuptools 82 no longer
+# has. Building it beside an older setuptools works with every pip; how to pin
+# one in pip's own, isolated build environment differs from version to version.
 $(READY): setup.cfg pyproject.toml Makefile
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install -q 'setuptools>=64,<81' wheel
