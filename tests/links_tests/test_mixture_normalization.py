@@ -538,6 +538,40 @@ def test_noncontiguous_input():
         rtol=1e-5, atol=1e-6)
 
 
+def test_input_and_gradient_without_memory_of_their_own():
+    # What F.broadcast_to makes: strides of 0.
+    random = numpy.random.RandomState(_SEED)
+    for shape, axis in (((8, 3, 4), 2), ((8, 3, 4), 0), ((8, 3), 1),
+                        ((8, 3, 4, 5), 3)):
+        few = list(shape)
+        few[axis] = 1
+        x = numpy.broadcast_to(random.randn(*few).astype('f'), shape)
+        gy = numpy.broadcast_to(random.randn(*few).astype('f'), shape)
+        links = [MixtureNormalization(3, seed=0) for _ in range(2)]
+        actual = _outcome(links[0], x, gy)
+        expected = _outcome(links[1], x.copy(), gy.copy())
+        for name, value in expected.items():
+            numpy.testing.assert_allclose(
+                actual[name], value, rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize('shape', [
+    (64, 32, 12, 12), (9000, 24), (2, 3, 200, 150)], ids=str)
+def test_number_of_threads_changes_nothing(shape, monkeypatch):
+    random = numpy.random.RandomState(_SEED)
+    x, gy = random.randn(2, *shape).astype('f')
+    outcomes = []
+    for n in ('1', '3'):
+        monkeypatch.setenv('OMP_NUM_THREADS', n)
+        link = MixtureNormalization(shape[1], seed=0)
+        outcome = _outcome(link, x, gy)
+        with chainer.using_config('train', False):
+            outcome['inferred'] = link(x).array
+        outcomes.append(outcome)
+    for name, value in outcomes[0].items():
+        numpy.testing.assert_array_equal(outcomes[1][name], value, name)
+
+
 def test_input_needs_no_gradient():
     x = numpy.random.RandomState(_SEED).randn(8, 3, 4).astype('f')
     needed = chainer.Variable(x)

@@ -291,7 +291,6 @@ def test_to_device():
     for kwargs in _VARIANTS:
         link, reference = _trained(**kwargs), _trained(**kwargs)
         link.to_device('@numpy')
-        link.to_cpu()
         _assert_goes_on_alike(link, reference)
 
 
