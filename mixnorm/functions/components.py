@@ -9,8 +9,6 @@ with coefficients ``c_j`` per point.  Without ``f`` the sum is two products of
 thin matrices, ``y = x * (c A) + c B``: no temporary is ``K`` times as large
 as ``x``.
 """
-import numpy
-
 import chainer
 from chainer import function_node
 from chainer.functions.array.broadcast import broadcast_to
@@ -87,6 +85,11 @@ def inverse_deviations(weights, variances, eps):
     xp = chainer.backend.get_array_module(weights)
     return 1 / xp.sqrt(xp.where(
         weights[..., None] > 0, variances + variances.dtype.type(eps), 1))
+
+
+def centered(means, origin):
+    """Returns means relative to an origin, ``None`` for 0."""
+    return means if origin is None else means - origin
 
 
 def sum_of_components(x, gamma, beta, coefficients, means, variances, eps,
@@ -167,8 +170,11 @@ class Gradient(function_node.FunctionNode):
         return self._formula(x, gamma, gy)
 
     def backward(self, indexes, grad_outputs):
-        x, gamma, beta, gy = self.get_retained_inputs()
         with chainer.force_backprop_mode():
+            # Copies, so that no path leads from gy back to x: gy often
+            # depends on it, which is not this function's derivative.
+            x, gamma, beta, gy = map(
+                chainer.functions.identity, self.get_retained_inputs())
             y = self._composition(x, gamma, beta)
             first = chainer.grad(
                 [y], [x, gamma, beta], [gy], enable_double_backprop=True)
@@ -180,39 +186,3 @@ class Gradient(function_node.FunctionNode):
             return tuple(chainer.grad(
                 outputs, [x, gamma, beta, gy], grads,
                 enable_double_backprop=chainer.config.enable_backprop))
-
-
-def affine_output(x, slope, offset, coefficients):
-    """Computes ``y = x * (c slope) + c offset`` of one block.
-
-    Args:
-        x (array): Stack ``(B, C, L)``.
-        slope (array): ``(J, C)``.
-        offset (array): ``(J, C)``.
-        coefficients (array): ``c``, ``(B, J, L)``.
-
-    Returns:
-        array: ``(B, C, L)``.
-
-    """
-    xp = chainer.backend.get_array_module(x)
-    y = xp.matmul(slope.T, coefficients)
-    y *= x
-    y += xp.matmul(offset.T, coefficients)
-    return y
-
-
-def weighted_sums(z, coefficients):
-    """Computes ``sum_i c_ij z_i`` of one block in float64.
-
-    Args:
-        z (array): Stack ``(B, C, L)``.
-        coefficients (array): ``(B, J, L)``.
-
-    Returns:
-        array: ``(J, C)``.
-
-    """
-    xp = chainer.backend.get_array_module(z)
-    return xp.matmul(coefficients, z.transpose(0, 2, 1)).sum(
-        axis=0, dtype=numpy.float64)

@@ -1,16 +1,13 @@
-import numpy
-
 import chainer
 from chainer import backend
 from chainer import function_node
 from chainer.utils import type_check
 
+from mixnorm import compute
+from mixnorm.compute.stack import stack, unstack, working_dtype
 from mixnorm.functions.components import (
-    affine_output, check_affine_types, check_input_types, Gradient,
-    inverse_deviations, inverse_or_zero, sum_of_components, weighted_sums)
-from mixnorm.mixture.expectation_maximization import (
-    Parameters, posterior)
-from mixnorm.mixture.stack import blocks, stack, unstack, working_dtype
+    centered, check_affine_types, check_input_types, Gradient,
+    inverse_deviations, inverse_or_zero, sum_of_components)
 
 # The mixture of a queue entry is regularized as a fit is: no component is
 # narrower, in any channel, than this share of the channel's variance.
@@ -62,28 +59,21 @@ class FixedMixtureNormalization(function_node.FunctionNode):
         factors = self._factors.astype(dtype, copy=False)[:, None]
         self._factor = (factors * inverse_or_zero(
             xp, xp.sqrt(weights))).reshape(-1, 1)
-        self._means = means = means.reshape(-1, x.shape[1])
+        self._origin = origin = compute.of(points).orientation(points)
+        self._means = means = centered(
+            means.reshape(-1, x.shape[1]), origin)
         self._inv_std = inv_std = inverse_deviations(
             weights, variances, self.eps).reshape(means.shape)
-        self._origin = origin = means[0]
 
-        scale = self._per_column(gamma, dtype)
         shift = beta.astype(dtype, copy=False)
-        slope = self._factor * inv_std * scale
-        offset = slope * (origin - means)
+        self._slope = slope = self._factor * inv_std * self._per_column(
+            gamma, dtype)
+        offset = -slope * means
         if gamma.ndim == 2:
             offset += self._factor * self._per_column(beta, dtype)
-        self._slope = slope
-
-        y = xp.empty(points.shape, x.dtype)
-        for b, s in blocks(points):
-            block = affine_output(
-                points[b, :, s] - origin[:, None], slope, offset,
-                tau[b, :, s])
-            if gamma.ndim == 1:
-                block += shift[:, None]
-            y[b, :, s] = block
-        return unstack(y, x.shape),
+            shift = None
+        return unstack(compute.of(points).affine(
+            points, tau, slope, offset, origin, shift), x.shape),
 
     def _per_column(self, parameter, dtype):
         """Repeats ``(K, C)`` for every entry; leaves ``(C,)``."""
@@ -100,24 +90,13 @@ class FixedMixtureNormalization(function_node.FunctionNode):
             (x, gamma, beta, gy))
 
     def _formula(self, x, gamma, gy):
-        xp = backend.get_array_module(x)
-        dtype = working_dtype(x.dtype)
         points, upstream, tau = stack(x), stack(gy), self._posterior
-        origin = self._origin[:, None]
-        sum_g = xp.zeros(self._means.shape, numpy.float64)
-        sum_gx = sum_g.copy()
-        total_g = xp.zeros(points.shape[1:2], numpy.float64)
-        gx = xp.empty(points.shape, x.dtype)
-        for b, s in blocks(points):
-            g = upstream[b, :, s].astype(dtype, copy=False)
-            total_g += g.sum(axis=(0, 2), dtype=numpy.float64)
-            sum_g += weighted_sums(g, tau[b, :, s])
-            sum_gx += weighted_sums(
-                g * (points[b, :, s] - origin), tau[b, :, s])
-            gx[b, :, s] = g * xp.matmul(self._slope.T, tau[b, :, s])
-        sum_g *= self._factor
-        ggamma = self._inv_std * (
-            self._factor * sum_gx - (self._means - self._origin) * sum_g)
+        sum_g, sum_gx, total_g = compute.of(points).gradient_sums(
+            points, upstream, tau, self._origin)
+        gx = compute.of(points).gradient_input(
+            points, upstream, tau, self._slope, None, None, self._origin)
+        sum_g = sum_g * self._factor
+        ggamma = self._inv_std * (self._factor * sum_gx - self._means * sum_g)
         if gamma.ndim == 1:
             ggamma, gbeta = ggamma.sum(axis=0), total_g
         else:
@@ -151,15 +130,14 @@ def queue_posterior(x, weights, means, variances):
 
     """
     xp = backend.get_array_module(x)
-    tau = []
-    for mixture in map(Parameters, weights, means, variances):
-        share = mixture.weights[:, None]
-        deviation = mixture.means - (share * mixture.means).sum(axis=0)
-        total = (share * (mixture.variances + deviation ** 2)).sum(axis=0)
-        floor = xp.where(total > 0, _RELATIVE_FLOOR * total, 1)
-        tau.append(posterior(x, mixture._replace(variances=xp.maximum(
-            mixture.variances, floor.astype(total.dtype))))[0])
-    return xp.concatenate(tau, axis=1)
+    share = weights[..., None]
+    deviation = means - (share * means).sum(axis=1, keepdims=True)
+    total = (share * (variances + deviation ** 2)).sum(axis=1, keepdims=True)
+    floor = xp.where(total > 0, _RELATIVE_FLOOR * total, 1)
+    tau, _ = compute.of(x).posterior(
+        x, weights, means,
+        xp.maximum(variances, floor.astype(variances.dtype)))
+    return tau
 
 
 def composed_fixed_mixture_normalization(

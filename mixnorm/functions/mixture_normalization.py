@@ -5,11 +5,11 @@ from chainer import backend
 from chainer import function_node
 from chainer.utils import type_check
 
+from mixnorm import compute
+from mixnorm.compute.stack import stack, unstack, working_dtype
 from mixnorm.functions.components import (
-    affine_output, check_affine_types, check_input_types, Gradient,
-    inverse_deviations, inverse_or_zero, sum_of_components, weighted_sums)
-from mixnorm.mixture.expectation_maximization import batch_statistics
-from mixnorm.mixture.stack import blocks, pivot, stack, unstack, working_dtype
+    centered, check_affine_types, check_input_types, Gradient,
+    inverse_deviations, inverse_or_zero, sum_of_components)
 
 
 class MixtureNormalization(function_node.FunctionNode):
@@ -18,7 +18,7 @@ class MixtureNormalization(function_node.FunctionNode):
 
     Args:
         eps (float): Added to variances.
-        statistics (mixnorm.mixture.expectation_maximization.Parameters):
+        statistics (mixnorm.compute.parameters.Parameters):
             See :func:`mixture_normalization`.
 
     """
@@ -46,31 +46,25 @@ class MixtureNormalization(function_node.FunctionNode):
         dtype = working_dtype(x.dtype)
         self._posterior = tau = tau.astype(dtype, copy=False)
         points, tau = stack(x), stack(tau)
-
+        compute_x = compute.of(points)
         if self._statistics is None:
-            self._statistics = batch_statistics(points, tau)
+            self._statistics = compute_x.statistics(points, tau)
         weights, means, variances = self._statistics
-        self._origin = origin = pivot(points)
-        inv_std = inverse_deviations(weights, variances, self.eps)
-        self._centered_means = means - origin
+        self._origin = origin = compute_x.orientation(points)
+        self._means = means = centered(means, origin)
+        self._inv_std = inv_std = inverse_deviations(
+            weights, variances, self.eps)
         self._fisher = inverse_or_zero(xp, xp.sqrt(weights))[:, None]
-        self._inv_std = inv_std
 
         scale = gamma.astype(dtype, copy=False)
         shift = beta.astype(dtype, copy=False)
         slope = self._fisher * inv_std * scale
-        offset = -slope * self._centered_means
+        offset = -slope * means
         if gamma.ndim == 2:
             offset += self._fisher * shift
-        y = xp.empty(points.shape, x.dtype)
-        for b, s in blocks(points):
-            block = affine_output(
-                points[b, :, s] - origin[:, None], slope, offset,
-                tau[b, :, s])
-            if gamma.ndim == 1:
-                block += shift[:, None]
-            y[b, :, s] = block
-        return unstack(y, x.shape),
+            shift = None
+        return unstack(compute_x.affine(
+            points, tau, slope, offset, origin, shift), x.shape),
 
     def backward(self, indexes, grad_outputs):
         x, gamma, beta = self.get_retained_inputs()
@@ -82,45 +76,26 @@ class MixtureNormalization(function_node.FunctionNode):
     def _formula(self, x, gamma, gy):
         xp = backend.get_array_module(x)
         dtype = working_dtype(x.dtype)
-        points, upstream = stack(x), stack(gy)
-        tau = stack(self._posterior)
-        origin, inv_std = self._origin[:, None], self._inv_std
-
-        n_components, n_dims = inv_std.shape
-        zeros = xp.zeros((n_components, n_dims), numpy.float64)
-        sum_g, sum_gx = zeros, zeros.copy()
-        total_g = xp.zeros((n_dims,), numpy.float64)
-        for b, s in blocks(points):
-            g = upstream[b, :, s].astype(dtype, copy=False)
-            total_g += g.sum(axis=(0, 2), dtype=numpy.float64)
-            sum_g += weighted_sums(g, tau[b, :, s])
-            sum_gx += weighted_sums(
-                g * (points[b, :, s] - origin), tau[b, :, s])
+        points, upstream, tau = stack(x), stack(gy), stack(self._posterior)
+        origin, inv_std = self._origin, self._inv_std
+        sum_g, sum_gx, total_g = compute.of(points).gradient_sums(
+            points, upstream, tau, origin)
         # Sums of c_k gy and of c_k gy xhat_k, where c_k is the coefficient
         # tau_k / sqrt(lambda_k).
-        sum_g *= self._fisher
-        sum_gxhat = inv_std * (
-            self._fisher * sum_gx - self._centered_means * sum_g)
+        sum_g = sum_g * self._fisher
+        sum_gxhat = inv_std * (self._fisher * sum_gx - self._means * sum_g)
 
-        # The gradients of var_k and mu_k, each times the weight's derivative
-        # with respect to the posterior: hat tau_k = tau_k / sum_j tau_k.
+        # The gradients of mu_k and var_k, each times the derivative of the
+        # statistic: hat tau_k, and 2 hat tau_k (x - mu_k).
         scale = gamma.astype(dtype, copy=False)
         inv_count = inverse_or_zero(
-            xp, self._statistics.weights * (points.size // n_dims))[:, None]
-        gvar2 = -scale * inv_std * inv_std * sum_gxhat * inv_count
-        gmu = -scale * inv_std * sum_g * inv_count
-        slope = (self._fisher * inv_std * scale).astype(dtype, copy=False)
-        quadratic = gvar2.astype(dtype)
-        offset = (gmu - gvar2 * self._centered_means).astype(dtype)
-
-        gx = xp.empty(points.shape, x.dtype)
-        for b, s in blocks(points):
-            block = affine_output(
-                points[b, :, s] - origin, quadratic, offset, tau[b, :, s])
-            g = xp.matmul(slope.T, tau[b, :, s])
-            g *= upstream[b, :, s]
-            block += g
-            gx[b, :, s] = block
+            xp, self._statistics.weights * (x.size // x.shape[1]))[:, None]
+        quadratic = -scale * inv_std * inv_std * sum_gxhat * inv_count
+        offset = (-scale * inv_std * sum_g * inv_count
+                  - quadratic * self._means)
+        gx = compute.of(points).gradient_input(
+            points, upstream, tau, self._fisher * inv_std * scale,
+            quadratic.astype(dtype), offset.astype(dtype), origin)
 
         if gamma.ndim == 1:
             ggamma, gbeta = sum_gxhat.sum(axis=0), total_g
@@ -218,7 +193,7 @@ def mixture_normalization(x, gamma, beta, posterior, eps=2e-5,
             ``y_i = sum_k tau_ik / sqrt(lambda_k) f(gamma xhat_ik + beta)``,
             a function of variables such as :func:`chainer.functions.relu`.
             It takes memory ``K`` times ``x``'s.
-        statistics (mixnorm.mixture.expectation_maximization.Parameters):
+        statistics (mixnorm.compute.parameters.Parameters):
             The batch's ``lambda`` ``(K,)``, ``mu`` and ``sigma^2``
             ``(K, C)`` under the posterior, from a caller that has computed
             them already; computed if ``None``.

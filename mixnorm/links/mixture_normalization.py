@@ -12,12 +12,12 @@ from chainer.utils import argument
 from chainer.utils import type_check
 from chainer import variable
 
+from mixnorm import compute
+from mixnorm.compute.parameters import Parameters
+from mixnorm.compute.stack import stack, unstack
 from mixnorm.functions import fixed_mixture_normalization
 from mixnorm.functions import mixture_normalization
-from mixnorm.mixture.expectation_maximization import (
-    batch_statistics, Parameters, posterior)
-from mixnorm.mixture.fitting import fit_mixture
-from mixnorm.mixture.stack import stack, unstack
+from mixnorm.mixture.fitting import fit_activation
 from mixnorm.mixture.validation import (
     check_choice, check_integer, check_real)
 
@@ -413,14 +413,14 @@ class MixtureNormalization(link.Link):
         # A recomputation (F.forget) repeats the draws of the pass before it
         # and leaves no trace.
         recomputing = chainer.config.in_recomputing
-        parameters, tau, statistics = self._fit(
+        tau, statistics, n_effective = self._fit(
             stack(x.array), (self.seed, self.n_fits - int(recomputing)))
         y = mixture_normalization(
             x, *self._scale_and_shift(), unstack(tau, x.shape), self.eps,
             self.activation, statistics)
         if not recomputing:
             self.n_fits += 1
-            self._n_effective = (parameters.weights > 0).sum()
+            self._n_effective = n_effective
             if self.inference == 'parameters':
                 self._push(statistics, 1 if finetune else self.queue_decay)
             else:
@@ -445,19 +445,19 @@ class MixtureNormalization(link.Link):
             factors / factors.sum(), self.eps, self.activation)
 
     def _fit(self, x, seed):
-        """Fits a mixture; returns it, the posterior and the statistics."""
-        fit = fit_mixture(
+        """Fits a mixture; returns the points' posterior, their statistics
+        under it, and how many components were kept."""
+        parameters = fit_activation(
             x, numpy.random.default_rng(seed),
-            n_components=self.n_components, kmeans_iter=self.n_iter // 2,
-            max_iter=self.n_iter - self.n_iter // 2,
-            sample_ratio=self.sample_ratio, min_weight=self.min_weight,
-            standardize=True)
+            n_components=self.n_components, n_iter=self.n_iter,
+            sample_ratio=self.sample_ratio, min_weight=self.min_weight)
+        tau, statistics = compute.of(x).posterior_and_statistics(
+            x, parameters)
         # A component's number has to mean something to its own gamma and
         # beta: the heaviest comes first.
-        order = (-fit.parameters.weights).argsort()
-        parameters = Parameters(*(z[order] for z in fit.parameters))
-        tau, _ = posterior(x, parameters)
-        return parameters, tau, batch_statistics(x, tau)
+        order = (-statistics.weights).argsort()
+        return (tau[:, order], Parameters(*(z[order] for z in statistics)),
+                (parameters.weights > 0).sum())
 
     def _push(self, statistics, decay):
         """Puts statistics at the head of the queue, if they are finite.
@@ -499,7 +499,7 @@ class MixtureNormalization(link.Link):
         if self.samples is None or float(self.queue_factors[0]) > 0:
             return
         # Not the draws of any mini-batch, and the same at every call.
-        _, _, statistics = self._fit(
+        _, statistics, _ = self._fit(
             stack(self.samples), (self.seed, self.n_fits, 1))
         self._push(statistics, 1)
 
@@ -547,12 +547,13 @@ class MixtureNormalization(link.Link):
                 queue size or size.  This link then stays as it was.
 
         """
-        arrays = {name: getattr(link, name)
-                  for name in sorted(self._params) + (
-                      ['queue_means'] if copy_persistent else [])}
+        arrays = {name: getattr(link, name).array
+                  for name in sorted(self._params)}
+        if copy_persistent:
+            arrays['queue_means'] = link.queue_means
         self._check_state({
-            name: value.shape for name, value in arrays.items()
-            if value is not None and value.shape is not None})
+            name: array.shape for name, array in arrays.items()
+            if array is not None})
         if self.size is None and link.size is not None:
             self._initialize(link.size)
         if copy_persistent and self.inference == 'samples':

@@ -3,11 +3,12 @@ import math
 
 import numpy
 
-from mixnorm.mixture.expectation_maximization import Parameters, posterior
+from mixnorm import compute
+from mixnorm.compute.parameters import Parameters
+from mixnorm.compute.stack import (
+    get_array_module, stack, unstack, working_dtype)
 from mixnorm.mixture.fitting import fit_mixture
 from mixnorm.mixture.randomness import check_random_state
-from mixnorm.mixture.stack import (
-    get_array_module, stack, unstack, working_dtype)
 from mixnorm.mixture.validation import (
     check_choice, check_integer, check_points, check_real)
 
@@ -190,9 +191,11 @@ numpy.random.Generator): Source of the random numbers.
         if X.shape[1] != self.n_features_in_:
             raise ValueError('X has {} dimensions: the mixture was fitted to '
                              '{}'.format(X.shape[1], self.n_features_in_))
-        parameters = Parameters(
-            self.weights_, self.means_, self.covariances_)
-        return X.shape, posterior(stack(X), parameters)
+        x = stack(X)
+        tau, log_density = compute.of(x).posterior(
+            x, self.weights_[None], self.means_[None],
+            self.covariances_[None])
+        return X.shape, (tau, log_density[0])
 
     def predict_proba(self, X):
         """Computes the posterior ``tau_k(x)``, eq. (31).

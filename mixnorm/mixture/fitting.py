@@ -4,12 +4,12 @@ import typing
 
 import numpy
 
-from mixnorm.mixture.expectation_maximization import (
-    discard, expectation_maximization_step, lloyd, Parameters)
-from mixnorm.mixture.kmeans import default_n_local_trials, seed_centers
+from mixnorm import compute
+from mixnorm.compute.parameters import Parameters
+from mixnorm.compute.stack import (
+    get_array_module, stack, take, working_dtype)
+from mixnorm.mixture.kmeans import seed_centers
 from mixnorm.mixture.randomness import random_numbers, sample_indices
-from mixnorm.mixture.stack import (
-    get_array_module, pivot, stack, take, working_dtype)
 
 
 class Fit(typing.NamedTuple):
@@ -31,14 +31,13 @@ class Fit(typing.NamedTuple):
     lower_bound: typing.Any
 
 
-def fit_mixture(x, generator, *, n_components, kmeans_iter, max_iter,
-                sample_ratio, min_weight, reg_covar=1e-6, tol=0,
-                init='k-means++', n_init_trials=None,
-                start=Parameters(None, None, None), standardize=False):
-    """Fits a diagonal Gaussian mixture, section 1.1's steps in their order.
+def fit_mixture(x, generator, *, n_components, kmeans_iter, max_iter, tol,
+                reg_covar, sample_ratio, min_weight, init='k-means++',
+                n_init_trials=None, start=Parameters(None, None, None)):
+    """Fits a diagonal Gaussian mixture.
 
-    With ``tol=0`` nothing waits for a GPU, whatever the points are; values
-    that are not finite make parameters that are not.
+    Values that are not finite make parameters that are not.  With ``tol=0``
+    nothing waits for a GPU.
 
     Args:
         x (array): Stack ``(B, C, L)``.
@@ -47,73 +46,119 @@ def fit_mixture(x, generator, *, n_components, kmeans_iter, max_iter,
         n_components (int): Number of components ``K``.
         kmeans_iter (int): Number of Lloyd's iterations.
         max_iter (int): Most iterations of EM.
+        tol (float): EM stops when the lower bound gains less.
+        reg_covar (float): Added to variances.
         sample_ratio (float): Share of the points to use.
         min_weight (float): Components of smaller weight are dropped.
-        reg_covar (float): Added to variances.
-        tol (float): EM stops when the lower bound gains less.
         init (str): ``'k-means++'`` or ``'random'``.
         n_init_trials (int): Candidates per centre in K-means++.
         start (Parameters): Values to start EM from in place of those that
             K-means gives; ``None`` for those to be found.
-        standardize (bool): If ``True``, distances and ``reg_covar`` are in
-            units of each dimension's standard deviation, so that the fit
-            follows when a dimension is scaled.  The parameters are in ``x``'s
-            own units all the same.
 
     Returns:
         Fit: The mixture and how it was reached.
 
     """
     xp = get_array_module(x)
-    if sample_ratio < 1:
-        indices = sample_indices(
-            x.shape[0] * x.shape[2], sample_ratio, generator)
-        x = stack(take(x, xp.asarray(indices)))
-    if standardize:
-        x, location, scale = _standardize(x)
-
-    parameters = _start(x, generator, n_components, kmeans_iter, reg_covar,
-                        init, n_init_trials, start)
-    origin = pivot(x)
+    indices = _sample(x, sample_ratio, generator)
+    if indices is not None:
+        x = stack(take(x, indices))
+    parameters = _start(
+        x, generator, n_components, init, n_init_trials, kmeans_iter,
+        reg_covar, start)
     previous = -math.inf
     converged = False
     for n_iter in range(1, max_iter + 1):
-        parameters, lower_bound = expectation_maximization_step(
-            x, parameters, reg_covar, origin)
+        parameters, lower_bound = compute.of(x).em_step(
+            x, parameters, reg_covar)
         if tol > 0:
             converged = abs(float(lower_bound) - previous) < tol
             if converged:
                 break
             previous = float(lower_bound)
-    parameters = discard(parameters, min_weight)
-    if standardize:
+    weights = parameters.weights
+    weights = xp.where(
+        weights >= xp.minimum(weights.max(), min_weight), weights, 0)
+    return Fit(parameters._replace(weights=weights / weights.sum()),
+               n_iter, converged, lower_bound)
+
+
+def fit_activation(x, generator, *, n_components, n_iter, sample_ratio,
+                   min_weight, reg_covar=1e-6):
+    """Fits a mixture to an activation, section 1.1's steps in their order.
+
+    Distances and ``reg_covar`` are in units of each channel's standard
+    deviation, so that the fit follows when a channel is scaled.  Nothing
+    waits for a GPU; values that are not finite make parameters that are not.
+
+    Args:
+        x (array): Stack ``(B, C, L)``.
+        generator (numpy.random.Generator): Source of the random numbers.
+        n_components (int): Number of components ``K``.
+        n_iter (int): Iterations: half of K-means, the rest of EM.
+        sample_ratio (float): Share of the points to use.
+        min_weight (float): Components of smaller weight are dropped: their
+            weight becomes 0.
+        reg_covar (float): Added to variances.
+
+    Returns:
+        Parameters: The mixture.
+
+    """
+    backend = compute.of(x)
+    sample, location, scale = backend.standardized_sample(
+        x, _sample(x, sample_ratio, generator))
+    centers, _ = seed_centers(sample, n_components, None, generator)
+    parameters = lloyd(sample, centers, n_iter // 2, reg_covar)
+    for _ in range(n_iter - n_iter // 2):
+        parameters, _ = backend.em_step(sample, parameters, reg_covar)
+    return backend.finish(parameters, min_weight, location, scale)
+
+
+def lloyd(x, centers, n_iter, reg_covar):
+    """Runs Lloyd's iterations and describes the clusters as a mixture.
+
+    An iteration assigns each point to its nearest centre and moves each
+    centre to the mean of its points; a centre without points stays.
+
+    Args:
+        x (array): Stack ``(B, C, L)``.
+        centers (array): ``(K, C)`` in the working dtype.
+        n_iter (int): Number of iterations.
+        reg_covar (float): Added to variances.
+
+    Returns:
+        Parameters: Weights, means and variances of the last iteration's
+        clusters.  With ``n_iter=0``, the centres with equal weights and the
+        variances of all points.
+
+    """
+    xp = get_array_module(centers)
+    backend = compute.of(centers)
+    if n_iter == 0:
+        _, _, variances = backend.lloyd_step(x, centers[:1])
         parameters = Parameters(
-            parameters.weights, parameters.means * scale + location,
-            parameters.variances * scale * scale)
-    return Fit(parameters, n_iter, converged, lower_bound)
+            xp.full((len(centers),), 1 / len(centers), centers.dtype),
+            centers, xp.repeat(variances, len(centers), 0))
+    for _ in range(n_iter):
+        parameters = backend.lloyd_step(x, centers)
+        centers = parameters.means
+    return parameters._replace(
+        variances=parameters.variances + centers.dtype.type(reg_covar))
 
 
-def _standardize(x):
-    xp = get_array_module(x)
-    dtype = working_dtype(x.dtype)
-    x = x.astype(dtype, copy=False)
-    location = x.mean(axis=(0, 2), dtype=numpy.float64).astype(dtype)
-    x = x - location[:, None]
-    scale = xp.sqrt(
-        xp.square(x).mean(axis=(0, 2), dtype=numpy.float64)).astype(dtype)
-    # A dimension without variation stays as it is; so does one whose
-    # variance the dtype could not hold.
-    scale = xp.where(scale > 1e4 * math.sqrt(numpy.finfo(dtype).tiny),
-                     scale, xp.ones_like(scale))
-    x /= scale[:, None]
-    return x, location, scale
+def _sample(x, ratio, generator):
+    """Draws numbers of points; ``None`` stands for all of them."""
+    if ratio == 1:
+        return None
+    return get_array_module(x).asarray(
+        sample_indices(x.shape[0] * x.shape[2], ratio, generator))
 
 
-def _start(x, generator, n_components, kmeans_iter, reg_covar, init,
-           n_init_trials, start):
+def _start(x, generator, n_components, init, n_init_trials, kmeans_iter,
+           reg_covar, start):
     if all(value is not None for value in start):
         return start
-    dtype = working_dtype(x.dtype)
     if start.means is not None:
         centers = start.means
     elif init == 'random':
@@ -122,12 +167,9 @@ def _start(x, generator, n_components, kmeans_iter, reg_covar, init,
         # Fewer points than components: some are taken again.
         indices = numpy.resize(order[:n_components], n_components)
         centers = take(x, get_array_module(x).asarray(indices)).astype(
-            dtype, copy=False)
+            working_dtype(x.dtype), copy=False)
     else:
-        n_trials = n_init_trials or default_n_local_trials(n_components)
-        centers, _ = seed_centers(
-            x, n_components,
-            random_numbers(generator, 1 + (n_components - 1) * n_trials))
+        centers, _ = seed_centers(x, n_components, n_init_trials, generator)
     found = lloyd(x, centers, kmeans_iter, reg_covar)
     return Parameters(*(
         other if value is None else value

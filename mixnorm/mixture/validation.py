@@ -3,7 +3,7 @@ import numbers
 
 import numpy
 
-from mixnorm.mixture.stack import get_array_module
+from mixnorm.compute.stack import get_array_module
 
 
 def check_integer(name, value, minimum):

@@ -4,10 +4,10 @@ import numpy
 import pytest
 from sklearn import cluster
 
+from mixnorm.compute import cpu
+from mixnorm.compute.stack import stack
 from mixnorm.mixture import kmeans_plusplus
-from mixnorm.mixture.expectation_maximization import lloyd
-from mixnorm.mixture.kmeans import seed_centers, squared_distances
-from mixnorm.mixture.stack import stack
+from mixnorm.mixture.fitting import lloyd
 
 
 def _points(seed, n_points=300, n_dims=4, n_groups=3):
@@ -106,18 +106,6 @@ def test_float32_far_from_the_origin():
         numpy.testing.assert_array_equal(indices, expected, str(seed))
 
 
-def test_squared_distances_over_many_blocks():
-    random = numpy.random.RandomState(0)
-    centers = random.randn(3, 5)
-    for shape in ((80000, 5), (2, 5, 200, 190), (3000, 5, 4, 4)):
-        X = random.randn(*shape)
-        rows = numpy.moveaxis(X, 1, -1).reshape(-1, 5)
-        distances = squared_distances(stack(X), centers)
-        expected = ((rows - centers[:, None]) ** 2).sum(axis=2)
-        numpy.testing.assert_allclose(
-            distances.reshape(3, -1), expected, rtol=1e-12)
-
-
 @pytest.mark.parametrize('n_iter', [1, 2, 3, 4])
 @pytest.mark.parametrize('seed', range(3))
 def test_lloyd_iterations_are_scikit_learns(seed, n_iter):
@@ -167,7 +155,7 @@ def test_best_of_the_trials_is_kept():
     # Of the trials, the centre is the one that leaves the least distance.
     X = _points(0, 60)
     draws = numpy.random.RandomState(1).rand(1 + 4)
-    _, (first, second) = seed_centers(stack(X), 2, draws)
+    _, (first, second) = cpu.seed(stack(X), 2, draws)
     assert first == int(draws[0] * len(X))
     distance = ((X - X[first]) ** 2).sum(axis=1)
     candidates = [

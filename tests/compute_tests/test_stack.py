@@ -1,8 +1,7 @@
 import numpy
 import pytest
 
-from mixnorm.mixture.stack import (
-    blocks, pivot, stack, take, unstack, working_dtype)
+from mixnorm.compute.stack import stack, take, unstack, working_dtype
 
 
 _SHAPES = [(7, 3), (1, 3), (7, 3, 1, 1), (4, 3, 5), (2, 3, 4, 5),
@@ -35,24 +34,7 @@ def test_unstack_undoes_stack(shape):
     numpy.testing.assert_array_equal(unstack(stack(wide), shape), wide)
 
 
-@pytest.mark.parametrize('shape', _SHAPES + [
-    (3, 300000), (300000, 2), (2, 3, 300, 301), (700, 40, 5, 5)], ids=str)
-def test_blocks_cover_every_element_once(shape):
-    seen = numpy.zeros(stack(numpy.empty(shape)).shape, int)
-    for b, s in blocks(seen):
-        assert seen[b, :, s].size > 0
-        seen[b, :, s] += 1
-    assert (seen == 1).all()
-
-
 def test_working_dtype():
     assert working_dtype(numpy.dtype('e')) == numpy.float32
     assert working_dtype(numpy.dtype('f')) == numpy.float32
     assert working_dtype(numpy.dtype('d')) == numpy.float64
-
-
-def test_pivot_is_amid_the_points():
-    x = (numpy.random.RandomState(0).randn(50, 3) + 1e4).astype('f')
-    origin = pivot(stack(x))
-    assert origin.dtype == numpy.float32
-    assert (x.min(axis=0) <= origin).all() and (origin <= x.max(axis=0)).all()

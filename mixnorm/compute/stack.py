@@ -1,4 +1,4 @@
-"""The layout that every step of the density model works in.
+"""The layout that the arithmetic on points works in.
 
 A *stack* is an array ``(B, C, L)`` of ``B * L`` points in ``C`` dimensions:
 an activation ``(N, C, *S)`` with its spatial axes flattened, or a matrix
@@ -9,11 +9,6 @@ to points comes as ``(B, K, L)`` or ``(B, L)``; points are numbered
 import math
 
 import numpy
-
-# Elements of a block: small enough to stay in a core's cache with its
-# temporaries; on a GPU, large enough to fill it.
-_BLOCK_ELEMENTS_CPU = 1 << 17
-_BLOCK_ELEMENTS_GPU = 1 << 26
 
 
 def get_array_module(*arrays):
@@ -64,24 +59,6 @@ def unstack(z, x_shape):
     return z.reshape((n, z.shape[1]) + spatial)
 
 
-def blocks(x):
-    """Yields index pairs ``(b, l)`` of slices that cut a stack into blocks.
-
-    ``x[b, :, l]`` is a block; what belongs to its points is ``z[b, ..., l]``.
-
-    """
-    n_batch, n_dims, length = x.shape
-    size = (_BLOCK_ELEMENTS_CPU if isinstance(x, numpy.ndarray)
-            else _BLOCK_ELEMENTS_GPU)
-    n_points = max(1, size // max(1, n_dims))
-    batch_step = max(1, n_points // max(1, length))
-    length_step = min(max(1, length), n_points)
-    for b in range(0, n_batch, batch_step):
-        for start in range(0, length, length_step):
-            yield (slice(b, b + batch_step),
-                   slice(start, start + length_step))
-
-
 def take(x, indices):
     """Gathers points.
 
@@ -96,15 +73,3 @@ def take(x, indices):
     """
     length = x.shape[2]
     return x[indices // length, :, indices % length]
-
-
-def pivot(x):
-    """Returns a point ``(C,)`` amid the data, in the working dtype.
-
-    Sums are taken relative to it: in float32, raw sums lose the deviations
-    of points far from the origin.
-
-    """
-    b, length = next(blocks(x))
-    dtype = working_dtype(x.dtype)
-    return x[b, :, length].mean(axis=(0, 2), dtype=numpy.float64).astype(dtype)

@@ -1,0 +1,23 @@
+"""Arithmetic on points: in main memory or on a GPU.
+
+:mod:`mixnorm.compute.cpu` and :mod:`mixnorm.compute.gpu` have the same
+functions, from arrays to arrays.
+"""
+from mixnorm.compute import cpu
+from mixnorm.compute.stack import get_array_module
+
+
+def of(x):
+    """Returns the module of the functions that compute where an array is.
+
+    Args:
+        x (array): A NumPy or CuPy array.
+
+    Returns:
+        module: :mod:`mixnorm.compute.cpu` or :mod:`mixnorm.compute.gpu`.
+
+    """
+    if get_array_module(x) is cpu.numpy:
+        return cpu
+    from mixnorm.compute import gpu
+    return gpu

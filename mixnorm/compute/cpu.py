@@ -1,0 +1,864 @@
+"""Arithmetic on points in main memory: blocked, threaded NumPy.
+
+``x`` is a stack ``(B, C, L)`` (see :mod:`mixnorm.mixture.stack`) or a
+:class:`Sample` of one; a mixture is ``weights`` ``(K,)``, ``means`` and
+``variances`` ``(K, C)``.  Everything is written as products of thin matrices,
+so that ``K`` never multiplies an array of ``x``'s size, and done block by
+block, all steps on a block while it is in the cache.
+
+Thin products expand squares, ``(x - m)^2 = x^2 - 2 x m + m^2``, which cancels
+where a mean is far from the origin in units of the deviation.  Therefore
+points are centred where that is needed, and what is ill-conditioned all the
+same (components far apart and narrow) is computed again from differences.
+"""
+import math
+
+import numpy
+
+from mixnorm.compute.threads import for_blocks
+from mixnorm.compute.parameters import Parameters
+from mixnorm.compute.stack import take, working_dtype
+
+# Elements of a block: with its temporaries it stays in the cache.
+_BLOCK_ELEMENTS = 1 << 18
+
+# Multiplications of a matrix product that OpenBLAS leaves to one thread.
+# Products on blocks stay below, or its threads and ours would wait for each
+# other.
+_PRODUCT_SIZE = 1 << 18
+
+# A sample larger than this many bytes is gathered anew in every pass.
+_SAMPLE_BYTES = 1 << 24
+
+# Points that tell roughly where the data lie.
+_ORIENTATION_POINTS = 64
+
+
+class Standardized(object):
+
+    """Points of a stack, standardized when they are read.
+
+    Args:
+        x (numpy.ndarray): Stack ``(B, C, L)``.
+        indices (numpy.ndarray or None): Numbers of the points; ``None`` for
+            all.
+        location (numpy.ndarray): ``(C,)``, subtracted.
+        scale (numpy.ndarray): ``(C,)``, divided by.
+
+    Attributes:
+        shape (tuple): That of the stack it serves as.
+        dtype (numpy.dtype): The working dtype.
+
+    """
+
+    def __init__(self, x, indices, location, scale):
+        self._x = x
+        self._indices = indices
+        self._location = location[:, None]
+        self._scale = scale[:, None]
+        self.dtype = working_dtype(x.dtype)
+        self.shape = x.shape if indices is None else (
+            1, x.shape[1], len(indices))
+
+    def read(self, b, s):
+        """Returns the block ``[b, :, s]``."""
+        if self._indices is None:
+            block = self._x[b, :, s]
+        else:
+            block = take(self._x, self._indices[s]).T[None]
+        block = block - self._location
+        block /= self._scale
+        return block
+
+    def take(self, indices):
+        """Gathers points ``(m, C)``."""
+        if self._indices is not None:
+            indices = self._indices[indices]
+        return (take(self._x, indices) - self._location.T) / self._scale.T
+
+
+class _Blocks(object):
+
+    """The blocks of a stack, loaded in the working dtype and centred.
+
+    A block is ``(b, s, l)``: the points ``[b, :, s]``, cut into runs of
+    ``l``.
+
+    Args:
+        x (numpy.ndarray or Standardized): The points.
+        n_columns (int): Columns ``J`` of the thin matrices.
+        origin (numpy.ndarray or None): ``(C,)``, subtracted from them.
+
+    """
+
+    def __init__(self, x, n_columns, origin=None):
+        self._x = x
+        self.dtype = working_dtype(x.dtype)
+        self.origin = origin
+        n_batch, n_dims, length = x.shape
+        self.n_points = n_batch * length
+        run = max(1, min(length, _PRODUCT_SIZE // (
+            max(1, n_dims) * _padded(n_columns))))
+        n_points = max(run, _BLOCK_ELEMENTS // max(1, n_dims))
+        whole = length // run * run
+        step = max(run, min(whole, n_points // run * run))
+        # One empty block where there are no points.
+        self.blocks = [
+            (slice(b, min(b + max(1, n_points // step), n_batch)),
+             slice(start, min(start + step, whole)), run)
+            for b in range(0, max(1, n_batch), max(1, n_points // step))
+            for start in range(0, max(1, whole), step)]
+        if whole < length:
+            run = length - whole
+            self.blocks += [
+                (slice(b, min(b + max(1, n_points // run), n_batch)),
+                 slice(whole, length), run)
+                for b in range(0, n_batch, max(1, n_points // run))]
+
+    def scratch(self):
+        """Makes memory that :func:`like` shapes into a temporary."""
+        return numpy.empty(max(
+            (b.stop - b.start) * (s.stop - s.start)
+            for b, s, _ in self.blocks) * self._x.shape[1], self.dtype)
+
+    def load(self, block, scratch):
+        """Returns the points of a block, perhaps in the scratch memory."""
+        if isinstance(self._x, Standardized):
+            b, s, run = block
+            part = _runs(self._x.read(b, s), run)
+        else:
+            part = cut(self._x, block)
+        if self.origin is None and part.dtype == self.dtype:
+            return part
+        z = like(scratch, part)
+        if self.origin is None:
+            numpy.copyto(z, part)
+        else:
+            numpy.subtract(part, self.origin[:, None], out=z)
+        return z
+
+
+def _runs(part, run):
+    n_batch, n_rows, length = part.shape
+    return part.reshape(
+        n_batch, n_rows, length // run, run).swapaxes(1, 2)
+
+
+def cut(array, block):
+    """Views a block of an array ``(B, J, L)`` as ``(b, r, J, l)``.
+
+    ``r`` are the runs of ``l`` points.
+
+    """
+    b, s, run = block
+    return _runs(array[b, :, s], run)
+
+
+def _is_point_major(z):
+    """Whether a point's channels lie side by side in memory."""
+    return z.shape[-2] > 1 and (
+        z.strides[-2] < z.strides[-1]
+        or z.shape[-1] == 1 and z.strides[-2] == z.itemsize)
+
+
+def like(scratch, z):
+    """Shapes scratch memory like ``z``, in the same order in memory."""
+    flat = scratch[:z.size]
+    if _is_point_major(z):
+        shape = z.shape[:-2] + z.shape[:-3:-1]
+        return flat.reshape(shape).swapaxes(-1, -2)
+    return flat.reshape(z.shape)
+
+
+def empty_like(x, dtype):
+    """Makes an array like a stack, in the same order in memory."""
+    return like(numpy.empty(math.prod(x.shape), dtype), x)
+
+
+def _padded(n_columns):
+    """Returns the number of columns that BLAS multiplies fastest.
+
+    Its kernels work on four columns at a time; what is left of fewer costs as
+    much again.
+
+    """
+    return n_columns if n_columns <= 2 else -(-n_columns // 4) * 4
+
+
+def _padded_rows(matrix):
+    """Appends rows of zeros to ``(J, C)`` as :func:`_padded` says."""
+    rows = numpy.zeros(
+        (_padded(len(matrix)), matrix.shape[1]), matrix.dtype)
+    rows[:len(matrix)] = matrix
+    return rows
+
+
+def _expand(matrix, coefficients, out):
+    """Computes ``out_c = sum_j matrix_jc coefficients_j`` at every point."""
+    if len(matrix) == 1:
+        # An outer product, which NumPy does not leave to BLAS.
+        numpy.multiply(matrix[0][:, None], coefficients, out=out)
+    elif _is_point_major(out):
+        numpy.matmul(coefficients.swapaxes(-1, -2), matrix,
+                     out=out.swapaxes(-1, -2))
+    else:
+        numpy.matmul(matrix.T, coefficients, out=out)
+    return out
+
+
+def _contract(coefficients, *arrays):
+    """Computes ``sum_i coefficients_ji z_ic`` over a block, ``(J, C)``.
+
+    Args:
+        coefficients (numpy.ndarray): ``(b, r, J, l)``.
+        arrays (numpy.ndarray): ``z``, each ``(b, r, C, l)``.
+
+    Returns:
+        list of numpy.ndarray: Of each array the sums, float64.
+
+    """
+    *batch, n_columns, length = coefficients.shape
+    rows = numpy.zeros(
+        (*batch, _padded(n_columns), length), coefficients.dtype)
+    rows[..., :n_columns, :] = coefficients
+    rows = rows.swapaxes(-1, -2)
+    return [
+        numpy.matmul(z, rows).sum(
+            axis=(0, 1), dtype=numpy.float64).T[:n_columns]
+        for z in arrays]
+
+
+def _with_ones(tau):
+    """Appends a row of ones to ``(b, r, J, l)``: its sums are plain sums."""
+    *batch, n_columns, length = tau.shape
+    extended = numpy.ones((*batch, n_columns + 1, length), tau.dtype)
+    extended[..., :-1, :] = tau
+    return extended
+
+
+def orientation(x):
+    """Finds out whether the points need centring, and where they lie.
+
+    Args:
+        x (numpy.ndarray): Stack ``(B, C, L)``.
+
+    Returns:
+        numpy.ndarray or None: A point ``(C,)`` amid the data; ``None`` if the
+        origin serves as well, because it is within a few deviations.
+
+    """
+    if isinstance(x, Standardized):
+        return None
+    dtype = working_dtype(x.dtype)
+    length = min(x.shape[2], _ORIENTATION_POINTS)
+    few = x[:max(1, _ORIENTATION_POINTS // max(1, length)), :, :length]
+    with numpy.errstate(all='ignore'):
+        few = few.astype(numpy.float64)
+        finite = numpy.isfinite(few)
+        if not finite.all():
+            # They shall spoil nothing but themselves.
+            few[~finite] = 0
+        mean = few.mean(axis=(0, 2)) if few.size else numpy.zeros(few.shape[1])
+        deviation = few.std(axis=(0, 2)) if few.size else mean
+    if (numpy.abs(mean) <= 4 * deviation).all():
+        return None
+    return mean.astype(dtype)
+
+
+def _block_sums(z, squares, tau):
+    """Returns a block's counts ``(K,)``, sums and sums of squares."""
+    return (tau.sum(axis=(0, 1, 3), dtype=numpy.float64),
+            *_contract(tau, z, squares))
+
+
+def _moments(blocks, sums, responsibilities, fallback_means):
+    """Turns sums over blocks into a mixture.
+
+    Args:
+        blocks (_Blocks): The points.
+        sums (list): What :func:`_block_sums` returned for every block.
+        responsibilities (callable): From a block and its points ``z`` to
+            ``tau``, should variances have to be computed again.
+        fallback_means (numpy.ndarray): ``(K, C)``, for components that no
+            point belongs to; their weight and variance are 0.
+
+    Returns:
+        Parameters: Shares, means and variances.
+
+    """
+    counts, first, second = (sum(parts) for parts in zip(*sums))
+    with numpy.errstate(all='ignore'):
+        # Not "> 0": what is not a number must not pass for absent.
+        present = (counts != 0)[:, None]
+        divisor = numpy.where(present, counts[:, None], 1)
+        mean = first / divisor
+        variance = second / divisor - mean * mean
+        # E[z^2] - E[z]^2 has lost too many digits.
+        tolerance = 1e5 * numpy.finfo(blocks.dtype).eps
+        if (variance < tolerance * mean * mean).any():
+            variance = _squared_deviations(
+                blocks, responsibilities,
+                mean.astype(blocks.dtype)) / divisor
+        if blocks.origin is not None:
+            mean = mean + blocks.origin
+        return Parameters(
+            (counts / max(1, blocks.n_points)).astype(blocks.dtype),
+            numpy.where(present, mean, fallback_means).astype(blocks.dtype),
+            numpy.maximum(variance, 0).astype(blocks.dtype))
+
+
+def _squared_deviations(blocks, responsibilities, means):
+    """Sums ``tau_ik (z_i - mean_k)^2`` from the differences: ``(K, C)``."""
+    def work(share):
+        scratch, buffer = blocks.scratch(), blocks.scratch()
+        sums = []
+        for block in share:
+            z = blocks.load(block, scratch)
+            tau = responsibilities(block, z)
+            deviation = like(buffer, z)
+            total = numpy.empty(means.shape)
+            for k, mean in enumerate(means):
+                numpy.subtract(z, mean[:, None], out=deviation)
+                deviation *= deviation
+                total[k], = _contract(tau[..., k:k + 1, :], deviation)
+            sums.append(total)
+        return sums
+
+    return sum(for_blocks(work, blocks.blocks))
+
+
+class _Density(object):
+
+    """Log densities of mixtures as thin products.
+
+    Args:
+        weights (numpy.ndarray): ``(T, K)``.
+        means (numpy.ndarray): ``(T, K, C)``.
+        variances (numpy.ndarray): ``(T, K, C)``.
+        origin (numpy.ndarray or None): What the points are relative to.
+        dtype (numpy.dtype): Working dtype.
+
+    """
+
+    def __init__(self, weights, means, variances, origin, dtype):
+        self._groups, n_dims = weights.shape, means.shape[2]
+        means = means.reshape(-1, n_dims).astype(numpy.float64)
+        if origin is not None:
+            means = means - origin
+        variances = variances.reshape(means.shape).astype(numpy.float64)
+        weights = weights.ravel().astype(numpy.float64)
+        with numpy.errstate(all='ignore'):
+            precisions = 1 / variances
+            constants = numpy.where(
+                weights > 0, numpy.log(weights), -numpy.inf) - .5 * (
+                    n_dims * math.log(2 * math.pi)
+                    + numpy.log(variances).sum(axis=1))
+            squares = (means * means * precisions).sum(axis=1)
+            # The expansion's error is a few roundings of its largest term.
+            expands = squares.max() * numpy.finfo(dtype).eps < 4e-4
+        self._precisions = precisions.astype(dtype)
+        self._means = means.astype(dtype)
+        self._linear = None
+        if expands:
+            self._linear = _padded_rows((means * precisions).astype(dtype))
+            constants = constants - .5 * squares
+        self._quadratic = _padded_rows((-.5 * precisions).astype(dtype))
+        self._constants = constants.astype(dtype)[:, None]
+
+    def posterior(self, z, squares, buffer):
+        """Computes eq. (31) for a block.
+
+        Args:
+            z (numpy.ndarray): Points ``(b, r, C, l)``.
+            squares (numpy.ndarray): ``z^2``.
+            buffer (numpy.ndarray): Scratch memory.
+
+        Returns:
+            tuple: Posterior ``(b, r, T * K, l)`` and log density
+            ``(b, r, T, l)``.
+
+        """
+        if self._linear is not None:
+            joint = numpy.matmul(self._quadratic, squares)
+            joint += numpy.matmul(self._linear, z)
+            joint = joint[..., :len(self._means), :]
+        else:
+            *batch, _, length = z.shape
+            joint = numpy.empty((*batch, len(self._means), length), z.dtype)
+            deviation = like(buffer, z)
+            for k, mean in enumerate(self._means):
+                numpy.subtract(z, mean[:, None], out=deviation)
+                deviation *= deviation
+                numpy.matmul(
+                    self._quadratic[k], deviation, out=joint[..., k, :])
+        joint += self._constants
+        *batch, _, length = shape = joint.shape
+        joint = joint.reshape((*batch, *self._groups, length))
+        top = joint.max(axis=-2, keepdims=True)
+        joint -= top
+        numpy.exp(joint, out=joint)
+        total = joint.sum(axis=-2, keepdims=True)
+        joint /= total
+        log_density = numpy.log(total)
+        log_density += top
+        return joint.reshape(shape), log_density[..., 0, :]
+
+
+def _squares(z, scratch):
+    return numpy.multiply(z, z, out=like(scratch, z))
+
+
+def _norms(squares):
+    """Computes ``|z_i|^2`` for a block of squares: ``(b, r, 1, l)``."""
+    return numpy.matmul(
+        numpy.ones((1, squares.shape[-2]), squares.dtype), squares)
+
+
+def _squared_distances(z, norms, centers, buffer):
+    """Computes ``|z_i - c_t|^2`` for a block: ``(b, r, T, l)``."""
+    centers = centers.astype(z.dtype, copy=False)
+    center_norms = (centers * centers).sum(axis=1)[:, None]
+    distances = numpy.matmul(
+        _padded_rows(-2 * centers), z)[..., :len(centers), :]
+    distances += center_norms
+    distances += norms
+    # What rounding leaves of the expansion where a distance is small.
+    noise = 100 * numpy.finfo(z.dtype).eps * (norms + center_norms)
+    if numpy.count_nonzero(distances < noise) > .05 * distances.size:
+        difference = like(buffer, z)
+        for t, center in enumerate(centers):
+            numpy.subtract(z, center[:, None], out=difference)
+            difference *= difference
+            distances[..., t:t + 1, :] = _norms(difference)
+    return numpy.maximum(distances, 0, out=distances)
+
+
+def standardized_sample(x, indices):
+    """Gathers points, relative to their mean and in units of deviations.
+
+    Args:
+        x (numpy.ndarray): Stack ``(B, C, L)``.
+        indices (numpy.ndarray): Numbers ``(m,)`` of the points, ascending;
+            ``None`` for all.
+
+    Returns:
+        tuple: The points, as a stack or what serves as one, and location and
+        scale ``(C,)``.  A dimension without variation, or whose variance the
+        dtype could not hold, has the scale 1.
+
+    """
+    dtype = working_dtype(x.dtype)
+    one = numpy.ones(x.shape[1], dtype)
+    small = dtype.itemsize * x.shape[1] * (
+        x.shape[0] * x.shape[2] if indices is None else len(indices)
+    ) <= _SAMPLE_BYTES
+    if indices is not None and small:
+        x, indices = take(x, indices).T[None], None
+    if indices is None:
+        sample = x
+    else:
+        sample = Standardized(x, indices, numpy.zeros_like(one), one)
+    everything = numpy.broadcast_to(
+        one[:1], (sample.shape[0], 1, sample.shape[2]))
+    _, location, variance = _statistics(
+        sample, everything, orientation(x))
+    location, scale = location[0], numpy.sqrt(variance[0])
+    scale = numpy.where(
+        scale > 1e4 * math.sqrt(numpy.finfo(dtype).tiny), scale, one)
+    sample = Standardized(x, indices, location, scale)
+    if small:
+        sample = sample.read(slice(None), slice(None))
+    return sample, location, scale
+
+
+def seed(x, n_clusters, draws):
+    """Chooses centres among the points by K-means++ with local trials.
+
+    Args:
+        x (numpy.ndarray or Standardized): Stack ``(B, C, L)``.
+        n_clusters (int): Number of centres ``K``.
+        draws (numpy.ndarray): Uniform numbers in [0, 1), of shape
+            ``(1 + (K - 1) * n_trials,)``.
+
+    Returns:
+        tuple: Centres ``(K, C)`` in the working dtype and the numbers
+        ``(K,)`` of the points they are.
+
+    """
+    origin = orientation(x)
+    n_trials = (len(draws) - 1) // max(1, n_clusters - 1)
+    trials = draws[1:].reshape(n_clusters - 1, n_trials)
+    blocks = _Blocks(x, max(1, n_trials), origin)
+    n_points = blocks.n_points
+    norms = numpy.empty((x.shape[0], 1, x.shape[2]), blocks.dtype)
+    closest = numpy.full_like(norms, numpy.inf)
+
+    def gather(indices):
+        return (x.take(indices) if isinstance(x, Standardized)
+                else take(x, indices)).astype(blocks.dtype, copy=False)
+
+    def measure(indices, out, first=False):
+        """Writes the distances that would remain with each of some points
+        as a centre, ``(B, T, L)``; returns their sums by block."""
+        centers = gather(indices)
+        if origin is not None:
+            centers = centers - origin
+
+        def work(share):
+            scratch, buffer = blocks.scratch(), blocks.scratch()
+            sums = []
+            for block in share:
+                z = blocks.load(block, scratch)
+                if first:
+                    cut(norms, block)[...] = _norms(_squares(z, buffer))
+                distances = _squared_distances(
+                    z, cut(norms, block), centers, buffer)
+                numpy.minimum(distances, cut(closest, block), out=distances)
+                if out is not None:
+                    cut(out, block)[...] = distances
+                sums.append(
+                    distances.sum(axis=(0, 1, 3), dtype=numpy.float64))
+            return sums
+
+        return numpy.array(for_blocks(work, blocks.blocks))
+
+    def draw(uniform, block_sums):
+        """Draws points in proportion to their distance."""
+        ends = numpy.cumsum(block_sums)
+        drawn = []
+        for target in uniform * ends[-1]:
+            i = min(numpy.searchsorted(ends, target), len(ends) - 1)
+            b, s, _ = blocks.blocks[i]
+            cumulative = numpy.cumsum(
+                closest[b, 0, s].ravel(), dtype=numpy.float64)
+            cumulative += ends[i] - block_sums[i]
+            place = min(
+                numpy.searchsorted(cumulative, target), len(cumulative) - 1)
+            length = s.stop - s.start
+            drawn.append((b.start + place // length) * x.shape[2]
+                         + s.start + place % length)
+        return numpy.array(drawn)
+
+    indices = numpy.empty(n_clusters, numpy.int64)
+    indices[0] = min(int(draws[0] * n_points), n_points - 1)
+    # All trials' distances, where they are few enough to be kept.
+    kept = None
+    if n_trials * closest.nbytes <= _SAMPLE_BYTES:
+        kept = numpy.empty(
+            (len(closest), n_trials, closest.shape[2]), closest.dtype)
+    if n_clusters > 1:
+        block_sums = measure(indices[:1], closest, first=True)[:, 0]
+    for k, uniform in enumerate(trials, 1):
+        candidates = draw(uniform, block_sums)
+        sums = measure(candidates, kept)
+        best = sums.sum(axis=0).argmin()
+        indices[k] = candidates[best]
+        block_sums = sums[:, best]
+        if kept is not None:
+            closest[...] = kept[:, best:best + 1]
+        else:
+            measure(indices[k:k + 1], closest)
+    return gather(indices), indices
+
+
+def lloyd_step(x, centers):
+    """Runs one of Lloyd's iterations.
+
+    Args:
+        x (numpy.ndarray or Standardized): Stack ``(B, C, L)``.
+        centers (numpy.ndarray): ``(K, C)``.
+
+    Returns:
+        Parameters: Shares, means and variances of the clusters of the points
+        nearest to each centre, the first of equals.  A centre without points
+        stays, with weight and variance 0.
+
+    """
+    blocks = _Blocks(x, len(centers), orientation(x))
+    relative = centers if blocks.origin is None else centers - blocks.origin
+    numbers = numpy.arange(len(centers))[:, None]
+
+    def assign(z, squares, buffer):
+        nearest = _squared_distances(
+            z, _norms(squares), relative, buffer).argmin(axis=-2)
+        return (nearest[..., None, :] == numbers).astype(z.dtype)
+
+    def work(share):
+        scratch, buffer, other = (blocks.scratch() for _ in range(3))
+        sums = []
+        for block in share:
+            z = blocks.load(block, scratch)
+            squares = _squares(z, buffer)
+            sums.append(_block_sums(z, squares, assign(z, squares, other)))
+        return sums
+
+    def assign_again(block, z):
+        return assign(z, z * z, blocks.scratch())
+
+    return _moments(blocks, for_blocks(work, blocks.blocks), assign_again,
+                    centers)
+
+
+def em_step(x, parameters, reg_covar):
+    """Runs one iteration of EM.
+
+    Args:
+        x (numpy.ndarray or Standardized): Stack ``(B, C, L)``.
+        parameters (Parameters): The mixture to start from.
+        reg_covar (float): Added to variances.
+
+    Returns:
+        tuple: The new mixture, and the mean log density of the points under
+        the one given.
+
+    """
+    new, log_density = _expectation(x, parameters, None)
+    return (new._replace(variances=new.variances
+                         + new.variances.dtype.type(reg_covar)), log_density)
+
+
+def posterior_and_statistics(x, parameters):
+    """Computes the posterior, eq. (31), and the moments under it, (35, 36).
+
+    Args:
+        x (numpy.ndarray): Stack ``(B, C, L)``.
+        parameters (Parameters): The mixture.
+
+    Returns:
+        tuple: Posterior ``(B, K, L)``; and its mean, the means and the
+        variances of the points under it.
+
+    """
+    tau = numpy.empty((x.shape[0], len(parameters.weights), x.shape[2]),
+                      working_dtype(x.dtype))
+    return tau, _expectation(x, parameters, tau)[0]
+
+
+def _expectation(x, parameters, tau):
+    """Computes moments under the posterior, which is written to ``tau``."""
+    blocks = _Blocks(x, len(parameters.weights), orientation(x))
+    density = _Density(*(z[None] for z in parameters), blocks.origin,
+                       blocks.dtype)
+
+    def work(share):
+        scratch, buffer, other = (blocks.scratch() for _ in range(3))
+        sums = []
+        for block in share:
+            z = blocks.load(block, scratch)
+            squares = _squares(z, buffer)
+            block_tau, log_density = density.posterior(z, squares, other)
+            if tau is not None:
+                cut(tau, block)[...] = block_tau
+            sums.append((_block_sums(z, squares, block_tau),
+                         log_density.sum(dtype=numpy.float64)))
+        return sums
+
+    def posterior_again(block, z):
+        return density.posterior(z, z * z, blocks.scratch())[0]
+
+    sums, log_density = zip(*for_blocks(work, blocks.blocks))
+    return (_moments(blocks, sums, posterior_again, parameters.means),
+            sum(log_density) / blocks.n_points)
+
+
+def posterior(x, weights, means, variances):
+    """Computes the posteriors of points under each of several mixtures.
+
+    Args:
+        x (numpy.ndarray): Stack ``(B, C, L)``.
+        weights (numpy.ndarray): ``(T, K)``.
+        means (numpy.ndarray): ``(T, K, C)``.
+        variances (numpy.ndarray): ``(T, K, C)``.
+
+    Returns:
+        tuple: Posteriors ``(B, T * K, L)`` and log densities ``(T, B, L)``.
+
+    """
+    blocks = _Blocks(x, weights.size, orientation(x))
+    density = _Density(
+        weights, means, variances, blocks.origin, blocks.dtype)
+    tau = numpy.empty(
+        (x.shape[0], weights.size, x.shape[2]), blocks.dtype)
+    log_density = numpy.empty(
+        (x.shape[0], len(weights), x.shape[2]), blocks.dtype)
+
+    def work(share):
+        scratch, buffer, other = (blocks.scratch() for _ in range(3))
+        for block in share:
+            z = blocks.load(block, scratch)
+            cut(tau, block)[...], cut(log_density, block)[...] = (
+                density.posterior(z, _squares(z, buffer), other))
+        return []
+
+    for_blocks(work, blocks.blocks)
+    return tau, log_density.swapaxes(0, 1)
+
+
+def statistics(x, tau):
+    """Computes the moments of points under a posterior, eqs. (35, 36).
+
+    Args:
+        x (numpy.ndarray or Standardized): Stack ``(B, C, L)``.
+        tau (numpy.ndarray): Posterior ``(B, K, L)`` in the working dtype.
+
+    Returns:
+        Parameters: The posterior's mean, the points' means and variances.
+
+    """
+    return _statistics(x, tau, orientation(x))
+
+
+def _statistics(x, tau, origin):
+    blocks = _Blocks(x, tau.shape[1], origin)
+
+    def work(share):
+        scratch, buffer = blocks.scratch(), blocks.scratch()
+        sums = []
+        for block in share:
+            z = blocks.load(block, scratch)
+            sums.append(_block_sums(
+                z, _squares(z, buffer), cut(tau, block)))
+        return sums
+
+    return _moments(
+        blocks, for_blocks(work, blocks.blocks),
+        lambda block, z: cut(tau, block),
+        numpy.zeros((1, x.shape[1]), blocks.dtype))
+
+
+def affine(x, tau, slope, offset, origin, shift):
+    """Computes ``(x - origin) * (tau slope) + tau offset + shift``.
+
+    Args:
+        x (numpy.ndarray): Stack ``(B, C, L)``.
+        tau (numpy.ndarray): Coefficients ``(B, J, L)``.
+        slope (numpy.ndarray): ``(J, C)``.
+        offset (numpy.ndarray): ``(J, C)``.
+        origin (numpy.ndarray or None): ``(C,)``.
+        shift (numpy.ndarray or None): ``(C,)``.
+
+    Returns:
+        numpy.ndarray: ``(B, C, L)`` in ``x``'s dtype and order in memory.
+
+    """
+    blocks = _Blocks(x, tau.shape[1] + 1, origin)
+    y = empty_like(x, x.dtype)
+    if shift is not None:
+        offset = numpy.concatenate([offset, shift[None]])
+
+    def work(share):
+        scratch, buffer, other = (blocks.scratch() for _ in range(3))
+        for block in share:
+            z = blocks.load(block, scratch)
+            part = cut(tau, block)
+            out = like(buffer, z)
+            _expand(slope, part, out)
+            out *= z
+            out_offset = like(other, z)
+            _expand(offset, part if shift is None else _with_ones(part),
+                    out_offset)
+            numpy.add(
+                out, out_offset, out=cut(y, block), casting='same_kind')
+        return []
+
+    for_blocks(work, blocks.blocks)
+    return y
+
+
+def gradient_sums(x, gy, tau, origin):
+    """Computes what the gradients of means and variances are made of.
+
+    Args:
+        x (numpy.ndarray): Stack ``(B, C, L)``.
+        gy (numpy.ndarray): Gradient of the output, ``(B, C, L)``.
+        tau (numpy.ndarray): Coefficients ``(B, J, L)``.
+        origin (numpy.ndarray or None): ``(C,)``.
+
+    Returns:
+        tuple: ``sum_i tau_ij gy_i`` and ``sum_i tau_ij gy_i (x_i - origin)``,
+        ``(J, C)``, and ``sum_i gy_i``, ``(C,)``; float64.
+
+    """
+    points = _Blocks(x, tau.shape[1] + 1, origin)
+    upstream = _Blocks(gy, tau.shape[1] + 1)
+
+    def work(share):
+        scratch, buffer, other = (points.scratch() for _ in range(3))
+        sums = []
+        for block in share:
+            z = points.load(block, scratch)
+            g = upstream.load(block, buffer)
+            sums.append(_contract(
+                _with_ones(cut(tau, block)), g,
+                numpy.multiply(g, z, out=like(other, g))))
+        return sums
+
+    sum_g, sum_gx = (
+        sum(parts) for parts in zip(*for_blocks(work, points.blocks)))
+    return sum_g[:-1], sum_gx[:-1], sum_g[-1]
+
+
+def gradient_input(x, gy, tau, slope, quadratic, offset, origin):
+    """Computes the gradient of the input.
+
+    It is ``gy * (tau slope) + (x - origin) * (tau quadratic) + tau offset``.
+
+    Args:
+        x (numpy.ndarray): Stack ``(B, C, L)``.
+        gy (numpy.ndarray): Gradient of the output, ``(B, C, L)``.
+        tau (numpy.ndarray): Coefficients ``(B, J, L)``.
+        slope (numpy.ndarray): ``(J, C)``.
+        quadratic (numpy.ndarray or None): ``(J, C)``; ``None`` for 0, and
+            then ``offset`` is 0 as well.
+        offset (numpy.ndarray or None): ``(J, C)``.
+        origin (numpy.ndarray or None): ``(C,)``.
+
+    Returns:
+        numpy.ndarray: ``(B, C, L)`` in ``x``'s dtype and order in memory.
+
+    """
+    points = _Blocks(x, tau.shape[1], origin)
+    gx = empty_like(x, x.dtype)
+
+    def work(share):
+        scratch, buffer, other = (points.scratch() for _ in range(3))
+        for block in share:
+            part = cut(tau, block)
+            term = like(buffer, cut(x, block))
+            _expand(slope, part, term)
+            term *= cut(gy, block)
+            if quadratic is not None:
+                z = points.load(block, scratch)
+                product = like(other, z)
+                _expand(quadratic, part, product)
+                product *= z
+                term += product
+                term += _expand(offset, part, product)
+            cut(gx, block)[...] = term
+        return []
+
+    for_blocks(work, points.blocks)
+    return gx
+
+
+def finish(parameters, min_weight, location, scale):
+    """Completes a fit to a standardized sample.
+
+    Args:
+        parameters (Parameters): The mixture.
+        min_weight (float): Components of smaller weight are dropped: their
+            weight becomes 0.  The heaviest is kept whatever it weighs.
+        location (numpy.ndarray): ``(C,)``, what was subtracted.
+        scale (numpy.ndarray): ``(C,)``, what was divided by.
+
+    Returns:
+        Parameters: The mixture in original units.
+
+    """
+    weights, means, variances = parameters
+    kept = numpy.where(
+        weights >= min(weights.max(), min_weight), weights, 0)
+    with numpy.errstate(invalid='ignore'):
+        weights = kept / kept.sum()
+    return Parameters(
+        weights, means * scale + location, variances * scale * scale)

@@ -1,0 +1,269 @@
+import os
+import signal
+
+import numpy
+import pytest
+from scipy import stats
+
+from mixnorm.compute import cpu
+from mixnorm.compute.parameters import Parameters
+from mixnorm.compute.stack import stack
+
+
+_PARAMETERS = Parameters(
+    numpy.array([.2, .5, .3]),
+    numpy.array([[0., 1.], [2., -1.], [-3., 4.]]),
+    numpy.array([[1., .5], [2., 3.], [.1, 1.]]))
+
+
+def _posterior(x, parameters):
+    tau, log_density = cpu.posterior(x, *(z[None] for z in parameters))
+    return tau, log_density[0]
+
+
+def _points(n_points=50, seed=0):
+    return 3 * numpy.random.RandomState(seed).randn(n_points, 2)
+
+
+def test_posterior_and_log_density():
+    X = _points()
+    joint = numpy.stack([
+        weight * stats.norm.pdf(X, mean, variance ** .5).prod(axis=1)
+        for weight, mean, variance in zip(*_PARAMETERS)], axis=1)
+    tau, log_density = _posterior(stack(X), _PARAMETERS)
+    numpy.testing.assert_allclose(
+        tau[0].T, joint / joint.sum(axis=1, keepdims=True), atol=1e-12)
+    numpy.testing.assert_allclose(
+        log_density[0], numpy.log(joint.sum(axis=1)), rtol=1e-10)
+
+
+def test_posterior_far_from_every_component():
+    # All densities underflow; the nearest component in deviations has it.
+    tau, log_density = _posterior(
+        stack(numpy.array([[1e6, 0.]])), _PARAMETERS)
+    numpy.testing.assert_array_equal(tau[0, :, 0], [0, 1, 0])
+    assert numpy.isfinite(log_density).all()
+
+
+def test_absent_component_takes_no_part():
+    absent = _PARAMETERS._replace(weights=numpy.array([.4, 0, .6]))
+    others = Parameters(*(z[[0, 2]] for z in absent))
+    X = stack(_points())
+    tau, log_density = _posterior(X, absent)
+    expected, expected_density = _posterior(X, others)
+    numpy.testing.assert_array_equal(tau[:, 1], 0)
+    numpy.testing.assert_allclose(tau[:, [0, 2]], expected, rtol=1e-12)
+    numpy.testing.assert_allclose(log_density, expected_density)
+
+
+@pytest.mark.parametrize('shape', [
+    (7, 3), (5, 3, 4), (60000, 4), (2, 3, 250, 300), (900, 40, 2, 3)], ids=str)
+@pytest.mark.parametrize('dtype', ['e', 'f', 'd'])
+def test_statistics_are_weighted_moments(shape, dtype):
+    random = numpy.random.RandomState(0)
+    x = (random.randn(*shape) + 5).astype(dtype)
+    x[shape[0] // 2:] *= 2
+    tau = random.uniform(0, 1, (shape[0], 3) + shape[2:])
+    tau /= tau.sum(axis=1, keepdims=True)
+    working = 'f' if dtype == 'e' else dtype
+    found = cpu.statistics(stack(x), stack(tau.astype(working)))
+
+    rows = numpy.moveaxis(x.astype('d'), 1, -1).reshape(-1, shape[1])
+    share = numpy.moveaxis(tau, 1, -1).reshape(-1, 3)
+    tolerance = 1e-10 if dtype == 'd' else 2e-5
+    numpy.testing.assert_allclose(
+        found.weights, share.mean(axis=0), rtol=tolerance)
+    for k in range(3):
+        mean = numpy.average(rows, axis=0, weights=share[:, k])
+        variance = numpy.average(
+            (rows - mean) ** 2, axis=0, weights=share[:, k])
+        numpy.testing.assert_allclose(
+            found.means[k], mean, rtol=tolerance, err_msg=str(k))
+        numpy.testing.assert_allclose(
+            found.variances[k], variance, rtol=tolerance, err_msg=str(k))
+    assert all(z.dtype == working for z in found)
+
+
+def test_float32_moments_far_from_the_origin():
+    random = numpy.random.RandomState(0)
+    x = (1e4 + .1 * random.randn(64, 3, 8, 8)).astype('f')
+    tau = numpy.ones((64, 1, 8, 8), 'f')
+    found = cpu.statistics(stack(x), stack(tau))
+    exact = x.astype('d')
+    numpy.testing.assert_allclose(
+        found.means[0], exact.mean(axis=(0, 2, 3)), rtol=1e-7)
+    numpy.testing.assert_allclose(
+        found.variances[0], exact.var(axis=(0, 2, 3)), rtol=1e-4)
+
+
+def test_component_without_points():
+    x = stack(_points(4))
+    tau = numpy.zeros((1, 2, 4))
+    tau[:, 0] = 1
+    found = cpu.statistics(x, tau)
+    numpy.testing.assert_array_equal(found.weights, [1, 0])
+    numpy.testing.assert_array_equal(found.variances[1], 0)
+    assert numpy.isfinite(found.means).all()
+
+
+def test_narrow_components_far_apart_in_float32():
+    # (means / deviations)^2 is 1e8: no digit of an expanded square is left.
+    random = numpy.random.RandomState(0)
+    x = (.1 * random.randn(2000, 3)).astype('f')
+    x[::2] += 1e3
+    tau = numpy.zeros((1, 2, 2000), 'f')
+    tau[0, 0, ::2] = tau[0, 1, 1::2] = 1
+    found = cpu.statistics(stack(x), tau)
+    for k, members in enumerate((x[::2].astype('d'), x[1::2].astype('d'))):
+        numpy.testing.assert_allclose(
+            found.variances[k], members.var(axis=0), rtol=1e-3)
+    expected, log_density = _posterior(stack(x), found)
+    numpy.testing.assert_array_equal(expected, tau)
+    exact = stats.norm.logpdf(
+        x.astype('d'), numpy.where(
+            tau[0, 0, :, None] > 0, *found.means.astype('d')),
+        numpy.where(tau[0, 0, :, None] > 0, *found.variances) ** .5).sum(
+            axis=1) + numpy.log(.5)
+    numpy.testing.assert_allclose(log_density[0], exact, atol=1e-3)
+
+
+def test_step_raises_the_likelihood():
+    X = stack(_points())
+    parameters, bounds = _PARAMETERS, []
+    for _ in range(8):
+        parameters, bound = cpu.em_step(X, parameters, 0)
+        bounds.append(float(bound))
+    assert (numpy.diff(bounds) > -1e-12).all(), bounds
+
+
+@pytest.mark.parametrize('weights,min_weight,expected', [
+    ([.5, .495, .005], .01, [.5 / .995, .495 / .995, 0]),
+    ([.5, .49, .01], .01, [.5, .49, .01]),  # Not smaller.
+    ([0, .4, .6], 0, [0, .4, .6]),
+    ([.3, .4, .3], .9, [0, 1, 0]),  # The heaviest stays.
+    ([1.], .99, [1.]),
+])
+def test_finish(weights, min_weight, expected):
+    means = numpy.arange(len(weights))[:, None] + numpy.zeros(2)
+    location, scale = numpy.array([10., 20.]), numpy.array([2., 3.])
+    found = cpu.finish(
+        Parameters(numpy.array(weights), means, means + 1), min_weight,
+        location, scale)
+    numpy.testing.assert_allclose(found.weights, expected, rtol=1e-12)
+    numpy.testing.assert_allclose(found.means, means * scale + location)
+    numpy.testing.assert_allclose(found.variances, (means + 1) * scale ** 2)
+
+
+# In the batch, within a sample, without spatial axes, in runs that do not
+# divide the length, and in other orders in memory.
+_ACTIVATIONS = [
+    (48, 96, 12, 12), (2, 3, 260, 300), (70001, 5), (3, 200, 999), (9, 2, 2)]
+
+
+def _activation(shape, order, dtype, seed):
+    x = numpy.random.RandomState(seed).randn(*shape).astype(dtype)
+    if order == 'channels last':
+        x = numpy.moveaxis(
+            numpy.ascontiguousarray(numpy.moveaxis(x, 1, -1)), -1, 1)
+    elif order == 'strided':
+        wide = numpy.zeros((shape[0], 2 * shape[1]) + shape[2:], dtype)
+        wide[:, ::2] = x
+        x = wide[:, ::2]
+    return x
+
+
+def _rows(z):
+    return numpy.moveaxis(z.astype('d'), 1, -1).reshape(-1, z.shape[1])
+
+
+@pytest.mark.parametrize('order', ['', 'channels last', 'strided'])
+@pytest.mark.parametrize('shape', _ACTIVATIONS, ids=str)
+@pytest.mark.parametrize('n_columns', [1, 3])
+def test_affine_and_its_gradients(shape, order, n_columns):
+    x = _activation(shape, order, 'f', 0)
+    gy = _activation(shape, '', 'f', 1)
+    tau = numpy.random.RandomState(2).rand(
+        shape[0], n_columns, *shape[2:]).astype('f')
+    slope, offset, quadratic = numpy.random.RandomState(3).randn(
+        3, n_columns, shape[1]).astype('f')
+    origin, shift = numpy.random.RandomState(4).randn(
+        2, shape[1]).astype('f')
+    rows, upstream, weights = _rows(x), _rows(gy), _rows(tau)
+    for center in (None, origin):
+        z = rows if center is None else rows - center
+        y = cpu.affine(stack(x), stack(tau), slope, offset, center, shift)
+        numpy.testing.assert_allclose(
+            numpy.moveaxis(y, 1, -1).reshape(rows.shape),
+            z * (weights @ slope) + weights @ offset + shift, atol=1e-4)
+        sums = cpu.gradient_sums(stack(x), stack(gy), stack(tau), center)
+        for found, expected in zip(sums, (
+                weights.T @ upstream, weights.T @ (upstream * z),
+                upstream.sum(axis=0))):
+            numpy.testing.assert_allclose(
+                found, expected, atol=1e-5 * len(rows) ** .5 + 1e-5)
+        gx = cpu.gradient_input(
+            stack(x), stack(gy), stack(tau), slope, quadratic, offset, center)
+        numpy.testing.assert_allclose(
+            numpy.moveaxis(gx, 1, -1).reshape(rows.shape),
+            upstream * (weights @ slope) + z * (weights @ quadratic)
+            + weights @ offset, atol=1e-4)
+
+
+@pytest.mark.parametrize('dtype', ['e', 'f', 'd'])
+@pytest.mark.parametrize('shape', _ACTIVATIONS, ids=str)
+def test_same_bits_whatever_the_number_of_threads(monkeypatch, shape, dtype):
+    x = stack(_activation(shape, '', dtype, 0))
+    draws = numpy.random.RandomState(1).rand(5)
+    found = []
+    for n_threads in ('1', '2', '3'):
+        monkeypatch.setenv('OMP_NUM_THREADS', n_threads)
+        sample, location, scale = cpu.standardized_sample(
+            x, numpy.arange(0, x.shape[0] * x.shape[2], 2))
+        centers, indices = cpu.seed(sample, 3, draws)
+        parameters = cpu.lloyd_step(sample, centers)
+        parameters, bound = cpu.em_step(sample, parameters, 1e-6)
+        parameters = cpu.finish(parameters, .01, location, scale)
+        tau, statistics = cpu.posterior_and_statistics(x, parameters)
+        found.append((centers, indices, *parameters, bound, tau, *statistics))
+    for others in found[1:]:
+        for first, other in zip(found[0], others):
+            numpy.testing.assert_array_equal(first, other)
+
+
+@pytest.mark.parametrize('shape', [(5000, 3), (40, 3, 11, 7)], ids=str)
+def test_large_sample_is_the_small_one_read_block_by_block(
+        monkeypatch, shape):
+    x = stack(_activation(shape, '', 'f', 0) * 3 + 2)
+    n_points = x.shape[0] * x.shape[2]
+    for indices in (None, numpy.arange(0, n_points, 3)):
+        samples = []
+        for limit in (1 << 24, 0):
+            monkeypatch.setattr(cpu, '_SAMPLE_BYTES', limit)
+            sample, location, scale = cpu.standardized_sample(x, indices)
+            draws = numpy.random.RandomState(1).rand(7)
+            centers, chosen = cpu.seed(sample, 4, draws)
+            parameters, bound = cpu.em_step(
+                sample, cpu.lloyd_step(sample, centers), 1e-6)
+            samples.append(
+                (location, scale, centers, chosen, *parameters, bound))
+        rows = _rows(x)[:] if indices is None else _rows(x)[indices]
+        numpy.testing.assert_allclose(
+            samples[0][0], rows.mean(axis=0), rtol=1e-5)
+        numpy.testing.assert_allclose(
+            samples[0][1], rows.std(axis=0), rtol=1e-5)
+        for small, large in zip(*samples):
+            numpy.testing.assert_allclose(small, large, rtol=1e-4, atol=1e-5)
+
+
+def test_threads_after_a_fork(monkeypatch):
+    monkeypatch.setenv('OMP_NUM_THREADS', '2')
+    x = stack(_activation((64, 64, 32, 32), '', 'f', 0))
+    tau = numpy.ones((64, 1, 1024), 'f')
+    expected = cpu.statistics(x, tau).means
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)  # Waiting for threads that are not there.
+        same = (cpu.statistics(x, tau).means == expected).all()
+        os._exit(0 if same else 1)
+    _, status = os.waitpid(child, 0)
+    assert status == 0
