@@ -1,0 +1,346 @@
+// CUDA's words with their meaning on the CPU, for kernels to run in tests.
+//
+// The threads of a block are fibers that take turns: one runs until it waits
+// at __syncthreads() or for the lanes of its warp, then the next. Blocks run
+// one after another. In which order is an argument: a kernel without races
+// gives the same bits in every order. Waiting at different places, or for a
+// thread that has ended, is an error, as it hangs on a GPU.
+
+#ifndef CUDA_ON_CPU_H
+#define CUDA_ON_CPU_H
+
+#include <ucontext.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <random>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
+#define __global__
+#define __device__
+#define __launch_bounds__(...)
+#define __align__(n) __attribute__((aligned(n)))
+// There is one host thread: what is local to it, all fibers share. In a
+// function this also implies static.
+#define __shared__ thread_local
+
+using std::exp;
+using std::log;
+using std::sqrt;
+
+struct Dim3 {
+  unsigned x, y, z;
+};
+static Dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+// Half precision: storage and conversion.
+struct __half {
+  uint16_t bits;
+};
+
+inline float __half2float(__half value) {
+  int exponent = value.bits >> 10 & 31;
+  int fraction = value.bits & 1023;
+  float magnitude;
+  if (exponent == 31) {
+    magnitude = fraction ? NAN : INFINITY;
+  } else if (exponent == 0) {
+    magnitude = std::ldexp((float)fraction, -24);
+  } else {
+    magnitude = std::ldexp((float)(fraction + 1024), exponent - 25);
+  }
+  return value.bits >> 15 ? -magnitude : magnitude;
+}
+
+// Rounds to the nearest, ties to even.
+inline __half __float2half_rn(float value) {
+  uint16_t sign = std::signbit(value) ? 0x8000 : 0;
+  float magnitude = std::fabs(value);
+  if (std::isnan(value)) return {(uint16_t)(sign | 0x7e00)};
+  if (magnitude >= 65520.f) return {(uint16_t)(sign | 0x7c00)};
+  int exponent;
+  std::frexp(magnitude, &exponent);
+  exponent = std::max(exponent, -13);  // below, steps stay the same
+  float steps = std::nearbyint(std::ldexp(magnitude, 11 - exponent));
+  // A full mantissa carries into the exponent by itself.
+  return {(uint16_t)(sign | (((exponent + 13) << 10) + (int)steps))};
+}
+
+namespace cuda_on_cpu {
+
+const int kWarp = 32;
+const size_t kStackBytes = 128 << 10;
+const size_t kSharedBytes = 48 << 10;
+const unsigned char kUnset = 0xff;  // bytes of a number that is not one
+
+struct Failure {
+  std::string message;
+};
+
+enum State { kReady, kAtBarrier, kAtWarp, kEnded };
+
+struct Fiber {
+  ucontext_t context;
+  std::vector<char> stack;
+  State state;
+  const char* file;
+  int line;
+  unsigned mask;   // of the lanes it waits for
+  uint64_t value;  // what it shows them
+};
+
+static std::vector<Fiber> fibers;
+static std::vector<uint64_t> shown;  // lanes' values, as last exchanged
+static ucontext_t scheduler;
+static int current;
+static std::function<void()> body;
+
+static void wait(State state, const char* file, int line) {
+  Fiber& fiber = fibers[current];
+  fiber.state = state;
+  fiber.file = file;
+  fiber.line = line;
+  swapcontext(&fiber.context, &scheduler);
+}
+
+static void run_fiber() {
+  body();
+  fibers[current].state = kEnded;
+  swapcontext(&fibers[current].context, &scheduler);
+}
+
+// Shows a value to the lanes in the mask; returns theirs, by lane.
+template <class T>
+const uint64_t* exchange(unsigned mask, T value, const char* file, int line) {
+  static_assert(sizeof(T) <= sizeof(uint64_t), "too wide for a lane");
+  Fiber& fiber = fibers[current];
+  fiber.mask = mask;
+  fiber.value = 0;
+  std::memcpy(&fiber.value, &value, sizeof(T));
+  wait(kAtWarp, file, line);
+  return &shown[current / kWarp * kWarp];
+}
+
+template <class T>
+T pick(unsigned mask, T value, int lane, const char* file, int line) {
+  const uint64_t* values = exchange(mask, value, file, line);
+  int own = current % kWarp;
+  T picked;
+  std::memcpy(&picked, &values[lane < 0 || lane >= kWarp ? own : lane],
+              sizeof(T));
+  return picked;
+}
+
+static unsigned ballot(unsigned mask, bool vote, const char* file, int line) {
+  const uint64_t* values = exchange(mask, (uint64_t)vote, file, line);
+  unsigned votes = 0;
+  for (int lane = 0; lane < kWarp; ++lane) {
+    if (mask >> lane & 1 && values[lane]) votes |= 1u << lane;
+  }
+  return votes;
+}
+
+static std::string where(const Fiber& fiber) {
+  return std::string(fiber.file) + ":" + std::to_string(fiber.line);
+}
+
+// Lets go on those who waited for each other and have all come.
+static bool release() {
+  bool any = false;
+  int waiting = 0, ended = 0;
+  for (Fiber& fiber : fibers) {
+    waiting += fiber.state == kAtBarrier;
+    ended += fiber.state == kEnded;
+  }
+  if (waiting == (int)fibers.size()) {
+    for (Fiber& fiber : fibers) {
+      if (fiber.line != fibers[0].line || fiber.file != fibers[0].file) {
+        throw Failure{"threads wait at __syncthreads() in " +
+                      where(fibers[0]) + " and in " + where(fiber)};
+      }
+      fiber.state = kReady;
+    }
+    return true;
+  }
+  for (size_t first = 0; first < fibers.size(); first += kWarp) {
+    for (size_t i = first; i < first + kWarp; ++i) {
+      if (fibers[i].state != kAtWarp) continue;
+      bool complete = true;
+      for (int lane = 0; lane < kWarp; ++lane) {
+        const Fiber& other = fibers[first + lane];
+        if (fibers[i].mask >> lane & 1) {
+          complete = complete && other.state == kAtWarp &&
+                     other.mask == fibers[i].mask &&
+                     other.line == fibers[i].line;
+        }
+      }
+      if (!complete) continue;
+      unsigned mask = fibers[i].mask;
+      for (int lane = 0; lane < kWarp; ++lane) {
+        if (mask >> lane & 1) {
+          shown[first + lane] = fibers[first + lane].value;
+          fibers[first + lane].state = kReady;
+        }
+      }
+      any = true;
+    }
+  }
+  if (!any && ended < (int)fibers.size()) {
+    for (const Fiber& fiber : fibers) {
+      if (fiber.state != kEnded) {
+        throw Failure{"a thread waits in " + where(fiber) +
+                      " for others that do not come"};
+      }
+    }
+  }
+  return any;
+}
+
+// Order 0 is forward, 1 backward, any other number a shuffle of its own.
+static std::vector<int> permutation(int n, unsigned order) {
+  std::vector<int> numbers(n);
+  for (int i = 0; i < n; ++i) numbers[i] = i;
+  if (order == 1) std::reverse(numbers.begin(), numbers.end());
+  if (order > 1) {
+    std::shuffle(numbers.begin(), numbers.end(), std::mt19937(order));
+  }
+  return numbers;
+}
+
+static void run_block(int n_threads, unsigned order) {
+  fibers.resize(n_threads);
+  shown.resize(n_threads);
+  for (Fiber& fiber : fibers) {
+    fiber.stack.resize(kStackBytes);
+    fiber.state = kReady;
+    getcontext(&fiber.context);
+    fiber.context.uc_stack.ss_sp = fiber.stack.data();
+    fiber.context.uc_stack.ss_size = fiber.stack.size();
+    fiber.context.uc_link = nullptr;
+    makecontext(&fiber.context, run_fiber, 0);
+  }
+  std::vector<int> turns = permutation(n_threads, order);
+  do {
+    for (int i : turns) {
+      if (fibers[i].state != kReady) continue;
+      current = i;
+      threadIdx = {(unsigned)i, 0, 0};
+      swapcontext(&scheduler, &fibers[i].context);
+    }
+  } while (release());
+}
+
+// What a launch hands over is pointers to the arguments, as CUDA's driver
+// takes them.
+template <class... Arguments, size_t... I>
+void call(void (*kernel)(Arguments...), void** arguments,
+          std::index_sequence<I...>) {
+  kernel(*static_cast<Arguments*>(arguments[I])...);
+}
+
+template <class... Arguments>
+void call(void (*kernel)(Arguments...), void** arguments) {
+  call(kernel, arguments, std::index_sequence_for<Arguments...>());
+}
+
+struct Kernel {
+  const char* name;
+  size_t n_arguments;
+  std::function<void(void**)> call;
+};
+
+template <class... Arguments>
+Kernel kernel(const char* name, void (*function)(Arguments...)) {
+  return {name, sizeof...(Arguments),
+          [=](void** arguments) { call(function, arguments); }};
+}
+
+}  // namespace cuda_on_cpu
+
+// Dynamic shared memory, as kernels declare it.
+thread_local __align__(16) unsigned char
+    dynamic_shared[cuda_on_cpu::kSharedBytes];
+
+#define __syncthreads() \
+  cuda_on_cpu::wait(cuda_on_cpu::kAtBarrier, __FILE__, __LINE__)
+#define __shfl_sync(mask, value, lane) \
+  cuda_on_cpu::pick(mask, value, lane, __FILE__, __LINE__)
+#define __shfl_xor_sync(mask, value, bits)                                   \
+  cuda_on_cpu::pick(mask, value, (int)(threadIdx.x % cuda_on_cpu::kWarp) ^   \
+                    (bits), __FILE__, __LINE__)
+#define __shfl_up_sync(mask, value, delta)                                   \
+  cuda_on_cpu::pick(mask, value, (int)(threadIdx.x % cuda_on_cpu::kWarp) -   \
+                    (int)(delta), __FILE__, __LINE__)
+#define __ballot_sync(mask, vote) \
+  cuda_on_cpu::ballot(mask, vote, __FILE__, __LINE__)
+#define __ffs(bits) __builtin_ffs(bits)
+
+// Memory is in order, and nothing else runs meanwhile.
+inline void __threadfence() {}
+
+inline unsigned atomicAdd(unsigned* address, unsigned value) {
+  unsigned old = *address;
+  *address += value;
+  return old;
+}
+
+// Launches a kernel of the list, and returns an empty message or what was
+// wrong. Shared memory is not a number before a block starts, and is checked
+// behind its end when the block has ended.
+inline std::string launch_on_cpu(
+    const std::vector<cuda_on_cpu::Kernel>& kernels, const std::string& name,
+    Dim3 grid, int n_threads, size_t shared_bytes, void** arguments,
+    size_t n_arguments, unsigned order) {
+  using namespace cuda_on_cpu;
+  auto found = std::find_if(
+      kernels.begin(), kernels.end(),
+      [&](const Kernel& kernel) { return kernel.name == name; });
+  if (found == kernels.end()) return "there is no kernel " + name;
+  if (found->n_arguments != n_arguments) {
+    return name + " takes " + std::to_string(found->n_arguments) +
+           " arguments, not " + std::to_string(n_arguments);
+  }
+  if (n_threads % kWarp != 0) return "the last warp is not complete";
+  if (shared_bytes > kSharedBytes) return "too much shared memory";
+  long n_blocks = (long)grid.x * grid.y * grid.z;
+  if (n_blocks == 0) return "an empty grid";
+  gridDim = grid;
+  blockDim = {(unsigned)n_threads, 1, 1};
+  body = [&] { found->call(arguments); };
+  try {
+    for (long i : permutation(n_blocks, order)) {
+      blockIdx = {(unsigned)(i % grid.x), (unsigned)(i / grid.x % grid.y),
+                  (unsigned)(i / grid.x / grid.y)};
+      std::memset(dynamic_shared, kUnset, kSharedBytes);
+#if defined(__SANITIZE_ADDRESS__)
+      ASAN_POISON_MEMORY_REGION(dynamic_shared + shared_bytes,
+                                kSharedBytes - shared_bytes);
+#endif
+      run_block(n_threads, order);
+#if defined(__SANITIZE_ADDRESS__)
+      ASAN_UNPOISON_MEMORY_REGION(dynamic_shared, kSharedBytes);
+#endif
+      for (size_t j = shared_bytes; j < kSharedBytes; ++j) {
+        if (dynamic_shared[j] != kUnset) {
+          return name + " writes behind its shared memory";
+        }
+      }
+    }
+  } catch (const Failure& failure) {
+    return name + ": " + failure.message;
+  }
+  return "";
+}
+
+#endif  // CUDA_ON_CPU_H
