@@ -213,10 +213,10 @@ def mixture_normalization(x, gamma, beta, posterior, eps=2e-5,
 
         >>> import numpy as np
         >>> import mixnorm
-        >>> x = np.array([[0.], [2.], [10.], [14.]], 'f')
-        >>> posterior = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], 'f')
+        >>> x = np.array([[0.], [2.], [10.], [14.]])
+        >>> posterior = np.array([[1., 0], [1, 0], [0, 1], [0, 1]])
         >>> y = mixnorm.functions.mixture_normalization(
-        ...     x, np.ones(1, 'f'), np.zeros(1, 'f'), posterior, eps=0)
+        ...     x, np.ones(1), np.zeros(1), posterior, eps=0)
         >>> y.array.ravel().round(4).tolist()
         [-1.4142, 1.4142, -1.4142, 1.4142]
 
