@@ -16,11 +16,11 @@ repaired in place. Where its import had failed, importing this module raises
 """
 
 import contextlib
+import functools
 import importlib.abc
 import importlib.machinery
 import importlib.metadata
 import importlib.util
-import functools
 import math
 import sys
 import types

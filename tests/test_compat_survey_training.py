@@ -103,24 +103,24 @@ def _weights(model):
 
 
 @pytest.mark.parametrize('shift', [
-    lambda: extensions.StepShift('lr', .7, 3),
+    lambda: extensions.StepShift('lr', .7, 2),
     lambda: extensions.ExponentialShift('lr', .9),
     lambda: extensions.InverseShift('lr', .1, 2),
-    lambda: extensions.PolynomialShift('lr', 2, 40),
-    lambda: extensions.LinearShift('lr', (.1, .01), (2, 9)),
+    lambda: extensions.PolynomialShift('lr', 2, 9),
+    lambda: extensions.LinearShift('lr', (.1, .01), (1, 4)),
 ], ids=['step', 'exponential', 'inverse', 'polynomial', 'linear'])
 def test_resumed_run_is_the_same_run(shift, tmp_path):
     whole, expected, _ = _trainer(tmp_path / 'whole')
-    whole.extend(shift(), trigger=(1, 'iteration'))
+    whole.extend(shift(), trigger=(1, 'epoch'))
     whole.run()
 
     first, _, _ = _trainer(tmp_path / 'first', epochs=2)
-    first.extend(shift(), trigger=(1, 'iteration'))
+    first.extend(shift(), trigger=(1, 'epoch'))
     first.run()
     serializers.save_npz(str(tmp_path / 'snapshot'), first)
 
     second, resumed, _ = _trainer(tmp_path / 'second')
-    second.extend(shift(), trigger=(1, 'iteration'))
+    second.extend(shift(), trigger=(1, 'epoch'))
     serializers.load_npz(str(tmp_path / 'snapshot'), second)
     second.run()
     for name, value in _weights(resumed).items():
