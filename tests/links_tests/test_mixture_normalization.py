@@ -264,6 +264,29 @@ def test_separate_groups_are_the_components(shape, kwargs):
                 actual[name], expected, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.parametrize('sample_ratio', [1, .9])
+@pytest.mark.parametrize('shape', [
+    (2400000, 2), (30, 2, 200, 400)], ids=str)
+def test_large_batch(shape, sample_ratio):
+    # The points of the fit alone are more than is kept in memory twice.
+    x, labels = _three_groups(numpy.random.RandomState(_SEED), shape)
+    x = x.astype('f')
+    link = MixtureNormalization(2, sample_ratio=sample_ratio, seed=1)
+    y = link(x).array
+    tau = _one_hot(labels)  # By weight: .5, .3, .2.
+    part = (slice(0, 1000), slice(None), slice(0, 2))[:x.ndim]
+    weights, means, variances = equations.statistics(
+        equations.points(x), equations.points(tau))
+    numpy.testing.assert_allclose(
+        equations.points(y[part]), equations.weighted_sum(
+            equations.points(x[part]), numpy.ones(2), numpy.zeros(2),
+            equations.points(tau[part]), weights, means, variances, 2e-5),
+        rtol=1e-3, atol=1e-3)
+    for actual, expected in zip(link.queue, (weights, means, variances)):
+        numpy.testing.assert_allclose(
+            actual[0], expected, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize('n_iter', [2, 3, 4, 5, 7])
 def test_iterations_of_a_fit(n_iter):
     # Two groups of points each nearer to all of their own than to any other,
