@@ -1,10 +1,10 @@
 """Arithmetic on points on a GPU: what launches the CUDA kernels.
 
 The functions are those of :mod:`mixnorm.compute.cpu`.  ``x`` is a stack
-``(B, C, L)`` (see :mod:`mixnorm.compute.stack`) of float16, float32 or float64,
-in any order of memory; its working dtype is float32 for float16.  A mixture
-is ``weights`` ``(K,)``, ``means`` and ``variances`` ``(K, C)`` in the working
-dtype, with at most 16 components.
+``(B, C, L)`` (see :mod:`mixnorm.compute.stack`) of float16, float32 or
+float64, in any order of memory; its working dtype is float32 for float16.  A
+mixture is ``weights`` ``(K,)``, ``means`` and ``variances`` ``(K, C)`` in the
+working dtype, with at most 16 components.
 
 Nothing waits for the GPU and nothing comes back from it.  Sums are added up
 in an order that depends on shapes alone: the same input gives the same bits.

@@ -6,25 +6,21 @@ import subprocess
 
 import numpy
 
-from mixnorm.compute import kernels
 from mixnorm.compute.kernels import read_source
+from mixnorm.compute.kernels import TYPES
 
 SOURCES = ('mixture', 'normalization', 'sample', 'seeding')
-TYPES = {'float16': '__half', 'float32': 'float', 'float64': 'double'}
 THREADS = 256
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
-_FOLDER = os.path.dirname(os.path.abspath(kernels.__file__))
 
-_MAIN = '''
-#include "cuda_on_cpu.h"
-{includes}
+_LAUNCH = '''
 extern "C" int launch(
     const char* name, const unsigned* grid, int n_threads,
     size_t shared_bytes, void** arguments, size_t n_arguments,
     unsigned order, char* message, size_t message_size) {{
   static const std::vector<cuda_on_cpu::Kernel> kernels = {{
-    {kernels}
+    {}
   }};
   std::string error = launch_on_cpu(
       kernels, name, {{grid[0], grid[1], grid[2]}}, n_threads, shared_bytes,
@@ -35,43 +31,61 @@ extern "C" int launch(
 '''
 
 
-def kernel_names(source):
-    """Finds the kernels that a source defines."""
-    return re.findall(r'^MIXNORM_KERNEL (\w+)\(', read_source(source),
-                      re.MULTILINE)
+def all_sources():
+    """Returns the text of all kernels, each header once."""
+    return '\n'.join(map(read_source, SOURCES))
 
 
-def build(compiler, folder, dtype, flags=('-O1',)):
-    """Builds all kernels for one type of activations.
+def build(compiler, library, source, flags=('-O1',)):
+    """Builds kernels for the CPU.
 
     Args:
         compiler (str): The host's C++ compiler.
-        folder (str): Where the library goes.
-        dtype (str): ``'float16'``, ``'float32'`` or ``'float64'``.
+        library (str): The file to make.
+        source (str): Text of the kernels.
         flags (tuple of str): Options of the compiler.
 
-    Returns:
-        str: The library.
-
     """
-    library = os.path.join(folder, 'kernels_{}.so'.format(dtype))
-    main = os.path.join(folder, 'kernels_{}.cpp'.format(dtype))
+    folder, name = os.path.split(library)
     # The header that kernels include; the stand-in has what they use of it.
     with open(os.path.join(folder, 'cuda_fp16.h'), 'w'):
         pass
+    names = re.findall(
+        r'^(?:MIXNORM_KERNEL|extern "C" __global__ void) (\w+)\(', source,
+        re.MULTILINE)
+    main = library + '.cpp'
     with open(main, 'w') as f:
-        f.write(_MAIN.format(
-            includes='\n'.join(
-                '#include "{}.cu"'.format(name) for name in SOURCES),
-            kernels=',\n    '.join(
-                'cuda_on_cpu::kernel("{0}", {0})'.format(name)
-                for source in SOURCES for name in kernel_names(source))))
+        f.write('#include "cuda_on_cpu.h"\n')
+        f.write(source)
+        f.write(_LAUNCH.format(',\n    '.join(
+            'cuda_on_cpu::kernel("{0}", {0})'.format(name)
+            for name in names)))
+    # A checked longjmp refuses to jump between stacks.
     subprocess.run(
         [compiler, '-std=c++14', '-shared', '-fPIC', *flags,
-         '-DMIXNORM_INPUT=' + TYPES[dtype],
-         '-I', folder, '-I', _HERE, '-I', _FOLDER, '-o', library, main],
+         '-U_FORTIFY_SOURCE',
+         '-I', folder, '-I', _HERE, '-o', library, main],
         check=True)
-    return library
+
+
+def build_all(compiler, folder, flags=('-O1',)):
+    """Builds all kernels for all types.
+
+    Args:
+        compiler (str): The host's C++ compiler.
+        folder (str): Where the libraries go.
+        flags (tuple of str): Options of the compiler.
+
+    Returns:
+        dict: From the name of a dtype to its library.
+
+    """
+    libraries = {}
+    for dtype, name in TYPES.items():
+        libraries[dtype] = os.path.join(folder, dtype + '.so')
+        build(compiler, libraries[dtype], all_sources(),
+              flags + ('-DMIXNORM_INPUT=' + name,))
+    return libraries
 
 
 class Emulator(object):
@@ -84,7 +98,6 @@ class Emulator(object):
     Attributes:
         order (int): In which order threads and blocks take turns: 0 forward,
             1 backward, any other number a shuffle.
-        launched (list of str): Names of the kernels launched so far.
 
     """
 
@@ -93,11 +106,14 @@ class Emulator(object):
             dtype: ctypes.CDLL(library)
             for dtype, library in libraries.items()}
         self.order = 0
-        self.launched = []
 
     def launch(self, source, name, dtype, grid, shared_bytes, arguments):
-        assert name in kernel_names(source)
-        self.launched.append(name)
+        """Launches a kernel; see mixnorm.compute.kernels.launcher.
+
+        Raises:
+            RuntimeError: If the kernel does what would hang or crash.
+
+        """
         values = []
         for argument in arguments:
             if isinstance(argument, numpy.ndarray):

@@ -2,6 +2,9 @@
 import os
 import re
 
+# Types of activations, as CUDA names them.
+TYPES = {'float16': '__half', 'float32': 'float', 'float64': 'double'}
+
 
 def read_source(name):
     """Reads a CUDA source with the headers beside it put in their places.

@@ -1,10 +1,7 @@
 """Compiles the kernels by CuPy, once for each device, and launches them."""
 import cupy
 
-from mixnorm.compute.kernels import read_source
-
-# Types of activations, as CUDA names them.
-TYPES = {'float16': '__half', 'float32': 'float', 'float64': 'double'}
+from mixnorm.compute.kernels import read_source, TYPES
 
 THREADS = 256
 
