@@ -6,12 +6,16 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/ready
 
-.PHONY: help setup train test lint clean
+.PHONY: help setup train test lint bench bench-gpu clean
+
+# CUDA's major version, for bench-gpu.
+CUDA ?= 12
 
 help:
 	@echo 'make train   train on digits with batch and with mixture normalization'
 	@echo 'make test    run the tests'
 	@echo 'make lint    check the style'
+	@echo 'make bench   measure what the layers cost; make bench-gpu on a GPU'
 	@echo 'make setup   only make the virtual environment ($(VENV))'
 	@echo 'make clean   remove everything that was made'
 	@echo
@@ -42,6 +46,13 @@ test: $(READY)
 
 lint: $(READY)
 	$(BIN)/python -m flake8
+
+bench: $(READY)
+	$(BIN)/python tools/benchmark.py
+
+bench-gpu: $(READY)
+	$(BIN)/python -m pip install -q --no-build-isolation -e '.[cuda$(CUDA)]'
+	$(BIN)/python tools/benchmark.py --device @cupy:0 --out result/benchmark-gpu
 
 clean:
 	rm -rf $(VENV) build dist mixnorm.egg-info result .pytest_cache .hypothesis

@@ -42,7 +42,7 @@ class Standardized(object):
         x (numpy.ndarray): Stack ``(B, C, L)``.
         indices (numpy.ndarray or None): Numbers of the points; ``None`` for
             all.
-        location (numpy.ndarray): ``(C,)``, subtracted.
+        location (numpy.ndarray or None): ``(C,)``, subtracted.
         scale (numpy.ndarray): ``(C,)``, divided by.
 
     Attributes:
@@ -54,8 +54,8 @@ class Standardized(object):
     def __init__(self, x, indices, location, scale):
         self._x = x
         self._indices = indices
-        self._location = location[:, None]
-        self._scale = scale[:, None]
+        self._location = location
+        self._scale = scale
         self.dtype = working_dtype(x.dtype)
         self.shape = x.shape if indices is None else (
             1, x.shape[1], len(indices))
@@ -66,15 +66,20 @@ class Standardized(object):
             block = self._x[b, :, s]
         else:
             block = take(self._x, self._indices[s]).T[None]
-        block = block - self._location
-        block /= self._scale
+        if self._location is None:
+            return block / self._scale[:, None]
+        block = block - self._location[:, None]
+        block /= self._scale[:, None]
         return block
 
     def take(self, indices):
         """Gathers points ``(m, C)``."""
         if self._indices is not None:
             indices = self._indices[indices]
-        return (take(self._x, indices) - self._location.T) / self._scale.T
+        points = take(self._x, indices)
+        if self._location is not None:
+            points = points - self._location
+        return points / self._scale
 
 
 class _Blocks(object):
@@ -97,8 +102,8 @@ class _Blocks(object):
         self.origin = origin
         n_batch, n_dims, length = x.shape
         self.n_points = n_batch * length
-        run = max(1, min(length, _PRODUCT_SIZE // (
-            max(1, n_dims) * _padded(n_columns))))
+        run = _run_length(length, _PRODUCT_SIZE // (
+            max(1, n_dims) * _padded(n_columns)))
         n_points = max(run, _BLOCK_ELEMENTS // max(1, n_dims))
         whole = length // run * run
         step = max(run, min(whole, n_points // run * run))
@@ -136,6 +141,15 @@ class _Blocks(object):
         else:
             numpy.subtract(part, self.origin[:, None], out=z)
         return z
+
+
+def _run_length(length, limit):
+    """Returns the length of runs, at most ``limit``, that fits ``length``."""
+    limit = max(1, min(length, limit))
+    for run in range(limit, limit // 4, -1):
+        if length % run == 0:
+            return run
+    return limit
 
 
 def _runs(part, run):
@@ -347,23 +361,26 @@ class _Density(object):
             means = means - origin
         variances = variances.reshape(means.shape).astype(numpy.float64)
         weights = weights.ravel().astype(numpy.float64)
+        # Absent components have whatever moments.
+        present = (weights > 0)[:, None]
+        means = numpy.where(present, means, 0)
+        variances = numpy.where(present, variances, 1)
         with numpy.errstate(all='ignore'):
             precisions = 1 / variances
-            constants = numpy.where(
-                weights > 0, numpy.log(weights), -numpy.inf) - .5 * (
-                    n_dims * math.log(2 * math.pi)
-                    + numpy.log(variances).sum(axis=1))
+            constants = numpy.log(weights) - .5 * (
+                n_dims * math.log(2 * math.pi)
+                + numpy.log(variances).sum(axis=1))
             squares = (means * means * precisions).sum(axis=1)
             # The expansion's error is a few roundings of its largest term.
-            expands = squares.max() * numpy.finfo(dtype).eps < 4e-4
-        self._precisions = precisions.astype(dtype)
-        self._means = means.astype(dtype)
-        self._linear = None
-        if expands:
-            self._linear = _padded_rows((means * precisions).astype(dtype))
-            constants = constants - .5 * squares
+            narrow = ~(squares * numpy.finfo(dtype).eps < 4e-4)
+        self._narrow = [
+            (k, means[k, :, None].astype(dtype),
+             (-.5 * precisions[k]).astype(dtype))
+            for k in numpy.flatnonzero(narrow)]
+        precisions[narrow] = means[narrow] = squares[narrow] = 0
+        self._linear = _padded_rows((means * precisions).astype(dtype))
         self._quadratic = _padded_rows((-.5 * precisions).astype(dtype))
-        self._constants = constants.astype(dtype)[:, None]
+        self._constants = (constants - .5 * squares).astype(dtype)[:, None]
 
     def posterior(self, z, squares, buffer):
         """Computes eq. (31) for a block.
@@ -378,19 +395,13 @@ class _Density(object):
             ``(b, r, T, l)``.
 
         """
-        if self._linear is not None:
-            joint = numpy.matmul(self._quadratic, squares)
-            joint += numpy.matmul(self._linear, z)
-            joint = joint[..., :len(self._means), :]
-        else:
-            *batch, _, length = z.shape
-            joint = numpy.empty((*batch, len(self._means), length), z.dtype)
-            deviation = like(buffer, z)
-            for k, mean in enumerate(self._means):
-                numpy.subtract(z, mean[:, None], out=deviation)
-                deviation *= deviation
-                numpy.matmul(
-                    self._quadratic[k], deviation, out=joint[..., k, :])
+        joint = numpy.matmul(self._quadratic, squares)
+        joint += numpy.matmul(self._linear, z)
+        joint = joint[..., :len(self._constants), :]
+        for k, mean, quadratic in self._narrow:
+            deviation = numpy.subtract(z, mean, out=like(buffer, z))
+            deviation *= deviation
+            numpy.matmul(quadratic, deviation, out=joint[..., k, :])
         joint += self._constants
         *batch, _, length = shape = joint.shape
         joint = joint.reshape((*batch, *self._groups, length))
@@ -434,7 +445,7 @@ def _squared_distances(z, norms, centers, buffer):
 
 
 def standardized_sample(x, indices):
-    """Gathers points, relative to their mean and in units of deviations.
+    """Gathers points in units of deviations, from near the origin.
 
     Args:
         x (numpy.ndarray): Stack ``(B, C, L)``.
@@ -442,9 +453,11 @@ def standardized_sample(x, indices):
             ``None`` for all.
 
     Returns:
-        tuple: The points, as a stack or what serves as one, and location and
-        scale ``(C,)``.  A dimension without variation, or whose variance the
-        dtype could not hold, has the scale 1.
+        tuple: The points, as a stack or what serves as one, and what was
+        subtracted from them and what they were divided by, ``(C,)``.  The
+        first is the mean, or 0 where :func:`orientation` finds that 0
+        serves.  The second is the standard deviation, or 1 for a dimension
+        without variation or whose variance the dtype could not hold.
 
     """
     dtype = working_dtype(x.dtype)
@@ -452,23 +465,22 @@ def standardized_sample(x, indices):
     small = dtype.itemsize * x.shape[1] * (
         x.shape[0] * x.shape[2] if indices is None else len(indices)
     ) <= _SAMPLE_BYTES
+    origin = orientation(x)
     if indices is not None and small:
         x, indices = take(x, indices).T[None], None
-    if indices is None:
-        sample = x
-    else:
-        sample = Standardized(x, indices, numpy.zeros_like(one), one)
-    everything = numpy.broadcast_to(
-        one[:1], (sample.shape[0], 1, sample.shape[2]))
-    _, location, variance = _statistics(
-        sample, everything, orientation(x))
-    location, scale = location[0], numpy.sqrt(variance[0])
+    sample = x
+    if indices is not None:
+        sample = Standardized(x, indices, None, one)
+    _, mean, variance = _statistics(sample, numpy.broadcast_to(
+        one[:1], (sample.shape[0], 1, sample.shape[2])), origin)
+    scale = numpy.sqrt(variance[0])
     scale = numpy.where(
         scale > 1e4 * math.sqrt(numpy.finfo(dtype).tiny), scale, one)
+    location = None if origin is None else mean[0]
     sample = Standardized(x, indices, location, scale)
     if small:
         sample = sample.read(slice(None), slice(None))
-    return sample, location, scale
+    return sample, 0 * one if location is None else location, scale
 
 
 def seed(x, n_clusters, draws):

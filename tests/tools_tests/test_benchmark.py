@@ -1,0 +1,68 @@
+import json
+import os
+import time
+
+import chainer
+import numpy
+import pytest
+
+from tools import benchmark
+
+
+@pytest.fixture
+def bench():
+    return benchmark.Bench(chainer.get_device('@numpy'), .05)
+
+
+def test_ratio_of_sleeps(bench, capsys):
+    ratio = bench.compare(
+        'part', 'long', 'short', lambda: time.sleep(.02),
+        lambda: time.sleep(.002), 'noted')
+    # Not a time: sleeps are at least as long as asked for, and ten times
+    # as long is more, however busy the machine.
+    assert 1 < ratio
+    row, = bench.rows
+    assert (row['what'], row['against'], row['note']) == (
+        'long', 'short', 'noted')
+    assert row['quartiles'][0] <= row['ratio'] <= row['quartiles'][1]
+    assert '{:.3f}'.format(ratio) in capsys.readouterr().out
+
+
+def test_activation_is_rectified_and_seeded(bench):
+    x = bench.activation((50, 3, 4))
+    assert x.shape == (50, 3, 4) and x.dtype == numpy.float32
+    assert x.min() == 0
+    assert 0 < (x == 0).mean() < 1
+    numpy.testing.assert_array_equal(x, bench.activation((50, 3, 4)))
+    assert (x != bench.activation((50, 3, 4), seed=1)).any()
+
+
+def test_writes_what_it_printed(monkeypatch, tmp_path, capsys):
+    def section(bench):
+        bench.compare('part', 'a', 'b', lambda: None, lambda: None)
+        bench.growth = {'points': [
+            {'size': size, 'seconds': .001 * size, 'extra_bytes': 10}
+            for size in (16, 32, 64)]}
+
+    monkeypatch.setitem(benchmark.SECTIONS, 'layer', section)
+    assert benchmark.main([
+        '--only', 'layer', '--seconds', '.01', '--out',
+        str(tmp_path / 'new')]) == 0
+    printed = capsys.readouterr().out
+    with open(str(tmp_path / 'new' / 'benchmark.json')) as file:
+        result = json.load(file)
+    assert [row['what'] for row in result['rows']] == ['a']
+    assert '{:.3f}'.format(result['rows'][0]['ratio']) in printed
+    assert result['growth']['points'][2]['size'] == 64
+    assert result['numpy'] == numpy.__version__
+    assert set(result['threads']) == {
+        'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS'}
+    assert sorted(os.listdir(str(tmp_path / 'new'))) == [
+        'benchmark.json', 'growth.png']
+
+
+def test_unknown_device(capsys):
+    assert benchmark.main(['--device', '@nowhere']) == 2
+    out, err = capsys.readouterr()
+    assert out == ''
+    assert err.count('\n') == 1 and '@nowhere' in err

@@ -1,0 +1,442 @@
+"""Measures what mixture normalization costs.
+
+    python tools/benchmark.py [--device @cupy:0] [--only layer fit ...]
+
+Prints ratios, never bare times: the two sides of a ratio are measured by
+turns in one process, and the ratio is the median over the pairs. Writes all of
+them as JSON, with the machine, the versions and the thread counts, and a plot
+of how time and memory grow.
+"""
+
+import argparse
+import gc
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+import tracemalloc
+
+if __name__ == '__main__':
+    # Started as a script, it finds only its own folder by itself.
+    sys.path.insert(0, os.path.dirname(os.path.dirname(
+        os.path.abspath(__file__))))
+
+import mixnorm
+import chainer
+import chainer.functions as F
+import chainer.links as L
+import numpy
+
+from models.cifar_cnn import CifarCNN
+from train import command_line
+from train.command_line import UserError
+
+
+class Bench(object):
+
+    """Where and how long to measure.
+
+    Args:
+        device (chainer.backend.Device): Where.
+        seconds (float): How long to measure a pair.
+
+    Attributes:
+        rows (list of dict): What was measured.
+
+    """
+
+    def __init__(self, device, seconds):
+        self.device = device
+        self.seconds = seconds
+        self.rows = []
+
+    def activation(self, shape, n_modes=3, seed=0):
+        """Makes a rectified mixture, float32, on the device."""
+        random = numpy.random.RandomState(seed)
+        modes = random.randn(n_modes, shape[1])
+        labels = random.randint(n_modes, size=shape[:1] + shape[2:])
+        x = random.randn(*shape) + numpy.moveaxis(modes[labels], -1, 1)
+        return self.device.send(numpy.maximum(x, 0).astype(numpy.float32))
+
+    def _time(self, function):
+        self._wait()
+        start = time.perf_counter()
+        function()
+        self._wait()
+        return time.perf_counter() - start
+
+    def _wait(self):
+        if self.device.xp is not numpy:
+            self.device.xp.cuda.get_current_stream().synchronize()
+
+    def compare(self, section, what, against, ours, theirs, note=''):
+        """Measures two functions by turns.
+
+        Args:
+            section (str): Which part of the table the row is in.
+            what (str): What is measured.
+            against (str): What it is measured against.
+            ours (callable): Does the first once.
+            theirs (callable): Does the second once.
+            note (str): What else to print.
+
+        Returns:
+            float: Median of the ratios of times.
+
+        """
+        for function in (ours, theirs, ours, theirs):
+            function()
+        gc.collect()
+        ratios = []
+        end = time.perf_counter() + self.seconds
+        while len(ratios) < 5 or (
+                time.perf_counter() < end and len(ratios) < 1000):
+            ratios.append(self._time(ours) / self._time(theirs))
+        ratio = statistics.median(ratios)
+        low, _, high = statistics.quantiles(ratios, n=4)
+        self.rows.append({
+            'section': section, 'what': what, 'against': against,
+            'ratio': ratio, 'quartiles': [low, high], 'pairs': len(ratios),
+            'note': note})
+        print('{:<10} {:<44} {:<27} {:7.3f}  ({:.3f} to {:.3f})  {}'.format(
+            section, what, against, ratio, low, high, note).rstrip(),
+            flush=True)
+        return ratio
+
+    def shortest(self, function):
+        """Returns the shortest time of a function, in seconds."""
+        function()
+        times = []
+        end = time.perf_counter() + self.seconds
+        while len(times) < 3 or (
+                time.perf_counter() < end and len(times) < 100):
+            times.append(self._time(function))
+        return min(times)
+
+
+def forward_and_backward(link, x):
+    """Returns a function that runs both passes of a link once."""
+    gy = link.device.send(
+        numpy.random.RandomState(1).randn(*x.shape).astype(numpy.float32))
+
+    def run():
+        v = chainer.Variable(x)
+        y = link(v)
+        y.grad = gy
+        y.backward()
+    return run
+
+
+def bench_layer(bench):
+    """Forward and backward pass, fit included."""
+    cases = [((256, 128, 8, 8), k, 2) for k in range(1, 9)]
+    cases += [((256, 128, 8, 8), 3, n_iter) for n_iter in (4, 8)]
+    cases += [((n, c, 8, 8), 3, 2)
+              for n, c in ((256, 64), (256, 256), (256, 448), (64, 128))]
+    cases += [((256, 64, 16, 16), 3, 2), ((128, 64, 32, 32), 3, 2),
+              ((16384, 128), 3, 2)]
+    for shape, n_components, n_iter in cases:
+        x = bench.activation(shape)
+        ours = mixnorm.links.MixtureNormalization(
+            shape[1], n_components, n_iter, seed=0)
+        theirs = L.BatchNormalization(shape[1])
+        for link in (ours, theirs):
+            link.to_device(bench.device)
+        bench.compare(
+            'layer', 'mixture {}, K {}, EM iter. {}'.format(
+                'x'.join(map(str, shape)), n_components, n_iter),
+            'L.BatchNormalization',
+            forward_and_backward(ours, x), forward_and_backward(theirs, x))
+
+
+def bench_inference(bench):
+    """Test mode, with a full queue."""
+    for n_components in (3, 8):
+        shape = (256, 128, 8, 8)
+        x = bench.activation(shape)
+        ours = mixnorm.links.MixtureNormalization(
+            shape[1], n_components, seed=0)
+        theirs = L.BatchNormalization(shape[1])
+        for link in (ours, theirs):
+            link.to_device(bench.device)
+            for seed in range(ours.queue_size):
+                link(bench.activation(shape, seed=seed))
+        with chainer.using_config('train', False), chainer.no_backprop_mode():
+            bench.compare(
+                'inference', 'mixture {}, K {}, T {}'.format(
+                    'x'.join(map(str, shape)), n_components,
+                    ours.queue_size),
+                'L.BatchNormalization',
+                lambda: ours(x), lambda: theirs(x))
+
+
+def bench_fit(bench):
+    """A fit, against scikit-learn's on the CPU."""
+    import warnings
+    from sklearn.mixture import GaussianMixture
+
+    X = bench.activation((16384, 128))
+    host = chainer.get_device('@numpy').send(X)
+
+    def fit_theirs(seed=0):
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # It has not converged.
+            return GaussianMixture(
+                3, covariance_type='diag', init_params='k-means++',
+                max_iter=2, tol=0, random_state=seed).fit(host)
+
+    def fit_ours(sample_ratio, seed=0):
+        return mixnorm.mixture.DiagonalGaussianMixture(
+            3, kmeans_iter=1, max_iter=1, tol=0, sample_ratio=sample_ratio,
+            random_state=seed).fit(X)
+
+    # Both end in local optima, whose choice is a matter of luck.
+    seeds = range(20)
+    their_score = statistics.mean(
+        fit_theirs(seed).score(host) for seed in seeds)
+    for sample_ratio in (1., .25):
+        our_score = statistics.mean(
+            fit_ours(sample_ratio, seed).score(X) for seed in seeds)
+        bench.compare(
+            'fit', '16384x128, K 3, 1 + 1 iterations, {:g} of points'.format(
+                sample_ratio), 'scikit-learn, 2 iterations',
+            lambda: fit_ours(sample_ratio), fit_theirs, _gain(
+                our_score, their_score, ', {} seeds'.format(len(seeds))))
+
+    def ours_to_the_end():
+        return mixnorm.mixture.DiagonalGaussianMixture(
+            3, random_state=0).fit(X)
+
+    def theirs_to_the_end():
+        return GaussianMixture(
+            3, covariance_type='diag', random_state=0).fit(host)
+
+    bench.compare(
+        'fit', '16384x128, K 3, to convergence', 'scikit-learn, its defaults',
+        ours_to_the_end, theirs_to_the_end, _gain(
+            ours_to_the_end().score(X), theirs_to_the_end().score(host)))
+
+
+def _gain(ours, theirs, note=''):
+    return 'log-likelihood {:+.3f} %{}'.format(
+        100 * (ours - theirs) / abs(theirs), note)
+
+
+def bench_network(bench):
+    """Training steps of the CIFAR network: the rows of table VII."""
+    batch_size = 64 if bench.device.xp is numpy else 256
+    random = numpy.random.RandomState(0)
+    x = bench.device.send(
+        random.randn(batch_size, 3, 32, 32).astype(numpy.float32))
+    t = bench.device.send(random.randint(10, size=batch_size).astype('i'))
+
+    def step(normalizers):
+        numpy.random.seed(0)
+        model = CifarCNN(10, 3, normalizers=normalizers)
+        model.to_device(bench.device)
+        optimizer = chainer.optimizers.RMSprop(lr=.001, alpha=.9)
+        optimizer.setup(model)
+
+        def run():
+            loss = F.softmax_cross_entropy(model(x), t)
+            model.cleargrads()
+            loss.backward()
+            optimizer.update()
+        return run
+
+    for layers, n_iter in (
+            (['conv3'], 2), (['conv3'], 4), (['conv3'], 8), (['conv2'], 2),
+            (['conv2', 'conv3'], 2)):
+        bench.compare(
+            'network', 'mixture at {}, K 3, EM iter. {}, batch {}'.format(
+                ' and '.join(layers), n_iter, batch_size),
+            'batch normalization',
+            step({layer: ('mixture', {'n_iter': n_iter, 'seed': 0})
+                  for layer in layers}), step({}))
+
+
+def bench_growth(bench):
+    """Time and memory of a layer against the number of points and channels."""
+    def measure(shape):
+        x = bench.activation(shape)
+        link = mixnorm.links.MixtureNormalization(shape[1], seed=0)
+        link.to_device(bench.device)
+        run = forward_and_backward(link, x)
+        seconds = bench.shortest(run)
+        memory = None
+        if bench.device.xp is numpy:
+            tracemalloc.start()
+            v = chainer.Variable(x)
+            y = link(v)
+            y.grad = x
+            before = tracemalloc.get_traced_memory()[0]
+            tracemalloc.reset_peak()
+            y.backward()
+            backward = tracemalloc.get_traced_memory()[1] - before
+            del v, y
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            y = link(x)
+            forward = tracemalloc.get_traced_memory()[1] - before
+            tracemalloc.stop()
+            n_points = x.size // shape[1]
+            # Output or input gradient, and posterior.
+            memory = max(backward - x.nbytes, forward - x.nbytes
+                         - 4 * link.n_components * n_points)
+        return seconds, memory
+
+    growth = {}
+    for name, shapes, size in (
+            ('points', [(2 ** e // 64, 16, 8, 8)
+                        for e in range(12, 23, 2)],
+             lambda shape: shape[0] * 64),
+            ('channels', [(256, 2 ** e, 8, 8) for e in range(4, 10)],
+             lambda shape: shape[1])):
+        points = []
+        for shape in shapes:
+            seconds, memory = measure(shape)
+            points.append({'size': size(shape), 'seconds': seconds,
+                           'extra_bytes': memory})
+        growth[name] = points
+        # Time beyond what any call costs, by size.
+        per_unit = [p['seconds'] / p['size'] for p in points]
+        for p, cost in zip(points, per_unit):
+            print('growth     {:<9} {:>8}: {:6.3f} of the last one\'s time by '
+                  'size{}'.format(
+                      name, p['size'], cost / per_unit[-1],
+                      '' if p['extra_bytes'] is None else
+                      ', {:.1f} MiB beyond input, output and posterior'
+                      .format(p['extra_bytes'] / 2 ** 20)), flush=True)
+    bench.growth = growth
+
+
+def draw_growth(growth, path):
+    """Draws time against size on double logarithmic axes.
+
+    Args:
+        growth (dict): What :func:`bench_growth` measured.
+        path (str): The image to write.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4.2), layout='constrained')
+    FigureCanvasAgg(figure)
+    for axes, (name, points) in zip(
+            figure.subplots(1, len(growth), squeeze=False)[0],
+            growth.items()):
+        sizes = [p['size'] for p in points]
+        milliseconds = [1e3 * p['seconds'] for p in points]
+        axes.loglog(sizes, milliseconds, 'o-', label='measured')
+        axes.loglog(
+            sizes, [milliseconds[-1] * s / sizes[-1] for s in sizes], '--',
+            color='gray', label='in proportion to the size')
+        axes.set_xlabel('number of ' + name)
+        axes.set_ylabel('forward and backward pass, ms')
+        axes.grid(alpha=.3, which='both')
+        axes.legend()
+    figure.savefig(path, dpi=100)
+
+
+SECTIONS = {
+    'layer': bench_layer,
+    'inference': bench_inference,
+    'fit': bench_fit,
+    'network': bench_network,
+    'growth': bench_growth,
+}
+
+
+def describe(device):
+    """Returns the machine, the versions and the thread counts."""
+    import sklearn
+    found = {
+        'device': str(device), 'machine': platform.machine(),
+        'cores': len(os.sched_getaffinity(0)),
+        'threads': {name: os.environ.get(name) for name in (
+            'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS')},
+        'python': platform.python_version(), 'numpy': numpy.__version__,
+        'chainer': chainer.__version__, 'mixnorm': mixnorm.__version__,
+        'scikit-learn': sklearn.__version__}
+    if os.path.exists('/proc/cpuinfo'):
+        with open('/proc/cpuinfo') as file:
+            found['processor'] = next(
+                (line.partition(':')[2].strip() for line in file
+                 if line.startswith('model name')), None)
+    if device.xp is not numpy:
+        cupy = device.xp
+        properties = cupy.cuda.runtime.getDeviceProperties(device.device.id)
+        found.update(cupy=cupy.__version__, gpu=properties['name'].decode(),
+                     cuda=cupy.cuda.runtime.runtimeGetVersion())
+    return found
+
+
+def main(argv=None):
+    """Measures as the command line says.
+
+    Args:
+        argv (list of str or None): The arguments; ``None`` for the process's.
+
+    Returns:
+        int: Exit status.
+
+    """
+    parser = command_line.ArgumentParser(
+        prog='benchmark.py', description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--device', default='@numpy',
+                        help="Chainer's name of a device (default: @numpy)")
+    parser.add_argument('--only', nargs='+', choices=SECTIONS,
+                        default=list(SECTIONS), metavar='SECTION',
+                        help='any of %(choices)s (default: all)')
+    parser.add_argument('--seconds', type=float, default=2.,
+                        help='how long to measure a pair (default: 2)')
+    parser.add_argument('--out', default='result/benchmark',
+                        help='folder to write to (default: %(default)s)')
+    args = parser.parse_args(argv)
+    return command_line.exit_status(lambda: measure(args), 'benchmark.py')
+
+
+def measure(args):
+    """Measures what parsed arguments ask for."""
+    try:
+        device = chainer.get_device(args.device)
+        device.use()
+    except Exception as error:
+        # Chainer, CuPy and the CUDA driver each raise their own.
+        raise UserError('--device {} cannot be used: {}'.format(
+            args.device, ' '.join(str(error).split())))
+    bench = Bench(device, args.seconds)
+    bench.growth = None
+    result = describe(device)
+    print(', '.join('{} {}'.format(*item) for item in result.items()))
+    print('{:<10} {:<44} {:<27} {:>7}  {}'.format(
+        '', 'what', 'against', 'ratio', '(quartiles)'))
+    for section in args.only:
+        SECTIONS[section](bench)
+    result.update(rows=bench.rows, growth=bench.growth)
+    os.makedirs(args.out, exist_ok=True)
+    path = os.path.join(args.out, 'benchmark.json')
+    with open(path + '.unfinished', 'w') as file:
+        json.dump(result, file, indent=1)
+    os.replace(path + '.unfinished', path)
+    print('all of it: {}'.format(path))
+    if bench.growth:
+        plot = os.path.join(args.out, 'growth.png')
+        try:
+            draw_growth(bench.growth, plot)
+        except ImportError:
+            print('no growth is drawn: matplotlib is not installed')
+        else:
+            print('growth: {}'.format(plot))
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
