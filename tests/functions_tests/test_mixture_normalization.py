@@ -272,17 +272,18 @@ def test_gradients_of_some_inputs_only(wanted, f):
 
 @pytest.mark.parametrize('f', [None, F.tanh])
 @pytest.mark.parametrize('per_component', [False, True])
-def test_gradient_penalty(per_component, f):
+@pytest.mark.parametrize('eps,absent', [(1e-2, None), (0, 1)])
+def test_gradient_penalty(eps, absent, per_component, f):
     # The upstream gradient depends on x, too, as it does behind any loss.
     random = numpy.random.RandomState(_SEED)
     x = random.randn(5, 2, 2)
     affine = (3, 2) if per_component else (2,)
     gamma, beta = random.randn(2, *affine)
-    tau = _posterior(random, x.shape, 3)
+    tau = _posterior(random, x.shape, 3, absent)
 
     def penalty(*inputs):
         y = mixnorm.functions.mixture_normalization(
-            *inputs, tau, 1e-2, activation=f)
+            *inputs, tau, eps, activation=f)
         gradients = chainer.grad(
             [F.sum(y ** 3)], inputs, enable_double_backprop=True)
         return sum(F.sum(g ** 2) for g in gradients)

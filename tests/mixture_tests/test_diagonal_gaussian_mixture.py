@@ -2,6 +2,8 @@ import copy
 import pickle
 import warnings
 
+import chainer
+from chainer import testing
 import hypothesis
 from hypothesis import strategies
 from hypothesis.extra import numpy as arrays
@@ -444,6 +446,41 @@ def test_bad_arguments(name, bad, allowed):
 def test_unknown_argument():
     with pytest.raises(TypeError, match='covariance_type'):
         DiagonalGaussianMixture(2, covariance_type='diag')
+
+
+@testing.attr.gpu
+@pytest.mark.parametrize('shape', [(300, 4), (10, 4, 5, 6)], ids=str)
+@pytest.mark.parametrize('dtype', ['e', 'f', 'd'])
+def test_gpu_gives_the_same_numbers(dtype, shape):
+    gpu, cpu = [chainer.get_device(name) for name in ('@cupy:0', '@numpy')]
+    X = numpy.moveaxis(_points(0, 300, 4).reshape(
+        shape[:1] + shape[2:] + (4,)), -1, 1).astype(dtype)
+    tolerance = 1e-8 if dtype == 'd' else 1e-3
+    for kwargs in ({'tol': 1e-3}, {'tol': 0, 'max_iter': 5},
+                   {'sample_ratio': .5, 'min_weight': .05},
+                   {'init': 'random'}):
+        here, there = [
+            DiagonalGaussianMixture(3, random_state=0, **kwargs).fit(z)
+            for z in (X, gpu.send(X))]
+        assert here.n_iter_ == there.n_iter_
+        assert here.converged_ == there.converged_
+        assert here.n_effective_ == there.n_effective_
+        for name in ('weights_', 'means_', 'covariances_'):
+            value = getattr(there, name)
+            assert isinstance(value, gpu.xp.ndarray)
+            numpy.testing.assert_allclose(
+                cpu.send(value), getattr(here, name), rtol=tolerance,
+                atol=tolerance, err_msg=name)
+        for name in ('predict_proba', 'predict', 'score_samples'):
+            value = getattr(there, name)(gpu.send(X))
+            assert isinstance(value, gpu.xp.ndarray)
+            numpy.testing.assert_allclose(
+                cpu.send(value), getattr(here, name)(X), rtol=tolerance,
+                atol=tolerance, err_msg=name)
+        for name in ('score', 'bic', 'aic'):
+            numpy.testing.assert_allclose(
+                getattr(there, name)(gpu.send(X)), getattr(here, name)(X),
+                rtol=tolerance, err_msg=name)
 
 
 _stable = hypothesis.settings(
