@@ -1,6 +1,5 @@
 import json
 import os
-import time
 
 import chainer
 import numpy
@@ -14,18 +13,27 @@ def bench():
     return benchmark.Bench(chainer.get_device('@numpy'), .05)
 
 
-def test_ratio_of_sleeps(bench, capsys):
-    ratio = bench.compare(
-        'part', 'long', 'short', lambda: time.sleep(.02),
-        lambda: time.sleep(.002), 'noted')
-    # Not a time: sleeps are at least as long as asked for, and ten times
-    # as long is more, however busy the machine.
-    assert 1 < ratio
+def test_median_of_the_ratios_of_pairs(bench, monkeypatch, capsys):
+    clock = [0.]
+    monkeypatch.setattr(benchmark.time, 'perf_counter', lambda: clock[0])
+    order = []
+
+    def ours():
+        order.append('ours')
+        # Twice the other's, but for a pause now and then.
+        clock[0] += 2. if len(order) % 8 else 50.
+
+    def theirs():
+        order.append('theirs')
+        clock[0] += 1.
+
+    assert bench.compare('part', 'a', 'b', ours, theirs, 'noted') == 2
+    assert order[::2] == ['ours'] * (len(order) // 2)
+    assert order[1::2] == ['theirs'] * (len(order) // 2)
     row, = bench.rows
-    assert (row['what'], row['against'], row['note']) == (
-        'long', 'short', 'noted')
-    assert row['quartiles'][0] <= row['ratio'] <= row['quartiles'][1]
-    assert '{:.3f}'.format(ratio) in capsys.readouterr().out
+    assert (row['what'], row['against'], row['note'], row['ratio']) == (
+        'a', 'b', 'noted', 2)
+    assert '2.000' in capsys.readouterr().out
 
 
 def test_activation_is_rectified_and_seeded(bench):
