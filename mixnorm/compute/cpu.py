@@ -263,20 +263,20 @@ def orientation(x):
     """
     if isinstance(x, Standardized):
         return None
-    dtype = working_dtype(x.dtype)
     length = min(x.shape[2], _ORIENTATION_POINTS)
     few = x[:max(1, _ORIENTATION_POINTS // max(1, length)), :, :length]
-    with numpy.errstate(all='ignore'):
-        few = few.astype(numpy.float64)
-        finite = numpy.isfinite(few)
-        if not finite.all():
-            # They shall spoil nothing but themselves.
-            few[~finite] = 0
-        mean = few.mean(axis=(0, 2)) if few.size else numpy.zeros(few.shape[1])
-        deviation = few.std(axis=(0, 2)) if few.size else mean
-    if (numpy.abs(mean) <= 4 * deviation).all():
+    few = few.astype(numpy.float64)
+    finite = numpy.isfinite(few)
+    if not finite.all():
+        # They shall spoil nothing but themselves.
+        few[~finite] = 0
+    n_points = max(1, few.shape[0] * few.shape[2])
+    mean = few.sum(axis=(0, 2)) / n_points
+    mean_square = (few * few).sum(axis=(0, 2)) / n_points
+    # At most four deviations from the origin.
+    if (mean * mean <= 16 * (mean_square - mean * mean)).all():
         return None
-    return mean.astype(dtype)
+    return mean.astype(working_dtype(x.dtype))
 
 
 def _block_sums(z, squares, tau):

@@ -54,8 +54,12 @@ class MixtureNormalization(link.Link):
     centres by K-means++, runs ``n_iter // 2`` of Lloyd's iterations and
     ``n_iter - n_iter // 2`` of EM, and drops the components of small weight.
     It measures distances in units of each channel's standard deviation, so
-    that scaling a channel changes nothing.  Components are ordered by weight,
-    the heaviest first.
+    that scaling a channel changes nothing.  Components are ordered by their
+    share of the mini-batch, the heaviest first.
+
+    Inside :func:`chainer.functions.forget`, the recomputation repeats the
+    draws of the link's latest pass: call the link no more than once there
+    before the backward pass.
 
     A mini-batch that holds values that are not finite makes an output that is
     not finite, as in batch normalization, but never enters the queue.  If
