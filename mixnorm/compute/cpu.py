@@ -1,253 +1,33 @@
 """Arithmetic on points in main memory: blocked, threaded NumPy.
 
-``x`` is a stack ``(B, C, L)`` (see :mod:`mixnorm.mixture.stack`) or a
-:class:`Sample` of one; a mixture is ``weights`` ``(K,)``, ``means`` and
-``variances`` ``(K, C)``.  Everything is written as products of thin matrices,
-so that ``K`` never multiplies an array of ``x``'s size, and done block by
-block, all steps on a block while it is in the cache.
+``x`` is a stack ``(B, C, L)`` (see :mod:`mixnorm.compute.stack`) or a
+:class:`~mixnorm.compute.blocks.Standardized` one; a mixture is ``weights``
+``(K,)``, ``means`` and ``variances`` ``(K, C)``.  Everything is written as
+products of thin matrices, so that ``K`` never multiplies an array of ``x``'s
+size, and done block by block.
 
 Thin products expand squares, ``(x - m)^2 = x^2 - 2 x m + m^2``, which cancels
 where a mean is far from the origin in units of the deviation.  Therefore
 points are centred where that is needed, and what is ill-conditioned all the
-same (components far apart and narrow) is computed again from differences.
+same (components far apart and narrow) is computed from differences.
 """
 import math
 
 import numpy
 
-from mixnorm.compute.threads import for_blocks
+from mixnorm.compute.blocks import (
+    Blocks, contract, cut, empty_like, expand, like, padded_rows,
+    Standardized, with_ones)
 from mixnorm.compute.parameters import Parameters
 from mixnorm.compute.stack import take, working_dtype
+from mixnorm.compute.threads import for_blocks
 
-# Elements of a block: with its temporaries it stays in the cache.
-_BLOCK_ELEMENTS = 1 << 18
-
-# Multiplications of a matrix product that OpenBLAS leaves to one thread.
-# Products on blocks stay below, or its threads and ours would wait for each
-# other.
-_PRODUCT_SIZE = 1 << 18
-
-# A sample larger than this many bytes is gathered anew in every pass.
+# A sample, or distances, of more than this many bytes are not kept, but made
+# anew in every pass.
 _SAMPLE_BYTES = 1 << 24
 
 # Points that tell roughly where the data lie.
 _ORIENTATION_POINTS = 64
-
-
-class Standardized(object):
-
-    """Points of a stack, standardized when they are read.
-
-    Args:
-        x (numpy.ndarray): Stack ``(B, C, L)``.
-        indices (numpy.ndarray or None): Numbers of the points; ``None`` for
-            all.
-        location (numpy.ndarray or None): ``(C,)``, subtracted.
-        scale (numpy.ndarray): ``(C,)``, divided by.
-
-    Attributes:
-        shape (tuple): That of the stack it serves as.
-        dtype (numpy.dtype): The working dtype.
-
-    """
-
-    def __init__(self, x, indices, location, scale):
-        self._x = x
-        self._indices = indices
-        self._location = location
-        self._scale = scale
-        self.dtype = working_dtype(x.dtype)
-        self.shape = x.shape if indices is None else (
-            1, x.shape[1], len(indices))
-
-    def read(self, b, s):
-        """Returns the block ``[b, :, s]``."""
-        if self._indices is None:
-            block = self._x[b, :, s]
-        else:
-            block = take(self._x, self._indices[s]).T[None]
-        if self._location is None:
-            return block / self._scale[:, None]
-        block = block - self._location[:, None]
-        block /= self._scale[:, None]
-        return block
-
-    def take(self, indices):
-        """Gathers points ``(m, C)``."""
-        if self._indices is not None:
-            indices = self._indices[indices]
-        points = take(self._x, indices)
-        if self._location is not None:
-            points = points - self._location
-        return points / self._scale
-
-
-class _Blocks(object):
-
-    """The blocks of a stack, loaded in the working dtype and centred.
-
-    A block is ``(b, s, l)``: the points ``[b, :, s]``, cut into runs of
-    ``l``.
-
-    Args:
-        x (numpy.ndarray or Standardized): The points.
-        n_columns (int): Columns ``J`` of the thin matrices.
-        origin (numpy.ndarray or None): ``(C,)``, subtracted from them.
-
-    """
-
-    def __init__(self, x, n_columns, origin=None):
-        self._x = x
-        self.dtype = working_dtype(x.dtype)
-        self.origin = origin
-        n_batch, n_dims, length = x.shape
-        self.n_points = n_batch * length
-        run = _run_length(length, _PRODUCT_SIZE // (
-            max(1, n_dims) * _padded(n_columns)))
-        n_points = max(run, _BLOCK_ELEMENTS // max(1, n_dims))
-        whole = length // run * run
-        step = max(run, min(whole, n_points // run * run))
-        # One empty block where there are no points.
-        self.blocks = [
-            (slice(b, min(b + max(1, n_points // step), n_batch)),
-             slice(start, min(start + step, whole)), run)
-            for b in range(0, max(1, n_batch), max(1, n_points // step))
-            for start in range(0, max(1, whole), step)]
-        if whole < length:
-            run = length - whole
-            self.blocks += [
-                (slice(b, min(b + max(1, n_points // run), n_batch)),
-                 slice(whole, length), run)
-                for b in range(0, n_batch, max(1, n_points // run))]
-
-    def scratch(self):
-        """Makes memory that :func:`like` shapes into a temporary."""
-        return numpy.empty(max(
-            (b.stop - b.start) * (s.stop - s.start)
-            for b, s, _ in self.blocks) * self._x.shape[1], self.dtype)
-
-    def load(self, block, scratch):
-        """Returns the points of a block, perhaps in the scratch memory."""
-        if isinstance(self._x, Standardized):
-            b, s, run = block
-            part = _runs(self._x.read(b, s), run)
-        else:
-            part = cut(self._x, block)
-        if self.origin is None and part.dtype == self.dtype:
-            return part
-        z = like(scratch, part)
-        if self.origin is None:
-            numpy.copyto(z, part)
-        else:
-            numpy.subtract(part, self.origin[:, None], out=z)
-        return z
-
-
-def _run_length(length, limit):
-    """Returns the length of runs, at most ``limit``, that fits ``length``."""
-    limit = max(1, min(length, limit))
-    for run in range(limit, limit // 4, -1):
-        if length % run == 0:
-            return run
-    return limit
-
-
-def _runs(part, run):
-    n_batch, n_rows, length = part.shape
-    return part.reshape(
-        n_batch, n_rows, length // run, run).swapaxes(1, 2)
-
-
-def cut(array, block):
-    """Views a block of an array ``(B, J, L)`` as ``(b, r, J, l)``.
-
-    ``r`` are the runs of ``l`` points.
-
-    """
-    b, s, run = block
-    return _runs(array[b, :, s], run)
-
-
-def _is_point_major(z):
-    """Whether a point's channels lie side by side in memory."""
-    return z.shape[-2] > 1 and (
-        z.strides[-2] < z.strides[-1]
-        or z.shape[-1] == 1 and z.strides[-2] == z.itemsize)
-
-
-def like(scratch, z):
-    """Shapes scratch memory like ``z``, in the same order in memory."""
-    flat = scratch[:z.size]
-    if _is_point_major(z):
-        shape = z.shape[:-2] + z.shape[:-3:-1]
-        return flat.reshape(shape).swapaxes(-1, -2)
-    return flat.reshape(z.shape)
-
-
-def empty_like(x, dtype):
-    """Makes an array like a stack, in the same order in memory."""
-    return like(numpy.empty(math.prod(x.shape), dtype), x)
-
-
-def _padded(n_columns):
-    """Returns the number of columns that BLAS multiplies fastest.
-
-    Its kernels work on four columns at a time; what is left of fewer costs as
-    much again.
-
-    """
-    return n_columns if n_columns <= 2 else -(-n_columns // 4) * 4
-
-
-def _padded_rows(matrix):
-    """Appends rows of zeros to ``(J, C)`` as :func:`_padded` says."""
-    rows = numpy.zeros(
-        (_padded(len(matrix)), matrix.shape[1]), matrix.dtype)
-    rows[:len(matrix)] = matrix
-    return rows
-
-
-def _expand(matrix, coefficients, out):
-    """Computes ``out_c = sum_j matrix_jc coefficients_j`` at every point."""
-    if len(matrix) == 1:
-        # An outer product, which NumPy does not leave to BLAS.
-        numpy.multiply(matrix[0][:, None], coefficients, out=out)
-    elif _is_point_major(out):
-        numpy.matmul(coefficients.swapaxes(-1, -2), matrix,
-                     out=out.swapaxes(-1, -2))
-    else:
-        numpy.matmul(matrix.T, coefficients, out=out)
-    return out
-
-
-def _contract(coefficients, *arrays):
-    """Computes ``sum_i coefficients_ji z_ic`` over a block, ``(J, C)``.
-
-    Args:
-        coefficients (numpy.ndarray): ``(b, r, J, l)``.
-        arrays (numpy.ndarray): ``z``, each ``(b, r, C, l)``.
-
-    Returns:
-        list of numpy.ndarray: Of each array the sums, float64.
-
-    """
-    *batch, n_columns, length = coefficients.shape
-    rows = numpy.zeros(
-        (*batch, _padded(n_columns), length), coefficients.dtype)
-    rows[..., :n_columns, :] = coefficients
-    rows = rows.swapaxes(-1, -2)
-    return [
-        numpy.matmul(z, rows).sum(
-            axis=(0, 1), dtype=numpy.float64).T[:n_columns]
-        for z in arrays]
-
-
-def _with_ones(tau):
-    """Appends a row of ones to ``(b, r, J, l)``: its sums are plain sums."""
-    *batch, n_columns, length = tau.shape
-    extended = numpy.ones((*batch, n_columns + 1, length), tau.dtype)
-    extended[..., :-1, :] = tau
-    return extended
 
 
 def orientation(x):
@@ -282,14 +62,14 @@ def orientation(x):
 def _block_sums(z, squares, tau):
     """Returns a block's counts ``(K,)``, sums and sums of squares."""
     return (tau.sum(axis=(0, 1, 3), dtype=numpy.float64),
-            *_contract(tau, z, squares))
+            *contract(tau, z, squares))
 
 
 def _moments(blocks, sums, responsibilities, fallback_means):
     """Turns sums over blocks into a mixture.
 
     Args:
-        blocks (_Blocks): The points.
+        blocks (Blocks): The points.
         sums (list): What :func:`_block_sums` returned for every block.
         responsibilities (callable): From a block and its points ``z`` to
             ``tau``, should variances have to be computed again.
@@ -334,7 +114,7 @@ def _squared_deviations(blocks, responsibilities, means):
             for k, mean in enumerate(means):
                 numpy.subtract(z, mean[:, None], out=deviation)
                 deviation *= deviation
-                total[k], = _contract(tau[..., k:k + 1, :], deviation)
+                total[k], = contract(tau[..., k:k + 1, :], deviation)
             sums.append(total)
         return sums
 
@@ -378,8 +158,8 @@ class _Density(object):
              (-.5 * precisions[k]).astype(dtype))
             for k in numpy.flatnonzero(narrow)]
         precisions[narrow] = means[narrow] = squares[narrow] = 0
-        self._linear = _padded_rows((means * precisions).astype(dtype))
-        self._quadratic = _padded_rows((-.5 * precisions).astype(dtype))
+        self._linear = padded_rows((means * precisions).astype(dtype))
+        self._quadratic = padded_rows((-.5 * precisions).astype(dtype))
         self._constants = (constants - .5 * squares).astype(dtype)[:, None]
 
     def posterior(self, z, squares, buffer):
@@ -430,7 +210,7 @@ def _squared_distances(z, norms, centers, buffer):
     centers = centers.astype(z.dtype, copy=False)
     center_norms = (centers * centers).sum(axis=1)[:, None]
     distances = numpy.matmul(
-        _padded_rows(-2 * centers), z)[..., :len(centers), :]
+        padded_rows(-2 * centers), z)[..., :len(centers), :]
     distances += center_norms
     distances += norms
     # What rounding leaves of the expansion where a distance is small.
@@ -500,7 +280,7 @@ def seed(x, n_clusters, draws):
     origin = orientation(x)
     n_trials = (len(draws) - 1) // max(1, n_clusters - 1)
     trials = draws[1:].reshape(n_clusters - 1, n_trials)
-    blocks = _Blocks(x, max(1, n_trials), origin)
+    blocks = Blocks(x, max(1, n_trials), origin)
     n_points = blocks.n_points
     norms = numpy.empty((x.shape[0], 1, x.shape[2]), blocks.dtype)
     closest = numpy.full_like(norms, numpy.inf)
@@ -586,7 +366,7 @@ def lloyd_step(x, centers):
         stays, with weight and variance 0.
 
     """
-    blocks = _Blocks(x, len(centers), orientation(x))
+    blocks = Blocks(x, len(centers), orientation(x))
     relative = centers if blocks.origin is None else centers - blocks.origin
     numbers = numpy.arange(len(centers))[:, None]
 
@@ -648,7 +428,7 @@ def posterior_and_statistics(x, parameters):
 
 def _expectation(x, parameters, tau):
     """Computes moments under the posterior, which is written to ``tau``."""
-    blocks = _Blocks(x, len(parameters.weights), orientation(x))
+    blocks = Blocks(x, len(parameters.weights), orientation(x))
     density = _Density(*(z[None] for z in parameters), blocks.origin,
                        blocks.dtype)
 
@@ -686,7 +466,7 @@ def posterior(x, weights, means, variances):
         tuple: Posteriors ``(B, T * K, L)`` and log densities ``(T, B, L)``.
 
     """
-    blocks = _Blocks(x, weights.size, orientation(x))
+    blocks = Blocks(x, weights.size, orientation(x))
     density = _Density(
         weights, means, variances, blocks.origin, blocks.dtype)
     tau = numpy.empty(
@@ -721,7 +501,7 @@ def statistics(x, tau):
 
 
 def _statistics(x, tau, origin):
-    blocks = _Blocks(x, tau.shape[1], origin)
+    blocks = Blocks(x, tau.shape[1], origin)
 
     def work(share):
         scratch, buffer = blocks.scratch(), blocks.scratch()
@@ -753,7 +533,7 @@ def affine(x, tau, slope, offset, origin, shift):
         numpy.ndarray: ``(B, C, L)`` in ``x``'s dtype and order in memory.
 
     """
-    blocks = _Blocks(x, tau.shape[1] + 1, origin)
+    blocks = Blocks(x, tau.shape[1] + 1, origin)
     y = empty_like(x, x.dtype)
     if shift is not None:
         offset = numpy.concatenate([offset, shift[None]])
@@ -764,11 +544,11 @@ def affine(x, tau, slope, offset, origin, shift):
             z = blocks.load(block, scratch)
             part = cut(tau, block)
             out = like(buffer, z)
-            _expand(slope, part, out)
+            expand(slope, part, out)
             out *= z
             out_offset = like(other, z)
-            _expand(offset, part if shift is None else _with_ones(part),
-                    out_offset)
+            expand(offset, part if shift is None else with_ones(part),
+                   out_offset)
             numpy.add(
                 out, out_offset, out=cut(y, block), casting='same_kind')
         return []
@@ -791,8 +571,8 @@ def gradient_sums(x, gy, tau, origin):
         ``(J, C)``, and ``sum_i gy_i``, ``(C,)``; float64.
 
     """
-    points = _Blocks(x, tau.shape[1] + 1, origin)
-    upstream = _Blocks(gy, tau.shape[1] + 1)
+    points = Blocks(x, tau.shape[1] + 1, origin)
+    upstream = Blocks(gy, tau.shape[1] + 1)
 
     def work(share):
         scratch, buffer, other = (points.scratch() for _ in range(3))
@@ -800,8 +580,8 @@ def gradient_sums(x, gy, tau, origin):
         for block in share:
             z = points.load(block, scratch)
             g = upstream.load(block, buffer)
-            sums.append(_contract(
-                _with_ones(cut(tau, block)), g,
+            sums.append(contract(
+                with_ones(cut(tau, block)), g,
                 numpy.multiply(g, z, out=like(other, g))))
         return sums
 
@@ -829,7 +609,7 @@ def gradient_input(x, gy, tau, slope, quadratic, offset, origin):
         numpy.ndarray: ``(B, C, L)`` in ``x``'s dtype and order in memory.
 
     """
-    points = _Blocks(x, tau.shape[1], origin)
+    points = Blocks(x, tau.shape[1], origin)
     gx = empty_like(x, x.dtype)
 
     def work(share):
@@ -837,15 +617,15 @@ def gradient_input(x, gy, tau, slope, quadratic, offset, origin):
         for block in share:
             part = cut(tau, block)
             term = like(buffer, cut(x, block))
-            _expand(slope, part, term)
+            expand(slope, part, term)
             term *= cut(gy, block)
             if quadratic is not None:
                 z = points.load(block, scratch)
                 product = like(other, z)
-                _expand(quadratic, part, product)
+                expand(quadratic, part, product)
                 product *= z
                 term += product
-                term += _expand(offset, part, product)
+                term += expand(offset, part, product)
             cut(gx, block)[...] = term
         return []
 
