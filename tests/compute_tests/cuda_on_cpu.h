@@ -1,9 +1,9 @@
 // CUDA's words with their meaning on the CPU, for kernels to run in tests.
 //
 // The threads of a block are fibers that take turns: one runs until it waits
-// at __syncthreads() or for the lanes of its warp, then the next. Blocks run
-// one after another. In which order is an argument: a kernel without races
-// gives the same bits in every order. Waiting at different places, or for a
+// at __syncthreads() or for the lanes of its warp, then the next. Warps, and
+// blocks, run one after another. In which order is an argument: a kernel
+// without races gives the same bits in every order. Waiting at different places, or for a
 // thread that has ended, is an error, as it hangs on a GPU.
 
 #ifndef CUDA_ON_CPU_H
@@ -168,56 +168,55 @@ static std::string where(const Fiber& fiber) {
   return std::string(fiber.file) + ":" + std::to_string(fiber.line);
 }
 
-// Lets go on those who waited for each other and have all come.
-static bool release() {
+// Lets those lanes of a warp go on who waited for each other and have all
+// come. Returns whether there were any.
+static bool release_warp(int warp) {
+  Fiber* lanes = &fibers[warp * kWarp];
   bool any = false;
-  int waiting = 0, ended = 0;
-  for (Fiber& fiber : fibers) {
+  for (int i = 0; i < kWarp; ++i) {
+    if (lanes[i].state != kAtWarp) continue;
+    unsigned mask = lanes[i].mask;
+    bool complete = true;
+    for (int lane = 0; lane < kWarp; ++lane) {
+      if (mask >> lane & 1) {
+        complete = complete && lanes[lane].state == kAtWarp &&
+                   lanes[lane].mask == mask &&
+                   lanes[lane].line == lanes[i].line;
+      }
+    }
+    if (!complete) continue;
+    for (int lane = 0; lane < kWarp; ++lane) {
+      if (mask >> lane & 1) {
+        shown[warp * kWarp + lane] = lanes[lane].value;
+        lanes[lane].state = kReady;
+      }
+    }
+    any = true;
+  }
+  return any;
+}
+
+// Lets all threads go on if they wait at __syncthreads(). Returns whether
+// they do; else all have ended.
+static bool release_block() {
+  size_t waiting = 0, ended = 0;
+  for (const Fiber& fiber : fibers) {
     waiting += fiber.state == kAtBarrier;
     ended += fiber.state == kEnded;
   }
-  if (waiting == (int)fibers.size()) {
-    for (Fiber& fiber : fibers) {
-      if (fiber.line != fibers[0].line || fiber.file != fibers[0].file) {
-        throw Failure{"threads wait at __syncthreads() in " +
-                      where(fibers[0]) + " and in " + where(fiber)};
-      }
-      fiber.state = kReady;
+  if (ended == fibers.size()) return false;
+  for (Fiber& fiber : fibers) {
+    if (waiting < fibers.size() && fiber.state != kEnded) {
+      throw Failure{"a thread waits in " + where(fiber) +
+                    " for others that do not come"};
     }
-    return true;
-  }
-  for (size_t first = 0; first < fibers.size(); first += kWarp) {
-    for (size_t i = first; i < first + kWarp; ++i) {
-      if (fibers[i].state != kAtWarp) continue;
-      bool complete = true;
-      for (int lane = 0; lane < kWarp; ++lane) {
-        const Fiber& other = fibers[first + lane];
-        if (fibers[i].mask >> lane & 1) {
-          complete = complete && other.state == kAtWarp &&
-                     other.mask == fibers[i].mask &&
-                     other.line == fibers[i].line;
-        }
-      }
-      if (!complete) continue;
-      unsigned mask = fibers[i].mask;
-      for (int lane = 0; lane < kWarp; ++lane) {
-        if (mask >> lane & 1) {
-          shown[first + lane] = fibers[first + lane].value;
-          fibers[first + lane].state = kReady;
-        }
-      }
-      any = true;
+    if (fiber.line != fibers[0].line || fiber.file != fibers[0].file) {
+      throw Failure{"threads wait at __syncthreads() in " +
+                    where(fibers[0]) + " and in " + where(fiber)};
     }
+    fiber.state = kReady;
   }
-  if (!any && ended < (int)fibers.size()) {
-    for (const Fiber& fiber : fibers) {
-      if (fiber.state != kEnded) {
-        throw Failure{"a thread waits in " + where(fiber) +
-                      " for others that do not come"};
-      }
-    }
-  }
-  return any;
+  return true;
 }
 
 // Order 0 is forward, 1 backward, any other number a shuffle of its own.
@@ -244,15 +243,22 @@ static void run_block(int n_threads, unsigned order) {
     fiber.context.uc_link = nullptr;
     makecontext(&fiber.context, run_fiber, 0);
   }
-  std::vector<int> turns = permutation(n_threads, order);
+  // A warp goes as far as it gets alone: what others still need of what it
+  // overwrites, they miss.
+  std::vector<int> warps = permutation(n_threads / kWarp, order);
+  std::vector<int> lanes = permutation(kWarp, order);
   do {
-    for (int i : turns) {
-      if (fibers[i].state != kReady) continue;
-      current = i;
-      threadIdx = {(unsigned)i, 0, 0};
-      resume(fibers[i]);
+    for (int warp : warps) {
+      do {
+        for (int lane : lanes) {
+          current = warp * kWarp + lane;
+          if (fibers[current].state != kReady) continue;
+          threadIdx = {(unsigned)current, 0, 0};
+          resume(fibers[current]);
+        }
+      } while (release_warp(warp));
     }
-  } while (release());
+  } while (release_block());
 }
 
 // What a launch hands over is pointers to the arguments, as CUDA's driver

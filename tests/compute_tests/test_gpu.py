@@ -90,28 +90,39 @@ def backend(request):
     return _Backend(cuda.cupy)
 
 
-# Shape (B, C, L), components, dtype, order of memory.
+# Shape (B, C, L), components, dtype, order of memory, and how many blocks
+# share the points at most.
 _CASES = [
-    ((1, 1, 1), 1, 'float32', 'contiguous'),
-    ((1, 1, 130), 3, 'float64', 'contiguous'),
-    ((5, 3, 1), 2, 'float32', 'contiguous'),
-    ((1, 37, 300), 3, 'float32', 'channels last'),
-    ((1, 7, 301), 16, 'float16', 'channels last'),
-    ((3, 5, 49), 4, 'float32', 'strided'),
-    ((9, 2, 3), 5, 'float64', 'strided'),
-    ((4, 65, 16), 8, 'float16', 'contiguous'),
-    ((2, 130, 17), 16, 'float32', 'contiguous'),
-    ((3, 33, 2), 1, 'float16', 'strided'),
-    ((1, 600, 40), 3, 'float32', 'contiguous'),
-    ((2, 290, 9), 16, 'float64', 'channels last'),
-    ((70, 3, 40), 3, 'float32', 'contiguous'),
+    ((1, 1, 1), 1, 'float32', 'contiguous', 512),
+    ((1, 1, 130), 3, 'float64', 'contiguous', 512),
+    ((5, 3, 1), 2, 'float32', 'contiguous', 512),
+    ((1, 37, 300), 3, 'float32', 'channels last', 512),
+    ((1, 7, 301), 16, 'float16', 'channels last', 512),
+    ((3, 5, 49), 4, 'float32', 'strided', 512),
+    ((9, 2, 3), 5, 'float64', 'strided', 512),
+    ((4, 65, 16), 8, 'float16', 'contiguous', 512),
+    ((2, 130, 17), 16, 'float32', 'contiguous', 512),
+    ((3, 33, 2), 1, 'float16', 'strided', 512),
+    ((1, 600, 40), 3, 'float32', 'contiguous', 512),
+    ((2, 290, 9), 16, 'float64', 'channels last', 512),
+    ((70, 3, 40), 3, 'float32', 'contiguous', 512),
+    ((3, 9, 300), 3, 'float32', 'contiguous', 2),
+    ((1, 130, 500), 6, 'float16', 'channels last', 3),
+    ((2, 3, 700), 16, 'float64', 'contiguous', 1),
+    ((1, 700, 100), 2, 'float32', 'contiguous', 2),
 ]
 
 
-@pytest.fixture(params=_CASES, ids=lambda case: '{}-{}-{}-{}'.format(
-    'x'.join(map(str, case[0])), *case[1:]))
-def case(request):
-    return _Case(*request.param)
+def _name(arguments):
+    return '{}-{}-{}-{}-{}'.format(
+        'x'.join(map(str, arguments[0])), *arguments[1:])
+
+
+@pytest.fixture(params=_CASES, ids=_name)
+def case(request, monkeypatch):
+    *arguments, n_blocks = request.param
+    monkeypatch.setattr(gpu, '_BLOCKS', n_blocks)
+    return _Case(*arguments)
 
 
 class _Case(object):
@@ -555,7 +566,7 @@ def _run_all(backend, case):
         gpu.seed(x, n_components, draws),
         gpu.lloyd_step(x, parameters.means),
         gpu.em_step(x, parameters, 1e-6),
-        gpu.posterior(x, *(z[None] for z in parameters)),
+        gpu.posterior(x, *(backend.xp.stack(4 * [z]) for z in parameters)),
         gpu.posterior_and_statistics(x, parameters),
         gpu.statistics(x, tau),
         gpu.affine(x, tau, matrices[0], matrices[1], origin, origin),
@@ -575,26 +586,30 @@ def _run_all(backend, case):
 
 
 _SMALL_CASES = [
-    ((2, 130, 17), 5, 'float32', 'contiguous'),
-    ((3, 5, 49), 3, 'float64', 'channels last'),
-    ((1, 2, 400), 16, 'float16', 'strided'),
+    ((2, 130, 17), 5, 'float32', 'contiguous', 512),
+    ((3, 5, 49), 3, 'float64', 'channels last', 512),
+    ((1, 2, 400), 16, 'float16', 'strided', 512),
+    ((3, 70, 200), 6, 'float32', 'contiguous', 2),
 ]
 
 
-@pytest.mark.parametrize('arguments', _SMALL_CASES, ids=str)
-def test_same_bits_twice(backend, arguments):
-    case = _Case(*arguments)
-    assert _run_all(backend, case) == _run_all(backend, case)
+@pytest.fixture(params=_SMALL_CASES, ids=_name)
+def small_case(request, monkeypatch):
+    *arguments, n_blocks = request.param
+    monkeypatch.setattr(gpu, '_BLOCKS', n_blocks)
+    return _Case(*arguments)
 
 
-@pytest.mark.parametrize('arguments', _SMALL_CASES, ids=str)
-def test_same_bits_in_any_order_of_threads(emulated, arguments):
+def test_same_bits_twice(backend, small_case):
+    assert _run_all(backend, small_case) == _run_all(backend, small_case)
+
+
+def test_same_bits_in_any_order_of_threads(emulated, small_case):
     # A race shows as a difference between orders.
-    case = _Case(*arguments)
-    forward = _run_all(emulated, case)
+    forward = _run_all(emulated, small_case)
     for order in 1, 2, 3:
         emulated.emulator.order = order
-        assert _run_all(emulated, case) == forward, order
+        assert _run_all(emulated, small_case) == forward, order
 
 
 @pytest.mark.parametrize('value', [numpy.nan, numpy.inf, -numpy.inf])
