@@ -77,6 +77,7 @@ def test_numbers_of_numpys_types():
     ({'size': None}, (12,), 'f'),
     ({'size': (3, 4)}, (12, 3), 'f'),
     ({'size': (3, 4)}, (12, 3, 5), 'f'),
+    ({'size': (3, 4)}, (12, 4, 3), 'f'),  # As many, but not those.
     ({'size': 3}, (12, 3, 4), 'i'),  # Not floating.
     ({'size': 3}, (12, 3, 4), '?'),
     ({'size': None}, (12, 3, 4), 'l'),

@@ -333,6 +333,15 @@ def test_min_weight():
         dropped.bic(X), -2 * log_density + 5 * numpy.log(1000))
 
 
+def test_heaviest_component_is_kept_whatever_it_weighs():
+    X = _points(0, 200, 2)
+    gm = DiagonalGaussianMixture(3, random_state=0, min_weight=.99).fit(X)
+    assert gm.n_effective_ == 1
+    assert sorted(gm.weights_) == [0, 0, 1]
+    numpy.testing.assert_array_equal(
+        gm.predict(X), gm.weights_.argmax())
+
+
 def test_seeds():
     X = _points(0, 200, 3, n_groups=8)
 

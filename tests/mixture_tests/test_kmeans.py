@@ -106,6 +106,17 @@ def test_float32_far_from_the_origin():
         numpy.testing.assert_array_equal(indices, expected, str(seed))
 
 
+def test_float32_tight_groups_far_apart():
+    # Within a group, distances are near 1e-4 where |x|^2 is 1e6.
+    random = numpy.random.RandomState(0)
+    X = (1000. * numpy.sign(random.randn(200, 1)) * [1, -1]
+         + .01 * random.randn(200, 2)).astype('f')
+    for seed in range(5):
+        _, indices = kmeans_plusplus(X, 8, random_state=seed)
+        _, expected = kmeans_plusplus(X.astype('d'), 8, random_state=seed)
+        numpy.testing.assert_array_equal(indices, expected, str(seed))
+
+
 @pytest.mark.parametrize('n_iter', [1, 2, 3, 4])
 @pytest.mark.parametrize('seed', range(3))
 def test_lloyd_iterations_are_scikit_learns(seed, n_iter):
