@@ -9,9 +9,14 @@ import math
 import numpy
 
 from mixnorm.compute.stack import take, working_dtype
+from mixnorm.compute.threads import scratch
 
 # Elements of a block: with its temporaries it stays in the cache.
 _BLOCK_ELEMENTS = 1 << 18
+
+# Elements of a stack that are one block: to wake another thread would take
+# longer than it could save.
+_WHOLE_ELEMENTS = 1 << 20
 
 # Multiplications of a matrix product that OpenBLAS leaves to one thread.
 # Products on blocks stay below, or its threads and ours would wait for each
@@ -87,9 +92,12 @@ class Blocks(object):
         self.origin = origin
         n_batch, n_dims, length = x.shape
         self.n_points = n_batch * length
-        run = _run_length(length, _PRODUCT_SIZE // (
-            max(1, n_dims) * _padded(n_columns)))
-        n_points = max(run, _BLOCK_ELEMENTS // max(1, n_dims))
+        n_points = _BLOCK_ELEMENTS // max(1, n_dims)
+        limit = _PRODUCT_SIZE // (max(1, n_dims) * _padded(n_columns))
+        if math.prod(x.shape) <= _WHOLE_ELEMENTS:
+            n_points = self.n_points
+        run = _run_length(length, limit)
+        n_points = max(run, n_points)
         whole = length // run * run
         step = max(run, min(whole, n_points // run * run))
         # One empty block where there are no points.
@@ -104,15 +112,21 @@ class Blocks(object):
                 (slice(b, min(b + max(1, n_points // run), n_batch)),
                  slice(whole, length), run)
                 for b in range(0, n_batch, max(1, n_points // run))]
-
-    def scratch(self):
-        """Makes memory that :func:`like` shapes into a temporary."""
-        return numpy.empty(max(
+        self._scratch_size = n_dims * max(
             (b.stop - b.start) * (s.stop - s.start)
-            for b, s, _ in self.blocks) * self._x.shape[1], self.dtype)
+            for b, s, _ in self.blocks)
 
-    def load(self, block, scratch):
-        """Returns the points of a block, perhaps in the scratch memory."""
+    def scratch(self, number):
+        """Returns memory that :func:`like` shapes into a temporary.
+
+        Args:
+            number (int): Tells a thread's temporaries apart.
+
+        """
+        return scratch(number, self._scratch_size, self.dtype)
+
+    def load(self, block, number=0):
+        """Returns the points of a block, perhaps in scratch memory."""
         if isinstance(self._x, Standardized):
             b, s, run = block
             part = _runs(self._x.read(b, s), run)
@@ -120,7 +134,7 @@ class Blocks(object):
             part = cut(self._x, block)
         if self.origin is None and part.dtype == self.dtype:
             return part
-        z = like(scratch, part)
+        z = like(self.scratch(number), part)
         if self.origin is None:
             numpy.copyto(z, part)
         else:
@@ -160,9 +174,9 @@ def _is_point_major(z):
         or z.shape[-1] == 1 and z.strides[-2] == z.itemsize)
 
 
-def like(scratch, z):
-    """Shapes scratch memory like ``z``, in the same order in memory."""
-    flat = scratch[:z.size]
+def like(memory, z):
+    """Shapes memory like ``z``, in the same order."""
+    flat = memory[:z.size]
     if _is_point_major(z):
         shape = z.shape[:-2] + z.shape[:-3:-1]
         return flat.reshape(shape).swapaxes(-1, -2)
@@ -178,10 +192,11 @@ def _padded(n_columns):
     """Returns the number of columns that BLAS multiplies fastest.
 
     Its kernels work on four columns at a time; what is left of fewer costs as
-    much again.
+    much again.  A single column it would give to threads of its own, however
+    short, which then stand in the way of ours.
 
     """
-    return n_columns if n_columns <= 2 else -(-n_columns // 4) * 4
+    return -(-n_columns // 4) * 4
 
 
 def padded_rows(matrix):
@@ -222,8 +237,8 @@ def contract(coefficients, *arrays):
     rows[..., :n_columns, :] = coefficients
     rows = rows.swapaxes(-1, -2)
     return [
-        numpy.matmul(z, rows).sum(
-            axis=(0, 1), dtype=numpy.float64).T[:n_columns]
+        numpy.matmul(z, rows).sum(axis=(0, 1)).T[:n_columns].astype(
+            numpy.float64)
         for z in arrays]
 
 

@@ -22,9 +22,16 @@ from mixnorm.compute.parameters import Parameters
 from mixnorm.compute.stack import take, working_dtype
 from mixnorm.compute.threads import for_blocks
 
+# Elements that a thread gathers at a time.
+_GATHERED_ELEMENTS = 1 << 17
+
+# E[z^2] - E[z]^2 is computed anew from the deviations where it is less than
+# this many roundings of its terms.
+_LOST_DIGITS = 1e5
+
 # A sample, or distances, of more than this many bytes are not kept, but made
 # anew in every pass.
-_SAMPLE_BYTES = 1 << 24
+_SAMPLE_BYTES = 1 << 23
 
 # Points that tell roughly where the data lie.
 _ORIENTATION_POINTS = 64
@@ -61,7 +68,7 @@ def orientation(x):
 
 def _block_sums(z, squares, tau):
     """Returns a block's counts ``(K,)``, sums and sums of squares."""
-    return (tau.sum(axis=(0, 1, 3), dtype=numpy.float64),
+    return (tau.sum(axis=-1).sum(axis=(0, 1), dtype=numpy.float64),
             *contract(tau, z, squares))
 
 
@@ -87,8 +94,7 @@ def _moments(blocks, sums, responsibilities, fallback_means):
         divisor = numpy.where(present, counts[:, None], 1)
         mean = first / divisor
         variance = second / divisor - mean * mean
-        # E[z^2] - E[z]^2 has lost too many digits.
-        tolerance = 1e5 * numpy.finfo(blocks.dtype).eps
+        tolerance = _LOST_DIGITS * numpy.finfo(blocks.dtype).eps
         if (variance < tolerance * mean * mean).any():
             variance = _squared_deviations(
                 blocks, responsibilities,
@@ -103,20 +109,16 @@ def _moments(blocks, sums, responsibilities, fallback_means):
 
 def _squared_deviations(blocks, responsibilities, means):
     """Sums ``tau_ik (z_i - mean_k)^2`` from the differences: ``(K, C)``."""
-    def work(share):
-        scratch, buffer = blocks.scratch(), blocks.scratch()
-        sums = []
-        for block in share:
-            z = blocks.load(block, scratch)
-            tau = responsibilities(block, z)
-            deviation = like(buffer, z)
-            total = numpy.empty(means.shape)
-            for k, mean in enumerate(means):
-                numpy.subtract(z, mean[:, None], out=deviation)
-                deviation *= deviation
-                total[k], = contract(tau[..., k:k + 1, :], deviation)
-            sums.append(total)
-        return sums
+    def work(block):
+        z = blocks.load(block)
+        tau = responsibilities(block, z)
+        deviation = like(blocks.scratch(1), z)
+        total = numpy.empty(means.shape)
+        for k, mean in enumerate(means):
+            numpy.subtract(z, mean[:, None], out=deviation)
+            deviation *= deviation
+            total[k], = contract(tau[..., k:k + 1, :], deviation)
+        return total
 
     return sum(for_blocks(work, blocks.blocks))
 
@@ -155,12 +157,13 @@ class _Density(object):
             narrow = ~(squares * numpy.finfo(dtype).eps < 4e-4)
         self._narrow = [
             (k, means[k, :, None].astype(dtype),
-             (-.5 * precisions[k]).astype(dtype))
+             padded_rows((-.5 * precisions[k, None]).astype(dtype)))
             for k in numpy.flatnonzero(narrow)]
         precisions[narrow] = means[narrow] = squares[narrow] = 0
         self._linear = padded_rows((means * precisions).astype(dtype))
         self._quadratic = padded_rows((-.5 * precisions).astype(dtype))
-        self._constants = (constants - .5 * squares).astype(dtype)[:, None]
+        self._constants = (constants - .5 * squares).astype(dtype)[
+            :, None, None, None]
 
     def posterior(self, z, squares, buffer):
         """Computes eq. (31) for a block.
@@ -171,8 +174,8 @@ class _Density(object):
             buffer (numpy.ndarray): Scratch memory.
 
         Returns:
-            tuple: Posterior ``(b, r, T * K, l)`` and log density
-            ``(b, r, T, l)``.
+            tuple: Posterior ``(b, r, T * K, l)``, and a function that returns
+            the log density ``(b, r, T, l)``.
 
         """
         joint = numpy.matmul(self._quadratic, squares)
@@ -181,28 +184,34 @@ class _Density(object):
         for k, mean, quadratic in self._narrow:
             deviation = numpy.subtract(z, mean, out=like(buffer, z))
             deviation *= deviation
-            numpy.matmul(quadratic, deviation, out=joint[..., k, :])
-        joint += self._constants
-        *batch, _, length = shape = joint.shape
-        joint = joint.reshape((*batch, *self._groups, length))
-        top = joint.max(axis=-2, keepdims=True)
-        joint -= top
-        numpy.exp(joint, out=joint)
-        total = joint.sum(axis=-2, keepdims=True)
-        joint /= total
-        log_density = numpy.log(total)
-        log_density += top
-        return joint.reshape(shape), log_density[..., 0, :]
+            joint[..., k, :] = numpy.matmul(
+                quadratic, deviation)[..., 0, :]
+        # A component's points side by side.
+        shape = [joint.shape[i] for i in (2, 0, 1, 3)]
+        columns = numpy.empty(shape, joint.dtype)
+        numpy.add(joint.transpose(2, 0, 1, 3), self._constants, out=columns)
+        columns = columns.reshape((*self._groups, math.prod(shape[1:])))
+        top = columns.max(axis=1, keepdims=True)
+        columns -= top
+        numpy.exp(columns, out=columns)
+        total = columns.sum(axis=1, keepdims=True)
+        columns /= total
+
+        def log_density():
+            return (numpy.log(total) + top).reshape(
+                [self._groups[0]] + shape[1:]).transpose(1, 2, 0, 3)
+
+        return columns.reshape(shape).transpose(1, 2, 0, 3), log_density
 
 
-def _squares(z, scratch):
-    return numpy.multiply(z, z, out=like(scratch, z))
+def _squares(z, memory):
+    return numpy.multiply(z, z, out=like(memory, z))
 
 
 def _norms(squares):
     """Computes ``|z_i|^2`` for a block of squares: ``(b, r, 1, l)``."""
-    return numpy.matmul(
-        numpy.ones((1, squares.shape[-2]), squares.dtype), squares)
+    ones = padded_rows(numpy.ones((1, squares.shape[-2]), squares.dtype))
+    return numpy.matmul(ones, squares)[..., :1, :]
 
 
 def _squared_distances(z, norms, centers, buffer):
@@ -224,6 +233,18 @@ def _squared_distances(z, norms, centers, buffer):
     return numpy.maximum(distances, 0, out=distances)
 
 
+def _gather(x, indices):
+    """Gathers points, in the working dtype, as a stack ``(1, C, m)``."""
+    out = numpy.empty((len(indices), x.shape[1]), working_dtype(x.dtype))
+    step = max(1, _GATHERED_ELEMENTS // x.shape[1])
+
+    def work(start):
+        out[start:start + step] = take(x, indices[start:start + step])
+
+    for_blocks(work, range(0, len(indices), step))
+    return out.T[None]
+
+
 def standardized_sample(x, indices):
     """Gathers points in units of deviations, from near the origin.
 
@@ -241,26 +262,52 @@ def standardized_sample(x, indices):
 
     """
     dtype = working_dtype(x.dtype)
-    one = numpy.ones(x.shape[1], dtype)
-    small = dtype.itemsize * x.shape[1] * (
-        x.shape[0] * x.shape[2] if indices is None else len(indices)
-    ) <= _SAMPLE_BYTES
+    n_points = x.shape[0] * x.shape[2] if indices is None else len(indices)
+    small = n_points * x.shape[1] * dtype.itemsize <= _SAMPLE_BYTES
     origin = orientation(x)
     if indices is not None and small:
-        x, indices = take(x, indices).T[None], None
+        x, indices = _gather(x, indices), None
     sample = x
     if indices is not None:
-        sample = Standardized(x, indices, None, one)
-    _, mean, variance = _statistics(sample, numpy.broadcast_to(
-        one[:1], (sample.shape[0], 1, sample.shape[2])), origin)
-    scale = numpy.sqrt(variance[0])
-    scale = numpy.where(
-        scale > 1e4 * math.sqrt(numpy.finfo(dtype).tiny), scale, one)
-    location = None if origin is None else mean[0]
+        sample = Standardized(
+            x, indices, None, numpy.ones(x.shape[1], dtype))
+    mean, variance = _mean_and_variance(Blocks(sample, 1, origin))
+    scale = numpy.sqrt(variance).astype(dtype)
+    scale[~(scale > 1e4 * math.sqrt(numpy.finfo(dtype).tiny))] = 1
+    location = None if origin is None else mean.astype(dtype)
     sample = Standardized(x, indices, location, scale)
     if small:
         sample = sample.read(slice(None), slice(None))
-    return sample, 0 * one if location is None else location, scale
+    if location is None:
+        location = numpy.zeros_like(scale)
+    return sample, location, scale
+
+
+def _mean_and_variance(blocks):
+    """Computes the moments of all points, ``(C,)`` float64."""
+    def sums(block):
+        z = blocks.load(block)
+        return (z.sum(axis=(0, 1, 3)).astype(numpy.float64),
+                _squares(z, blocks.scratch(1)).sum(axis=(0, 1, 3)).astype(
+                    numpy.float64))
+
+    first, second = (
+        sum(parts) / blocks.n_points
+        for parts in zip(*for_blocks(sums, blocks.blocks)))
+    variance = second - first * first
+    if (variance < _LOST_DIGITS * numpy.finfo(blocks.dtype).eps
+            * first * first).any():
+        def squared_deviations(block):
+            deviation = blocks.load(block) - first.astype(
+                blocks.dtype)[:, None]
+            deviation *= deviation
+            return deviation.sum(axis=(0, 1, 3)).astype(numpy.float64)
+
+        variance = sum(for_blocks(
+            squared_deviations, blocks.blocks)) / blocks.n_points
+    if blocks.origin is not None:
+        first = first + blocks.origin
+    return first, variance
 
 
 def seed(x, n_clusters, draws):
@@ -296,21 +343,17 @@ def seed(x, n_clusters, draws):
         if origin is not None:
             centers = centers - origin
 
-        def work(share):
-            scratch, buffer = blocks.scratch(), blocks.scratch()
-            sums = []
-            for block in share:
-                z = blocks.load(block, scratch)
-                if first:
-                    cut(norms, block)[...] = _norms(_squares(z, buffer))
-                distances = _squared_distances(
-                    z, cut(norms, block), centers, buffer)
-                numpy.minimum(distances, cut(closest, block), out=distances)
-                if out is not None:
-                    cut(out, block)[...] = distances
-                sums.append(
-                    distances.sum(axis=(0, 1, 3), dtype=numpy.float64))
-            return sums
+        def work(block):
+            z = blocks.load(block)
+            buffer = blocks.scratch(1)
+            if first:
+                cut(norms, block)[...] = _norms(_squares(z, buffer))
+            distances = _squared_distances(
+                z, cut(norms, block), centers, buffer)
+            numpy.minimum(distances, cut(closest, block), out=distances)
+            if out is not None:
+                cut(out, block)[...] = distances
+            return distances.sum(axis=(0, 1, 3), dtype=numpy.float64)
 
         return numpy.array(for_blocks(work, blocks.blocks))
 
@@ -375,17 +418,14 @@ def lloyd_step(x, centers):
             z, _norms(squares), relative, buffer).argmin(axis=-2)
         return (nearest[..., None, :] == numbers).astype(z.dtype)
 
-    def work(share):
-        scratch, buffer, other = (blocks.scratch() for _ in range(3))
-        sums = []
-        for block in share:
-            z = blocks.load(block, scratch)
-            squares = _squares(z, buffer)
-            sums.append(_block_sums(z, squares, assign(z, squares, other)))
-        return sums
+    def work(block):
+        z = blocks.load(block)
+        squares = _squares(z, blocks.scratch(1))
+        return _block_sums(
+            z, squares, assign(z, squares, blocks.scratch(2)))
 
     def assign_again(block, z):
-        return assign(z, z * z, blocks.scratch())
+        return assign(z, _squares(z, blocks.scratch(1)), blocks.scratch(2))
 
     return _moments(blocks, for_blocks(work, blocks.blocks), assign_again,
                     centers)
@@ -432,21 +472,20 @@ def _expectation(x, parameters, tau):
     density = _Density(*(z[None] for z in parameters), blocks.origin,
                        blocks.dtype)
 
-    def work(share):
-        scratch, buffer, other = (blocks.scratch() for _ in range(3))
-        sums = []
-        for block in share:
-            z = blocks.load(block, scratch)
-            squares = _squares(z, buffer)
-            block_tau, log_density = density.posterior(z, squares, other)
-            if tau is not None:
-                cut(tau, block)[...] = block_tau
-            sums.append((_block_sums(z, squares, block_tau),
-                         log_density.sum(dtype=numpy.float64)))
-        return sums
+    def work(block):
+        z = blocks.load(block)
+        squares = _squares(z, blocks.scratch(1))
+        block_tau, log_density = density.posterior(
+            z, squares, blocks.scratch(2))
+        if tau is not None:
+            cut(tau, block)[...] = block_tau
+            return _block_sums(z, squares, block_tau), 0
+        return (_block_sums(z, squares, block_tau),
+                log_density().sum(dtype=numpy.float64))
 
     def posterior_again(block, z):
-        return density.posterior(z, z * z, blocks.scratch())[0]
+        return density.posterior(
+            z, _squares(z, blocks.scratch(1)), blocks.scratch(2))[0]
 
     sums, log_density = zip(*for_blocks(work, blocks.blocks))
     return (_moments(blocks, sums, posterior_again, parameters.means),
@@ -474,13 +513,11 @@ def posterior(x, weights, means, variances):
     log_density = numpy.empty(
         (x.shape[0], len(weights), x.shape[2]), blocks.dtype)
 
-    def work(share):
-        scratch, buffer, other = (blocks.scratch() for _ in range(3))
-        for block in share:
-            z = blocks.load(block, scratch)
-            cut(tau, block)[...], cut(log_density, block)[...] = (
-                density.posterior(z, _squares(z, buffer), other))
-        return []
+    def work(block):
+        z = blocks.load(block)
+        cut(tau, block)[...], block_log_density = density.posterior(
+            z, _squares(z, blocks.scratch(1)), blocks.scratch(2))
+        cut(log_density, block)[...] = block_log_density()
 
     for_blocks(work, blocks.blocks)
     return tau, log_density.swapaxes(0, 1)
@@ -497,20 +534,12 @@ def statistics(x, tau):
         Parameters: The posterior's mean, the points' means and variances.
 
     """
-    return _statistics(x, tau, orientation(x))
+    blocks = Blocks(x, tau.shape[1], orientation(x))
 
-
-def _statistics(x, tau, origin):
-    blocks = Blocks(x, tau.shape[1], origin)
-
-    def work(share):
-        scratch, buffer = blocks.scratch(), blocks.scratch()
-        sums = []
-        for block in share:
-            z = blocks.load(block, scratch)
-            sums.append(_block_sums(
-                z, _squares(z, buffer), cut(tau, block)))
-        return sums
+    def work(block):
+        z = blocks.load(block)
+        return _block_sums(
+            z, _squares(z, blocks.scratch(1)), cut(tau, block))
 
     return _moments(
         blocks, for_blocks(work, blocks.blocks),
@@ -538,20 +567,15 @@ def affine(x, tau, slope, offset, origin, shift):
     if shift is not None:
         offset = numpy.concatenate([offset, shift[None]])
 
-    def work(share):
-        scratch, buffer, other = (blocks.scratch() for _ in range(3))
-        for block in share:
-            z = blocks.load(block, scratch)
-            part = cut(tau, block)
-            out = like(buffer, z)
-            expand(slope, part, out)
-            out *= z
-            out_offset = like(other, z)
-            expand(offset, part if shift is None else with_ones(part),
-                   out_offset)
-            numpy.add(
-                out, out_offset, out=cut(y, block), casting='same_kind')
-        return []
+    def work(block):
+        z = blocks.load(block)
+        part = cut(tau, block)
+        product = expand(slope, part, like(blocks.scratch(1), z))
+        product *= z
+        numpy.add(product, expand(
+            offset, part if shift is None else with_ones(part),
+            like(blocks.scratch(2), z)), out=cut(y, block),
+            casting='same_kind')
 
     for_blocks(work, blocks.blocks)
     return y
@@ -574,16 +598,12 @@ def gradient_sums(x, gy, tau, origin):
     points = Blocks(x, tau.shape[1] + 1, origin)
     upstream = Blocks(gy, tau.shape[1] + 1)
 
-    def work(share):
-        scratch, buffer, other = (points.scratch() for _ in range(3))
-        sums = []
-        for block in share:
-            z = points.load(block, scratch)
-            g = upstream.load(block, buffer)
-            sums.append(contract(
-                with_ones(cut(tau, block)), g,
-                numpy.multiply(g, z, out=like(other, g))))
-        return sums
+    def work(block):
+        z = points.load(block)
+        g = upstream.load(block, 1)
+        return contract(
+            with_ones(cut(tau, block)), g,
+            numpy.multiply(g, z, out=like(points.scratch(2), g)))
 
     sum_g, sum_gx = (
         sum(parts) for parts in zip(*for_blocks(work, points.blocks)))
@@ -612,22 +632,20 @@ def gradient_input(x, gy, tau, slope, quadratic, offset, origin):
     points = Blocks(x, tau.shape[1], origin)
     gx = empty_like(x, x.dtype)
 
-    def work(share):
-        scratch, buffer, other = (points.scratch() for _ in range(3))
-        for block in share:
-            part = cut(tau, block)
-            term = like(buffer, cut(x, block))
-            expand(slope, part, term)
-            term *= cut(gy, block)
-            if quadratic is not None:
-                z = points.load(block, scratch)
-                product = like(other, z)
-                expand(quadratic, part, product)
-                product *= z
-                term += product
-                term += expand(offset, part, product)
-            cut(gx, block)[...] = term
-        return []
+    def work(block):
+        part, out = cut(tau, block), cut(gx, block)
+        term = expand(slope, part, like(points.scratch(1), out))
+        if quadratic is None:
+            numpy.multiply(
+                term, cut(gy, block), out=out, casting='same_kind')
+            return
+        term *= cut(gy, block)
+        z = points.load(block)
+        product = expand(quadratic, part, like(points.scratch(2), out))
+        product *= z
+        term += product
+        numpy.add(term, expand(offset, part, product), out=out,
+                  casting='same_kind')
 
     for_blocks(work, points.blocks)
     return gx

@@ -6,10 +6,12 @@ leave idle.
 """
 import concurrent.futures
 import os
+import threading
 
 import numpy
 
 _executor = None
+_local = threading.local()
 
 
 def n_threads():
@@ -37,32 +39,53 @@ def _submit(n_workers, *task):
     return _executor.submit(*task)
 
 
+def scratch(number, size, dtype):
+    """Returns memory for a temporary, the same at every call.
+
+    Fresh memory costs as much to get from the system as a pass over it.
+
+    Args:
+        number (int): Tells a thread's temporaries apart.
+        size (int): Number of elements.
+        dtype (numpy.dtype): Their type.
+
+    Returns:
+        numpy.ndarray: ``(size,)``, the calling thread's own.
+
+    """
+    buffers = _local.__dict__
+    key = number, dtype
+    if key not in buffers or buffers[key].size < size:
+        buffers[key] = numpy.empty(size, dtype)
+    return buffers[key][:size]
+
+
 def for_blocks(work, blocks):
-    """Applies a function to shares of the blocks, a share to a thread.
+    """Applies a function to blocks, in as many threads as there are cores.
 
     Values that are not finite pass through it silently, as through Chainer's
     own functions.
 
     Args:
-        work (callable): Takes a list of blocks and returns a list with one
-            result for each.
+        work (callable): Takes a block.
         blocks (list): The blocks.
 
     Returns:
-        list: The results in the order of the blocks, whatever the number of
-        threads: a sum over them does not depend on it.
+        list: What it returned, in the order of the blocks, whatever the
+        number of threads: a sum over them does not depend on it.
 
     """
-    n_shares = max(1, min(n_threads(), len(blocks)))
-    ends = [len(blocks) * i // n_shares for i in range(n_shares + 1)]
+    results = [None] * len(blocks)
+    numbers = iter(range(len(blocks)))
 
-    def quiet_work(start, stop):
+    def take_blocks():
         with numpy.errstate(all='ignore'):
-            return work(blocks[start:stop])
+            for i in numbers:
+                results[i] = work(blocks[i])
 
-    others = [_submit(n_shares - 1, quiet_work, start, stop)
-              for start, stop in zip(ends[1:-1], ends[2:])]
-    results = quiet_work(0, ends[1])
+    n_others = min(n_threads(), len(blocks)) - 1
+    others = [_submit(n_others, take_blocks) for _ in range(n_others)]
+    take_blocks()
     for other in others:
-        results += other.result()
+        other.result()
     return results

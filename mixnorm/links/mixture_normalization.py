@@ -428,7 +428,7 @@ class MixtureNormalization(link.Link):
             if self.inference == 'parameters':
                 self._push(statistics, 1 if finetune else self.queue_decay)
             else:
-                self._push_samples(stack(x.array))
+                self._push_samples(stack(x.array), statistics)
         return y
 
     def _normalize_by_queue(self, x):
@@ -482,10 +482,11 @@ class MixtureNormalization(link.Link):
             setattr(self, name, xp.where(
                 finite, xp.concatenate([entry, kept]), old))
 
-    def _push_samples(self, x):
-        """Puts a mini-batch at the head of the samples, if it is finite."""
+    def _push_samples(self, x, statistics):
+        """Puts a mini-batch at the head of the samples, if its statistics
+        are finite."""
         xp = self.xp
-        if not bool(xp.isfinite(x).all()):
+        if not all(bool(xp.isfinite(z).all()) for z in statistics):
             return
         points = x.transpose(0, 2, 1).reshape(-1, x.shape[1])
         counts = [len(points)]
@@ -552,7 +553,7 @@ class MixtureNormalization(link.Link):
 
         """
         arrays = {name: getattr(link, name).array
-                  for name in sorted(self._params)}
+                  for name in sorted(self._params & link._params)}
         if copy_persistent:
             arrays['queue_means'] = link.queue_means
         self._check_state({

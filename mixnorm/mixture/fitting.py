@@ -79,8 +79,10 @@ def fit_mixture(x, generator, *, n_components, kmeans_iter, max_iter, tol,
     weights = parameters.weights
     weights = xp.where(
         weights >= xp.minimum(weights.max(), min_weight), weights, 0)
-    return Fit(parameters._replace(weights=weights / weights.sum()),
-               n_iter, converged, lower_bound)
+    with numpy.errstate(invalid='ignore'):
+        weights = weights / weights.sum()
+    return Fit(parameters._replace(weights=weights), n_iter, converged,
+               lower_bound)
 
 
 def fit_activation(x, generator, *, n_components, n_iter, sample_ratio,
