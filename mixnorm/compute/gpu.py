@@ -589,3 +589,16 @@ def finish(parameters, min_weight, location, scale):
                   numpy.float64(min_weight), _contiguous(location, dtype),
                   _contiguous(scale, dtype)) + new)
     return new
+
+
+def count_not_finite(x):
+    """Counts values that are not a number or infinite.
+
+    Args:
+        x (cupy.ndarray): Stack ``(B, C, L)``.
+
+    Returns:
+        cupy.ndarray: Their number, without axes.
+
+    """
+    return x.size - get_array_module(x).isfinite(x).sum()

@@ -5,13 +5,16 @@ compiler, and on a GPU where there is one.
 """
 import shutil
 
+import chainer
 from chainer.backends import cuda
 import numpy
 import pytest
 
 from compute_tests import cuda_on_cpu
+from mixnorm import compute
 from mixnorm.compute import gpu
 from mixnorm.compute.parameters import Parameters
+from mixnorm.links import MixtureNormalization
 
 
 class _Poisoned(object):
@@ -699,3 +702,68 @@ def test_too_many_components():
             lambda: gpu.finish(parameters, 0, None, None)]:
         with pytest.raises(ValueError, match='n_components is 17.*at most 16'):
             call()
+
+
+@pytest.mark.parametrize('axis', ['batch', 'channel'])
+def test_more_than_two_to_the_31_elements(emulated, tmp_path, axis):
+    # What lies so far apart in a file of holes, beside it side by side.
+    small = numpy.random.RandomState(0).randn(2, 2, 30).astype('f2')
+    far = (1 << 31) + 1000
+    memory = numpy.memmap(
+        str(tmp_path / 'memory'), 'f2', 'w+', shape=(far + 100,))
+    strides = (far, 40, 1) if axis == 'batch' else (40, far, 1)
+    x = numpy.lib.stride_tricks.as_strided(
+        memory, small.shape, tuple(2 * s for s in strides))
+    x[...] = small
+    tau = numpy.full((2, 1, 30), .5, 'f')
+    matrix = numpy.array([[1, 2]], 'f')
+    for points, upstream in (x, small), (small, x), (x, x):
+        numpy.testing.assert_array_equal(
+            gpu.affine(points, tau, matrix, matrix, None, None),
+            gpu.affine(small, tau, matrix, matrix, None, None))
+        numpy.testing.assert_array_equal(
+            gpu.gradient_input(
+                points, upstream, tau, matrix, matrix, matrix, None),
+            gpu.gradient_input(
+                small, small, tau, matrix, matrix, matrix, None))
+        for a, b in zip(gpu.gradient_sums(points, upstream, tau, None),
+                        gpu.gradient_sums(small, small, tau, None)):
+            numpy.testing.assert_array_equal(a, b)
+    for a, b in zip(gpu.statistics(x, tau), gpu.statistics(small, tau)):
+        numpy.testing.assert_array_equal(a, b)
+    for a, b in zip(gpu.standardized_sample(x, None),
+                    gpu.standardized_sample(small, None)):
+        numpy.testing.assert_array_equal(a, b)
+    del x, memory
+    (tmp_path / 'memory').unlink()
+
+
+@pytest.mark.parametrize('shape', [(16, 5, 4, 4), (64, 7)], ids=str)
+@pytest.mark.parametrize('dtype,tolerance', [
+    ('float16', 5e-3), ('float32', 5e-4), ('float64', 1e-10)])
+@pytest.mark.parametrize('options', [
+    {}, {'component_affine': True, 'n_components': 5, 'n_iter': 4}], ids=str)
+def test_layer_as_on_the_cpu(
+        emulated, monkeypatch, shape, dtype, tolerance, options):
+    # The whole layer, by the kernels and by NumPy.
+    def run():
+        random = numpy.random.RandomState(0)
+        link = MixtureNormalization(shape[1], seed=3, **options)
+        values = []
+        for is_training in True, True, False:
+            group = random.randint(3, size=(shape[0], 1) + shape[2:])
+            x = chainer.Variable(
+                (random.randn(*shape) + 3 * group).astype(dtype))
+            link.cleargrads()
+            with chainer.using_config('train', is_training):
+                y = link(x)
+            y.grad = random.randn(*shape).astype(dtype)
+            y.backward()
+            values += [y.array, x.grad, link.gamma.grad, link.beta.grad]
+        return values + list(link.queue)
+
+    expected = run()
+    monkeypatch.setattr(compute, 'of', lambda x: gpu)
+    for actual, value in zip(run(), expected):
+        assert actual.dtype == value.dtype
+        _assert_close(actual, value, tolerance)

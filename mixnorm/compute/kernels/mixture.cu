@@ -354,7 +354,6 @@ MIXNORM_KERNEL mixnorm_posterior(
             row, constants + column + i * n_components, n_components);
         for (int k = 0; k < n_components; ++k) out[k * length] = row[k];
       }
-      __syncthreads();
     }
   }
 }

@@ -76,7 +76,6 @@ __device__ void combine(
       if (kReadsX) {
         value[i] = to_working(
             x.data[shared->x_offsets[point] + at * x.channel_stride]);
-        if (origin != nullptr) value[i] -= origin[at];
       }
       if (kGradient) {
         upstream[i] = to_working(
@@ -85,9 +84,20 @@ __device__ void combine(
     }
   }
 
+  // Not while loading: all eight loads are to be on their way at once.
+  if (kReadsX && origin != nullptr) {
+#pragma unroll
+    for (int i = 0; i < kElements; ++i) {
+      int channel = c + i * kChannelStep;
+      if (channel < n_channels) value[i] -= origin[first_channel + channel];
+    }
+  }
+
   Working sums[kTerms][kElements] = {};
+#pragma unroll 1
   for (int j = 0; j < n_columns; j += kSome) {
     int n_now = min_int(kSome, n_columns - j);
+#pragma unroll 1
     for (int item = threadIdx.x; item < n_now * kPoints; item += kThreads) {
       int point = item % kPoints;
       shared->taus[item / kPoints][point / kQuad].at[point % kQuad] =
@@ -108,6 +118,7 @@ __device__ void combine(
       }
     }
     __syncthreads();
+#pragma unroll 1
     for (int i = 0; i < n_now; ++i) {
 #pragma unroll
       for (int term = 0; term < kTerms; ++term) {
@@ -139,7 +150,9 @@ __device__ void combine(
       if (kTerms > 1) result += sums[1][i];
       if (kTerms > 2) result += value[i] * sums[kTerms - 1][i];
       if (shift != nullptr) result += shift[at];
-      assign(out.data + shared->out_offsets[point] + at * out.channel_stride, result);
+      assign(out.data + shared->out_offsets[point] +
+                 at * out.channel_stride,
+             result);
     }
   }
 }
@@ -158,11 +171,12 @@ MIXNORM_KERNEL mixnorm_affine(
   Stack<Input> out = make_stack(y, y_batch, y_channel, y_length, length);
   if (channels_fast) {
     combine<false, 2, true>(in, in, n_points, n_dims, coefficients, n_columns,
-                            slope, offset, nullptr, origin, shift, out, &shared);
+                            slope, offset, nullptr, origin, shift, out,
+                            &shared);
   } else {
     combine<false, 2, false>(in, in, n_points, n_dims, coefficients,
-                             n_columns, slope, offset, nullptr, origin, shift,
-                             out, &shared);
+                             n_columns, slope, offset, nullptr, origin,
+                             shift, out, &shared);
   }
 }
 
