@@ -3,8 +3,8 @@
 // The threads of a block are fibers that take turns: one runs until it waits
 // at __syncthreads() or for the lanes of its warp, then the next. Warps, and
 // blocks, run one after another. In which order is an argument: a kernel
-// without races gives the same bits in every order. Waiting at different places, or for a
-// thread that has ended, is an error, as it hangs on a GPU.
+// without races gives the same bits in every order. Waiting at different
+// places, or for a thread that has ended, is an error, as it hangs on a GPU.
 
 #ifndef CUDA_ON_CPU_H
 #define CUDA_ON_CPU_H

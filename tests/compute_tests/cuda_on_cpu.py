@@ -6,8 +6,7 @@ import subprocess
 
 import numpy
 
-from mixnorm.compute.kernels import read_source
-from mixnorm.compute.kernels import TYPES
+from mixnorm.compute.kernels import read_source, TYPES
 
 SOURCES = ('mixture', 'normalization', 'sample', 'seeding')
 THREADS = 256
