@@ -208,10 +208,9 @@ def _squares(z, memory):
     return numpy.multiply(z, z, out=like(memory, z))
 
 
-def _norms(squares):
-    """Computes ``|z_i|^2`` for a block of squares: ``(b, r, 1, l)``."""
-    ones = padded_rows(numpy.ones((1, squares.shape[-2]), squares.dtype))
-    return numpy.matmul(ones, squares)[..., :1, :]
+def _norms(z):
+    """Computes ``|z_i|^2`` for a block: ``(b, r, 1, l)``."""
+    return numpy.einsum('brcl,brcl->brl', z, z)[:, :, None]
 
 
 def _squared_distances(z, norms, centers, buffer):
@@ -228,7 +227,6 @@ def _squared_distances(z, norms, centers, buffer):
         difference = like(buffer, z)
         for t, center in enumerate(centers):
             numpy.subtract(z, center[:, None], out=difference)
-            difference *= difference
             distances[..., t:t + 1, :] = _norms(difference)
     return numpy.maximum(distances, 0, out=distances)
 
@@ -271,10 +269,9 @@ def standardized_sample(x, indices):
     if indices is not None:
         sample = Standardized(
             x, indices, None, numpy.ones(x.shape[1], dtype))
-    mean, variance = _mean_and_variance(Blocks(sample, 1, origin))
-    scale = numpy.sqrt(variance).astype(dtype)
+    mean, scale = _mean_and_deviation(Blocks(sample, 1, origin))
     scale[~(scale > 1e4 * math.sqrt(numpy.finfo(dtype).tiny))] = 1
-    location = None if origin is None else mean.astype(dtype)
+    location = None if origin is None else mean
     sample = Standardized(x, indices, location, scale)
     if small:
         sample = sample.read(slice(None), slice(None))
@@ -283,31 +280,25 @@ def standardized_sample(x, indices):
     return sample, location, scale
 
 
-def _mean_and_variance(blocks):
-    """Computes the moments of all points, ``(C,)`` float64."""
+def _mean_and_deviation(blocks):
+    """Computes the mean and the standard deviation ``(C,)`` of all points.
+
+    They are to scale by: what rounding leaves of them will do.
+
+    """
     def sums(block):
         z = blocks.load(block)
-        return (z.sum(axis=(0, 1, 3)).astype(numpy.float64),
-                _squares(z, blocks.scratch(1)).sum(axis=(0, 1, 3)).astype(
-                    numpy.float64))
+        return (numpy.einsum('brcl->c', z).astype(numpy.float64),
+                numpy.einsum('brcl,brcl->c', z, z).astype(numpy.float64))
 
-    first, second = (
+    mean, mean_square = (
         sum(parts) / blocks.n_points
         for parts in zip(*for_blocks(sums, blocks.blocks)))
-    variance = second - first * first
-    if (variance < _LOST_DIGITS * numpy.finfo(blocks.dtype).eps
-            * first * first).any():
-        def squared_deviations(block):
-            deviation = blocks.load(block) - first.astype(
-                blocks.dtype)[:, None]
-            deviation *= deviation
-            return deviation.sum(axis=(0, 1, 3)).astype(numpy.float64)
-
-        variance = sum(for_blocks(
-            squared_deviations, blocks.blocks)) / blocks.n_points
+    with numpy.errstate(invalid='ignore'):
+        deviation = numpy.sqrt(numpy.maximum(mean_square - mean * mean, 0))
     if blocks.origin is not None:
-        first = first + blocks.origin
-    return first, variance
+        mean = mean + blocks.origin
+    return mean.astype(blocks.dtype), deviation.astype(blocks.dtype)
 
 
 def seed(x, n_clusters, draws):
@@ -347,7 +338,7 @@ def seed(x, n_clusters, draws):
             z = blocks.load(block)
             buffer = blocks.scratch(1)
             if first:
-                cut(norms, block)[...] = _norms(_squares(z, buffer))
+                cut(norms, block)[...] = _norms(z)
             distances = _squared_distances(
                 z, cut(norms, block), centers, buffer)
             numpy.minimum(distances, cut(closest, block), out=distances)
@@ -413,19 +404,18 @@ def lloyd_step(x, centers):
     relative = centers if blocks.origin is None else centers - blocks.origin
     numbers = numpy.arange(len(centers))[:, None]
 
-    def assign(z, squares, buffer):
+    def assign(z, buffer):
         nearest = _squared_distances(
-            z, _norms(squares), relative, buffer).argmin(axis=-2)
+            z, _norms(z), relative, buffer).argmin(axis=-2)
         return (nearest[..., None, :] == numbers).astype(z.dtype)
 
     def work(block):
         z = blocks.load(block)
-        squares = _squares(z, blocks.scratch(1))
-        return _block_sums(
-            z, squares, assign(z, squares, blocks.scratch(2)))
+        tau = assign(z, blocks.scratch(1))
+        return _block_sums(z, _squares(z, blocks.scratch(1)), tau)
 
     def assign_again(block, z):
-        return assign(z, _squares(z, blocks.scratch(1)), blocks.scratch(2))
+        return assign(z, blocks.scratch(2))
 
     return _moments(blocks, for_blocks(work, blocks.blocks), assign_again,
                     centers)
@@ -649,6 +639,28 @@ def gradient_input(x, gy, tau, slope, quadratic, offset, origin):
 
     for_blocks(work, points.blocks)
     return gx
+
+
+def count_not_finite(x):
+    """Counts values that are not a number or infinite.
+
+    Args:
+        x (numpy.ndarray): Stack ``(B, C, L)``.
+
+    Returns:
+        int: Their number.
+
+    """
+    blocks = Blocks(x, 1)
+
+    def work(block):
+        part = cut(x, block)
+        # Quicker than to look at each, and seldom in vain.
+        if numpy.isfinite(part.sum()):
+            return 0
+        return part.size - numpy.count_nonzero(numpy.isfinite(part))
+
+    return sum(for_blocks(work, blocks.blocks))
 
 
 def finish(parameters, min_weight, location, scale):

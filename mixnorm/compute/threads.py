@@ -4,14 +4,52 @@ NumPy lets go of the interpreter inside its loops and products, so that
 threads that work on blocks of an array use the cores that it alone would
 leave idle.
 """
-import concurrent.futures
 import os
+import queue
 import threading
 
 import numpy
 
-_executor = None
 _local = threading.local()
+
+
+class _Workers(object):
+
+    """Threads that wait for work, started when they are first needed.
+
+    They are told by a queue alone: the executors of the standard library take
+    as long as a whole step on a block to do so.
+
+    """
+
+    def __init__(self):
+        self._calls = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._n_threads = 0
+
+    def call(self, function, n_threads):
+        """Has several threads call a function, at some time."""
+        with self._lock:
+            while self._n_threads < n_threads:
+                threading.Thread(
+                    target=self._run, name='mixnorm', daemon=True).start()
+                self._n_threads += 1
+        for _ in range(n_threads):
+            self._calls.put(function)
+
+    def _run(self):
+        while True:
+            self._calls.get()()
+
+
+def _start_anew():
+    global _workers
+    _workers = _Workers()
+
+
+_start_anew()
+# Threads do not survive a fork; the child starts its own.
+os.register_at_fork(after_in_child=_start_anew)
 
 
 def n_threads():
@@ -20,23 +58,6 @@ def n_threads():
     if setting.isdigit() and int(setting) > 0:
         return int(setting)
     return len(os.sched_getaffinity(0))
-
-
-def _forget_executor():
-    # Threads do not survive a fork; the child starts its own.
-    global _executor
-    _executor = None
-
-
-os.register_at_fork(after_in_child=_forget_executor)
-
-
-def _submit(n_workers, *task):
-    global _executor
-    if _executor is None or _executor._max_workers < n_workers:
-        _executor = concurrent.futures.ThreadPoolExecutor(
-            n_workers, 'mixnorm')
-    return _executor.submit(*task)
 
 
 def scratch(number, size, dtype):
@@ -77,15 +98,23 @@ def for_blocks(work, blocks):
     """
     results = [None] * len(blocks)
     numbers = iter(range(len(blocks)))
+    ended = queue.SimpleQueue()
 
     def take_blocks():
         with numpy.errstate(all='ignore'):
             for i in numbers:
-                results[i] = work(blocks[i])
+                error = None
+                try:
+                    results[i] = work(blocks[i])
+                except BaseException as raised:
+                    error = raised
+                ended.put(error)
 
-    n_others = min(n_threads(), len(blocks)) - 1
-    others = [_submit(n_others, take_blocks) for _ in range(n_others)]
+    _workers.call(take_blocks, min(n_threads(), len(blocks)) - 1)
     take_blocks()
-    for other in others:
-        other.result()
+    # Not of the threads, which may not even have begun: of the blocks.
+    errors = [ended.get() for _ in blocks]
+    for error in errors:
+        if error is not None:
+            raise error
     return results

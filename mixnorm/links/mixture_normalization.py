@@ -385,7 +385,7 @@ class MixtureNormalization(link.Link):
                 type_check.expect(x_type.shape[a] == size)
 
     def _check_finite(self, x):
-        n_bad = x.size - int(self.xp.isfinite(x).sum())
+        n_bad = int(compute.of(x).count_not_finite(stack(x)))
         if n_bad:
             raise ValueError(
                 'the input of {} holds {} of {} values that are not '

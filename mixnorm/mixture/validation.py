@@ -3,7 +3,8 @@ import numbers
 
 import numpy
 
-from mixnorm.compute.stack import get_array_module
+from mixnorm import compute
+from mixnorm.compute.stack import get_array_module, stack
 
 
 def check_integer(name, value, minimum):
@@ -57,7 +58,7 @@ def check_points(X):
             'X has shape {}: it must be (points, dimensions), or '
             '(samples, dimensions, *spatial), and hold at least one '
             'point'.format(X.shape))
-    n_bad = X.size - int(xp.isfinite(X).sum())
+    n_bad = int(compute.of(X).count_not_finite(stack(X)))
     if n_bad:
         raise ValueError('X holds {} of {} values that are not finite'.format(
             n_bad, X.size))
