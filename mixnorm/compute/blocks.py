@@ -12,7 +12,7 @@ from mixnorm.compute.stack import take, working_dtype
 from mixnorm.compute.threads import scratch
 
 # Elements of a block: with its temporaries it stays in the cache.
-_BLOCK_ELEMENTS = 1 << 18
+_BLOCK_ELEMENTS = 1 << 19
 
 # Elements of a stack that are one block: to wake another thread would take
 # longer than it could save.

@@ -351,19 +351,24 @@ def seed(x, n_clusters, draws):
     def draw(uniform, block_sums):
         """Draws points in proportion to their distance."""
         ends = numpy.cumsum(block_sums)
-        drawn = []
-        for target in uniform * ends[-1]:
-            i = min(numpy.searchsorted(ends, target), len(ends) - 1)
+        targets = uniform * ends[-1]
+        drawn = numpy.empty(len(targets), numpy.int64)
+        # Rounding, or what is not a number, may point past an end.
+        numbers = numpy.minimum(
+            numpy.searchsorted(ends, targets), len(ends) - 1)
+        for i in set(numbers.tolist()):
             b, s, _ = blocks.blocks[i]
             cumulative = numpy.cumsum(
                 closest[b, 0, s].ravel(), dtype=numpy.float64)
             cumulative += ends[i] - block_sums[i]
-            place = min(
-                numpy.searchsorted(cumulative, target), len(cumulative) - 1)
+            here = numbers == i
+            places = numpy.minimum(
+                numpy.searchsorted(cumulative, targets[here]),
+                len(cumulative) - 1)
             length = s.stop - s.start
-            drawn.append((b.start + place // length) * x.shape[2]
-                         + s.start + place % length)
-        return numpy.array(drawn)
+            drawn[here] = ((b.start + places // length) * x.shape[2]
+                           + s.start + places % length)
+        return drawn
 
     indices = numpy.empty(n_clusters, numpy.int64)
     indices[0] = min(int(draws[0] * n_points), n_points - 1)
