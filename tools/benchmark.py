@@ -329,6 +329,7 @@ def draw_growth(growth, path):
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     figure = Figure(figsize=(10, 4.2), layout='constrained')
     FigureCanvasAgg(figure)
@@ -341,6 +342,8 @@ def draw_growth(growth, path):
         axes.loglog(
             sizes, [milliseconds[-1] * s / sizes[-1] for s in sizes], '--',
             color='gray', label='in proportion to the size')
+        axes.set_xscale('log', base=2)
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel('number of ' + name)
         axes.set_ylabel('forward and backward pass, ms')
         axes.grid(alpha=.3, which='both')

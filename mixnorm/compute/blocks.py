@@ -11,12 +11,9 @@ import numpy
 from mixnorm.compute.stack import take, working_dtype
 from mixnorm.compute.threads import scratch
 
-# Elements of a block: with its temporaries it stays in the cache.
+# Elements of a block: with its temporaries it stays in the cache. Less would
+# not be worth waking another thread for.
 _BLOCK_ELEMENTS = 1 << 19
-
-# Elements of a stack that are one block: to wake another thread would take
-# longer than it could save.
-_WHOLE_ELEMENTS = 1 << 20
 
 # Multiplications of a matrix product that OpenBLAS leaves to one thread.
 # Products on blocks stay below, or its threads and ours would wait for each
@@ -94,8 +91,6 @@ class Blocks(object):
         self.n_points = n_batch * length
         n_points = _BLOCK_ELEMENTS // max(1, n_dims)
         limit = _PRODUCT_SIZE // (max(1, n_dims) * _padded(n_columns))
-        if math.prod(x.shape) <= _WHOLE_ELEMENTS:
-            n_points = self.n_points
         run = _run_length(length, limit)
         n_points = max(run, n_points)
         whole = length // run * run
