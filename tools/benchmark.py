@@ -31,7 +31,7 @@ import numpy
 
 from models.cifar_cnn import CifarCNN
 from train import command_line
-from train.command_line import UserError
+from train.run import get_device
 
 
 class Bench(object):
@@ -44,6 +44,7 @@ class Bench(object):
 
     Attributes:
         rows (list of dict): What was measured.
+        growth (dict or None): How time and memory grow, by what.
 
     """
 
@@ -51,6 +52,7 @@ class Bench(object):
         self.device = device
         self.seconds = seconds
         self.rows = []
+        self.growth = None
 
     def activation(self, shape, n_modes=3, seed=0):
         """Makes a rectified mixture, float32, on the device."""
@@ -412,15 +414,8 @@ def main(argv=None):
 
 def measure(args):
     """Measures what parsed arguments ask for."""
-    try:
-        device = chainer.get_device(args.device)
-        device.use()
-    except Exception as error:
-        # Chainer, CuPy and the CUDA driver each raise their own.
-        raise UserError('--device {} cannot be used: {}'.format(
-            args.device, ' '.join(str(error).split())))
+    device = get_device(args.device)
     bench = Bench(device, args.seconds)
-    bench.growth = None
     result = describe(device)
     print(', '.join('{} {}'.format(*item) for item in result.items()))
     print('{:<10} {:<44} {:<27} {:>7}  {}'.format(
