@@ -174,6 +174,77 @@ def bench_inference(bench):
                 lambda: ours(x), lambda: theirs(x))
 
 
+def bench_output(bench):
+    """The output, its posterior and statistics given, against a copy."""
+    for shape in ((256, 128, 8, 8), (256, 64, 32, 32)):
+        x = bench.activation(shape)
+        link = mixnorm.links.MixtureNormalization(shape[1], 3, seed=0)
+        link.to_device(bench.device)
+        link(x)
+        weights, means, variances = (z[0] for z in link.queue)
+        mixture = mixnorm.mixture.DiagonalGaussianMixture(
+            3, weights_init=weights, means_init=means,
+            covariances_init=variances + 1e-3, max_iter=1, tol=0).fit(x)
+        posterior = mixture.predict_proba(x)
+        statistics = mixnorm.mixture.Parameters(weights, means, variances)
+        gamma, beta = link.gamma.array, link.beta.array
+
+        def ours():
+            with chainer.no_backprop_mode():
+                mixnorm.functions.mixture_normalization(
+                    x, gamma, beta, posterior, statistics=statistics)
+
+        ratio = bench.compare(
+            'output', 'mixture {}, K 3'.format('x'.join(map(str, shape))),
+            'copy of the input', ours, lambda: x.copy())
+        print('{:<10} its bytes/s are {:.0%} of the copy\'s'.format(
+            '', (2 * x.nbytes + posterior.nbytes) / (2 * x.nbytes) / ratio))
+
+
+def plain_fit(xp, X, n_components, uniform):
+    """Fits as the library does, in array operations as one writes them down.
+
+    Args:
+        xp (module): NumPy or CuPy.
+        X (array): Points ``(M, C)``.
+        n_components (int): Number of components ``K``.
+        uniform (numpy.ndarray): Uniform numbers, ``(K, n_trials)``.
+
+    Returns:
+        tuple of arrays: Weights, means and variances after K-means++, one of
+        Lloyd's iterations and one of EM.
+
+    """
+    def squared_distances(centers):
+        return xp.stack([((X - c) ** 2).sum(axis=1) for c in centers])
+
+    def moments(tau):
+        counts = tau.sum(axis=1)
+        means = tau @ X / counts[:, None]
+        variances = xp.stack([
+            t @ (X - m) ** 2 for t, m in zip(tau, means)]) / counts[:, None]
+        return counts / len(X), means, variances + 1e-6
+
+    centers = [X[int(uniform[0, 0] * len(X))]]
+    closest = squared_distances(centers)[0]
+    for draws in uniform[1:]:
+        cumulative = xp.cumsum(closest)
+        candidates = X[xp.searchsorted(
+            cumulative, xp.asarray(draws) * cumulative[-1])]
+        remaining = xp.minimum(closest, squared_distances(candidates))
+        best = int(remaining.sum(axis=1).argmin())
+        centers.append(candidates[best])
+        closest = remaining[best]
+    labels = squared_distances(centers).argmin(axis=0)
+    weights, means, variances = moments(
+        (labels == xp.arange(n_components)[:, None]).astype(X.dtype))
+    joint = xp.stack([
+        xp.log(w) - .5 * ((X - m) ** 2 / v + xp.log(v)).sum(axis=1)
+        for w, m, v in zip(weights, means, variances)])
+    tau = xp.exp(joint - joint.max(axis=0))
+    return moments(tau / tau.sum(axis=0))
+
+
 def bench_fit(bench):
     """A fit, against scikit-learn's on the CPU."""
     import warnings
@@ -207,6 +278,12 @@ def bench_fit(bench):
             lambda: fit_ours(sample_ratio), fit_theirs, _gain(
                 our_score, their_score,
                 ', medians of {} seeds'.format(len(seeds))))
+
+    uniform = numpy.random.RandomState(0).rand(3, 3)
+    bench.compare(
+        'fit', '16384x128, K 3, 1 + 1 iterations, all points',
+        'plain array operations', lambda: fit_ours(1.),
+        lambda: plain_fit(bench.device.xp, X, 3, uniform))
 
     def ours_to_the_end():
         return mixnorm.mixture.DiagonalGaussianMixture(
@@ -356,6 +433,7 @@ def draw_growth(growth, path):
 SECTIONS = {
     'layer': bench_layer,
     'inference': bench_inference,
+    'output': bench_output,
     'fit': bench_fit,
     'network': bench_network,
     'growth': bench_growth,

@@ -18,7 +18,7 @@ class MixtureNormalization(function_node.FunctionNode):
 
     Args:
         eps (float): Added to variances.
-        statistics (mixnorm.compute.parameters.Parameters):
+        statistics (mixnorm.mixture.Parameters):
             See :func:`mixture_normalization`.
 
     """
@@ -193,7 +193,7 @@ def mixture_normalization(x, gamma, beta, posterior, eps=2e-5,
             ``y_i = sum_k tau_ik / sqrt(lambda_k) f(gamma xhat_ik + beta)``,
             a function of variables such as :func:`chainer.functions.relu`.
             It takes memory ``K`` times ``x``'s.
-        statistics (mixnorm.compute.parameters.Parameters):
+        statistics (mixnorm.mixture.Parameters):
             The batch's ``lambda`` ``(K,)``, ``mu`` and ``sigma^2``
             ``(K, C)`` under the posterior, from a caller that has computed
             them already; computed if ``None``.

@@ -1,6 +1,7 @@
 import json
 import os
 
+import mixnorm
 import chainer
 import numpy
 import pytest
@@ -74,3 +75,17 @@ def test_unknown_device(capsys):
     out, err = capsys.readouterr()
     assert out == ''
     assert err.count('\n') == 1 and '@nowhere' in err
+
+
+def test_plain_fit_is_the_librarys():
+    random = numpy.random.RandomState(0)
+    X = random.randn(300, 4) + 6 * random.randint(3, size=(300, 1))
+    # What the library's generator draws from this seed, in its order.
+    draws = numpy.random.RandomState(1).random_sample(1 + 2 * 3)
+    uniform = numpy.concatenate([[draws[0]] * 3, draws[1:]]).reshape(3, 3)
+    found = benchmark.plain_fit(numpy, X, 3, uniform)
+    gm = mixnorm.mixture.DiagonalGaussianMixture(
+        3, kmeans_iter=1, max_iter=1, tol=0, random_state=1).fit(X)
+    for actual, expected in zip(
+            found, (gm.weights_, gm.means_, gm.covariances_)):
+        numpy.testing.assert_allclose(actual, expected, rtol=1e-6)
