@@ -341,10 +341,12 @@ def seed(x, n_clusters, draws):
                 cut(norms, block)[...] = _norms(z)
             distances = _squared_distances(
                 z, cut(norms, block), centers, buffer)
-            numpy.minimum(distances, cut(closest, block), out=distances)
-            if out is not None:
-                cut(out, block)[...] = distances
-            return distances.sum(axis=(0, 1, 3), dtype=numpy.float64)
+            if out is None:
+                target = distances
+            else:
+                target = cut(out, block)
+            numpy.minimum(distances, cut(closest, block), out=target)
+            return target.sum(axis=-1).sum(axis=(0, 1), dtype=numpy.float64)
 
         return numpy.array(for_blocks(work, blocks.blocks))
 
@@ -596,13 +598,15 @@ def gradient_sums(x, gy, tau, origin):
     def work(block):
         z = points.load(block)
         g = upstream.load(block, 1)
-        return contract(
-            with_ones(cut(tau, block)), g,
-            numpy.multiply(g, z, out=like(points.scratch(2), g)))
+        part = cut(tau, block)
+        sum_g, = contract(with_ones(part), g)
+        sum_gx, = contract(
+            part, numpy.multiply(g, z, out=like(points.scratch(2), g)))
+        return sum_g, sum_gx
 
     sum_g, sum_gx = (
         sum(parts) for parts in zip(*for_blocks(work, points.blocks)))
-    return sum_g[:-1], sum_gx[:-1], sum_g[-1]
+    return sum_g[:-1], sum_gx, sum_g[-1]
 
 
 def gradient_input(x, gy, tau, slope, quadratic, offset, origin):
