@@ -3,6 +3,8 @@
 :mod:`mixnorm.compute.cpu` and :mod:`mixnorm.compute.gpu` have the same
 functions, from arrays to arrays.
 """
+import numpy
+
 from mixnorm.compute import cpu
 from mixnorm.compute.stack import get_array_module
 
@@ -17,7 +19,7 @@ def of(x):
         module: :mod:`mixnorm.compute.cpu` or :mod:`mixnorm.compute.gpu`.
 
     """
-    if get_array_module(x) is cpu.numpy:
+    if get_array_module(x) is numpy:
         return cpu
     from mixnorm.compute import gpu
     return gpu

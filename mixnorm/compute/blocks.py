@@ -49,24 +49,23 @@ class Standardized(object):
 
     def read(self, b, s):
         """Returns the block ``[b, :, s]``."""
-        if self._indices is None:
-            block = self._x[b, :, s]
-        else:
-            block = take(self._x, self._indices[s]).T[None]
-        if self._location is None:
-            return block / self._scale[:, None]
-        block = block - self._location[:, None]
-        block /= self._scale[:, None]
-        return block
+        if self._indices is not None:
+            return self.take(s).T[None]
+        return self._standardize(
+            self._x[b, :, s].swapaxes(1, 2)).swapaxes(1, 2)
 
     def take(self, indices):
-        """Gathers points ``(m, C)``."""
+        """Gathers points ``(m, C)``, by their numbers or a slice of them."""
         if self._indices is not None:
             indices = self._indices[indices]
-        points = take(self._x, indices)
-        if self._location is not None:
-            points = points - self._location
-        return points / self._scale
+        return self._standardize(take(self._x, indices))
+
+    def _standardize(self, points):
+        if self._location is None:
+            return points / self._scale
+        points = points - self._location
+        points /= self._scale
+        return points
 
 
 class Blocks(object):

@@ -386,6 +386,8 @@ def seed(x, n_clusters, draws):
         sums = measure(candidates, kept)
         best = sums.sum(axis=0).argmin()
         indices[k] = candidates[best]
+        if k == len(trials):
+            break  # There is nothing more to draw.
         block_sums = sums[:, best]
         if kept is not None:
             closest[...] = kept[:, best:best + 1]

@@ -143,7 +143,7 @@ def queue_posterior(x, weights, means, variances):
 def composed_fixed_mixture_normalization(
         x, gamma, beta, posteriors, weights, means, variances, factors, eps,
         activation):
-    """Section 1.3's sum over the queue in Chainer's functions.
+    """The sum over the queue, eqs. (38) and (39), in Chainer's functions.
 
     Args:
         x (chainer.Variable): ``(N, C, *S)``.

@@ -279,9 +279,7 @@ class MixtureNormalization(link.Link):
         """
         if self.size is None:
             return Queue(None, None, None)
-        if self.inference == 'samples':
-            self._fit_samples()
-        n_entries = int((self.queue_factors > 0).sum())
+        n_entries = self._count_entries()
         return Queue(self.queue_weights[:n_entries],
                      self.queue_means[:n_entries],
                      self.queue_variances[:n_entries])
@@ -432,9 +430,7 @@ class MixtureNormalization(link.Link):
         return y
 
     def _normalize_by_queue(self, x):
-        if self.inference == 'samples':
-            self._fit_samples()
-        n_entries = int((self.queue_factors > 0).sum())
+        n_entries = self._count_entries()
         if n_entries == 0:
             raise RuntimeError(
                 '{} has seen no training mini-batch, and no state was '
@@ -447,6 +443,12 @@ class MixtureNormalization(link.Link):
             self.queue_means[:n_entries].reshape(matrices),
             self.queue_variances[:n_entries].reshape(matrices),
             factors / factors.sum(), self.eps, self.activation)
+
+    def _count_entries(self):
+        """Returns how many entries the queue has, brought up to date."""
+        if self.inference == 'samples':
+            self._fit_samples()
+        return int((self.queue_factors > 0).sum())
 
     def _fit(self, x, seed):
         """Fits a mixture; returns the points' posterior, their statistics
@@ -470,8 +472,7 @@ class MixtureNormalization(link.Link):
 
         """
         xp = self.xp
-        finite = xp.stack([
-            xp.isfinite(z).all() for z in statistics]).all()
+        finite = _are_finite(xp, statistics)
         newest = (xp.ones((), self.queue_factors.dtype),) + statistics
         for name, entry in zip(_QUEUE_NAMES, newest):
             old = getattr(self, name)
@@ -486,7 +487,7 @@ class MixtureNormalization(link.Link):
         """Puts a mini-batch at the head of the samples, if its statistics
         are finite."""
         xp = self.xp
-        if not all(bool(xp.isfinite(z).all()) for z in statistics):
+        if not bool(_are_finite(xp, statistics)):
             return
         points = x.transpose(0, 2, 1).reshape(-1, x.shape[1])
         counts = [len(points)]
@@ -601,6 +602,11 @@ class MixtureNormalization(link.Link):
 
 _QUEUE_NAMES = (
     'queue_factors', 'queue_weights', 'queue_means', 'queue_variances')
+
+
+def _are_finite(xp, arrays):
+    """Returns whether all values are finite, an array without axes."""
+    return xp.stack([xp.isfinite(z).all() for z in arrays]).all()
 
 
 def _check_size(size):

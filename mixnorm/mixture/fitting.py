@@ -12,6 +12,10 @@ from mixnorm.mixture.kmeans import seed_centers
 from mixnorm.mixture.randomness import random_numbers, sample_indices
 
 
+# Added to the variances of a standardized activation.
+_ACTIVATION_REG_COVAR = 1e-6
+
+
 class Fit(typing.NamedTuple):
 
     """Outcome of a fit.
@@ -86,12 +90,13 @@ def fit_mixture(x, generator, *, n_components, kmeans_iter, max_iter, tol,
 
 
 def fit_activation(x, generator, *, n_components, n_iter, sample_ratio,
-                   min_weight, reg_covar=1e-6):
-    """Fits a mixture to an activation, section 1.1's steps in their order.
+                   min_weight):
+    """Fits a mixture to an activation: sample, seed, K-means, EM, discard.
 
-    Distances and ``reg_covar`` are in units of each channel's standard
-    deviation, so that the fit follows when a channel is scaled.  Nothing
-    waits for a GPU; values that are not finite make parameters that are not.
+    Distances and what is added to variances are in units of each channel's
+    standard deviation, so that the fit follows when a channel is scaled.
+    Nothing waits for a GPU; values that are not finite make parameters that
+    are not.
 
     Args:
         x (array): Stack ``(B, C, L)``.
@@ -101,7 +106,6 @@ def fit_activation(x, generator, *, n_components, n_iter, sample_ratio,
         sample_ratio (float): Share of the points to use.
         min_weight (float): Components of smaller weight are dropped: their
             weight becomes 0.
-        reg_covar (float): Added to variances.
 
     Returns:
         Parameters: The mixture.
@@ -111,9 +115,10 @@ def fit_activation(x, generator, *, n_components, n_iter, sample_ratio,
     sample, location, scale = backend.standardized_sample(
         x, _sample(x, sample_ratio, generator))
     centers, _ = seed_centers(sample, n_components, None, generator)
-    parameters = lloyd(sample, centers, n_iter // 2, reg_covar)
+    parameters = lloyd(sample, centers, n_iter // 2, _ACTIVATION_REG_COVAR)
     for _ in range(n_iter - n_iter // 2):
-        parameters, _ = backend.em_step(sample, parameters, reg_covar)
+        parameters, _ = backend.em_step(
+            sample, parameters, _ACTIVATION_REG_COVAR)
     return backend.finish(parameters, min_weight, location, scale)
 
 
