@@ -72,7 +72,7 @@ def weighted_sum(rows, gamma, beta, tau, weights, means, variances, eps,
 
 
 def mixture_normalization(x, gamma, beta, tau, eps, f=None):
-    """The transform with the batch's own statistics, section 1.2."""
+    """The transform with the batch's own statistics, eqs. (34) to (36)."""
     rows, tau = points(x), points(tau)
     return activation(weighted_sum(
         rows, gamma, beta, tau, *statistics(rows, tau), eps, f), x.shape)

@@ -32,7 +32,7 @@ def _factors(n, decay):
 
 
 def _by_queue(x, entries, factors, gamma=None, beta=None, f=None):
-    """Section 1.3's sum, from entries (lambda, mu, var), the newest first."""
+    """The sum of (38, 39), from entries (lambda, mu, var), newest first."""
     queue = [numpy.stack(z).astype('d') for z in zip(*entries)]
     gamma = numpy.ones(x.shape[1]) if gamma is None else gamma
     beta = numpy.zeros(x.shape[1]) if beta is None else beta
