@@ -1,2 +1,5 @@
 """Links: parameters, persistent values, and all state."""
 from mixnorm.links.mixture_normalization import MixtureNormalization  # NOQA
+from mixnorm.links.mode_group_normalization import (  # NOQA
+    ModeGroupNormalization)
+from mixnorm.links.mode_normalization import ModeNormalization  # NOQA

@@ -1,0 +1,182 @@
+import numpy
+
+from chainer import backend
+from chainer import functions
+from chainer.utils import type_check
+
+from mixnorm.functions.components import check_affine_types
+from mixnorm.functions.modes import (
+    check_gating_types, ModeCoefficients, SampleGating)
+from mixnorm.functions.row_normalization import RowNormalization
+
+
+class FixedModeNormalization(RowNormalization):
+
+    """Node of :func:`fixed_mode_normalization`."""
+
+    needs_variances = False
+
+    def __init__(self, mean, sqmean, eps=2e-5):
+        self.eps = eps
+        self._mean = mean
+        self._sqmean = sqmean
+
+    def check_type_forward(self, in_types):
+        type_check._argname(in_types, ('x', 'gates', 'gamma', 'beta'))
+        x_type, gates_type, gamma_type, beta_type = in_types
+        type_check.expect(
+            gates_type.dtype.kind == 'f',
+            gates_type.ndim == 2,
+            gates_type.shape[0] == x_type.shape[0],
+        )
+        check_affine_types(x_type, gamma_type, beta_type, gates_type.shape[1])
+        self._check_moments(x_type, gates_type.shape[1])
+
+    def _check_moments(self, x_type, n_modes):
+        mean, sqmean = (
+            type_check.make_variable(
+                type_check.TypeInfo(array.shape, array.dtype), name)
+            for array, name in (
+                (self._mean, 'mean'), (self._sqmean, 'sqmean')))
+        type_check.expect(
+            mean.ndim == 2,
+            mean.shape[0] == n_modes,
+            mean.shape[1] == x_type.shape[1],
+            sqmean.shape == mean.shape,
+        )
+
+    def _relative_moments(self, center):
+        """Returns the center, means and variances from near the means."""
+        mean = self._mean.astype(numpy.float64)
+        variance = backend.get_array_module(mean).maximum(
+            self._sqmean - mean * mean, 0)
+        origin = mean.mean(axis=0)
+        return center - origin, mean - origin, variance
+
+    def compute_coefficients(self, means, gates, gamma, beta):
+        self._coefficients = ModeCoefficients(
+            backend.get_array_module(means), gates, gamma, beta,
+            *self._relative_moments(means), self.eps)
+        return self._coefficients.slope, self._coefficients.offset
+
+    def compute_gradients(self, gslope, goffset):
+        ggates, ggamma, gbeta, _, _ = self._coefficients.gradients(
+            gslope, goffset)
+        # The moments are constants.
+        return gslope * 0, ggates, ggamma, gbeta
+
+    def compose_coefficients(self, center, means, gates, gamma, beta):
+        return ModeCoefficients.compose(
+            functions.cast(gates, numpy.float64), gamma, beta,
+            *self._relative_moments(center), self.eps)
+
+
+class GatedFixedModeNormalization(FixedModeNormalization):
+
+    """Node of :func:`gated_fixed_mode_normalization`.
+
+    Attributes:
+        gates (array): After the forward pass, ``(N, K)``, float64.
+
+    """
+
+    def check_type_forward(self, in_types):
+        type_check._argname(
+            in_types, ('x', 'gate_W', 'gate_b', 'gamma', 'beta'))
+        x_type, W_type, b_type, gamma_type, beta_type = in_types
+        check_gating_types(x_type, W_type, b_type)
+        check_affine_types(x_type, gamma_type, beta_type, W_type.shape[0])
+        self._check_moments(x_type, W_type.shape[0])
+
+    def compute_coefficients(self, means, gate_W, gate_b, gamma, beta):
+        self._gating = SampleGating(
+            backend.get_array_module(means), means, gate_W, gate_b)
+        self.gates = self._gating.gates
+        return super().compute_coefficients(means, self.gates, gamma, beta)
+
+    def compute_gradients(self, gslope, goffset):
+        _, ggates, ggamma, gbeta = super().compute_gradients(gslope, goffset)
+        gphi, gW, gb = self._gating.gradients(ggates)
+        return gphi, gW, gb, ggamma, gbeta
+
+    def compose_coefficients(self, center, means, gate_W, gate_b, gamma,
+                             beta):
+        return super().compose_coefficients(
+            center, means, SampleGating.compose(means, gate_W, gate_b),
+            gamma, beta)
+
+
+def fixed_mode_normalization(x, gates, gamma, beta, mean, sqmean, eps=2e-5):
+    r"""Mode normalization with fixed statistics.
+
+    .. math::
+
+        y_n = \gamma \sum_k g_{nk} \frac{x_n - \langle x \rangle_k}
+        {\sqrt{\langle x^2 \rangle_k - \langle x \rangle_k^2 + \epsilon}}
+        + \beta
+
+    Args:
+        x (:class:`~chainer.Variable` or array): Input ``(N, C, *S)``,
+            floating; ``S`` may be empty.
+        gates (:class:`~chainer.Variable` or array): ``g``, of shape
+            ``(N, K)``, floating; sums to 1 over ``K``.
+        gamma (:class:`~chainer.Variable` or array): Scale ``(C,)`` of the
+            sum, or ``(K, C)`` of each mode's standardized input; floating.
+        beta (:class:`~chainer.Variable` or array): Shift, of ``gamma``'s
+            shape and dtype.
+        mean (array): The modes' averages of ``x``, ``(K, C)``, a constant.
+        sqmean (array): The modes' averages of ``x^2``, ``(K, C)``, a
+            constant; in float64 where means are far from 0 in units of
+            deviations, as the difference cancels.
+        eps (float): Added to variances, in squared units of ``x``.
+
+    Returns:
+        ~chainer.Variable: ``y``, of ``x``'s shape and dtype.
+
+    Raises:
+        chainer.utils.type_check.InvalidType: If shapes or dtypes do not fit.
+
+    Source: L. Deecke, I. Murray and H. Bilen, *Mode Normalization* (2019),
+    eqs. (2) and (4).
+
+    .. seealso:: :func:`mixnorm.functions.mode_normalization`
+
+    """
+    y, = FixedModeNormalization(mean, sqmean, eps).apply(
+        (x, gates, gamma, beta))
+    return y
+
+
+def gated_fixed_mode_normalization(x, gate_W, gate_b, gamma, beta, mean,
+                                   sqmean, eps=2e-5):
+    r"""Mode normalization with fixed statistics and gates computed from x.
+
+    The same as :func:`fixed_mode_normalization` with
+    :math:`g_n = \mathrm{softmax}(W \phi(x_n) + b)`, where :math:`\phi`
+    averages over positions.
+
+    Args:
+        x (:class:`~chainer.Variable` or array): Input ``(N, C, *S)``,
+            floating; ``S`` may be empty.
+        gate_W (:class:`~chainer.Variable` or array): ``W``, ``(K, C)``,
+            floating.
+        gate_b (:class:`~chainer.Variable` or array): ``b``, ``(K,)``, of
+            ``gate_W``'s dtype.
+        gamma (:class:`~chainer.Variable` or array): See
+            :func:`fixed_mode_normalization`.
+        beta (:class:`~chainer.Variable` or array): See
+            :func:`fixed_mode_normalization`.
+        mean (array): See :func:`fixed_mode_normalization`.
+        sqmean (array): See :func:`fixed_mode_normalization`.
+        eps (float): Added to variances, in squared units of ``x``.
+
+    Returns:
+        ~chainer.Variable: ``y``, of ``x``'s shape and dtype.
+
+    Raises:
+        chainer.utils.type_check.InvalidType: If shapes or dtypes do not fit.
+
+    """
+    y, = GatedFixedModeNormalization(mean, sqmean, eps).apply(
+        (x, gate_W, gate_b, gamma, beta))
+    return y

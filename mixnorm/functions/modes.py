@@ -1,0 +1,161 @@
+"""What the functions of mode normalization share: gates, and eq. (2)."""
+import numpy
+
+from chainer import functions
+from chainer.utils import type_check
+
+
+def check_gating_types(x_type, W_type, b_type):
+    """Checks the types of what computes gates of samples.
+
+    Args:
+        x_type: Type of ``x``: ``(N, C, *S)``.
+        W_type: Type of ``gate_W``: floating, ``(K, C)``.
+        b_type: Type of ``gate_b``: ``(K,)``, of ``gate_W``'s dtype.
+
+    Raises:
+        chainer.utils.type_check.InvalidType: If one of them does not fit.
+
+    """
+    type_check.expect(
+        x_type.ndim >= 2,
+        W_type.dtype.kind == 'f',
+        W_type.ndim == 2,
+    )
+    type_check.expect(
+        W_type.shape[1] == x_type.shape[1],
+        b_type.dtype == W_type.dtype,
+        b_type.ndim == 1,
+    )
+    type_check.expect(b_type.shape[0] == W_type.shape[0])
+
+
+def softmax(xp, scores):
+    """Computes the softmax over the last axis.
+
+    Args:
+        xp (module): NumPy or CuPy.
+        scores (array): ``(..., K)``.
+
+    Returns:
+        array: ``(..., K)``.
+
+    """
+    exponentials = xp.exp(scores - scores.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+def softmax_gradient(gates, ggates):
+    """Computes the gradient of softmax' scores.
+
+    Args:
+        gates (array): What it returned, ``(..., K)``.
+        ggates (array): Gradient of that.
+
+    Returns:
+        array: ``(..., K)``.
+
+    """
+    return gates * (
+        ggates - (gates * ggates).sum(axis=-1, keepdims=True))
+
+
+class SampleGating(object):
+
+    """Gates of samples, ``g_n = softmax(W phi(x_n) + b)``.
+
+    Args:
+        xp (module): NumPy or CuPy.
+        means (array): ``phi(x)``, means over positions ``(N, C)``.
+        W (array): ``(K, C)``.
+        b (array): ``(K,)``.
+
+    Attributes:
+        gates (array): ``(N, K)``, float64.
+
+    """
+
+    def __init__(self, xp, means, W, b):
+        self._means = means.astype(numpy.float64)
+        self._W = W.astype(numpy.float64)
+        self.gates = softmax(xp, self._means @ self._W.T + b)
+
+    def gradients(self, ggates):
+        """Returns the gradients of means, ``W`` and ``b``."""
+        scores = softmax_gradient(self.gates, ggates)
+        return scores @ self._W, scores.T @ self._means, scores.sum(axis=0)
+
+    @staticmethod
+    def compose(means, W, b):
+        """Returns the gates in Chainer's functions."""
+        return functions.softmax(functions.linear(*(
+            functions.cast(z, numpy.float64) for z in (means, W, b))))
+
+
+class ModeCoefficients(object):
+
+    """What eq. (2) multiplies and adds, given the modes' moments.
+
+    Args:
+        xp (module): NumPy or CuPy.
+        gates (array): ``(N, K)``.
+        gamma (array): ``(C,)`` or ``(K, C)``.
+        beta (array): As ``gamma``.
+        center (array): What is subtracted from ``x``, ``(N, C)``, relative to
+            what ``means`` are.
+        means (array): The modes' ``(K, C)``, float64.
+        variances (array): The modes' ``(K, C)``, float64.
+        eps (float): Added to variances.
+
+    Attributes:
+        slope (array): ``(N, C)``.
+        offset (array): ``(N, C)``.
+
+    """
+
+    def __init__(self, xp, gates, gamma, beta, center, means, variances, eps):
+        self._gates = gates
+        self._beta = beta
+        self._center = center
+        self._means = means
+        self.inv_std = 1 / xp.sqrt(variances + eps)
+        self.factor = gamma * self.inv_std
+        self.slope = gates @ self.factor
+        self.offset = center * self.slope
+        self.offset -= gates @ (self.factor * means)
+        self.offset += beta if beta.ndim == 1 else gates @ beta
+
+    def gradients(self, gslope, goffset):
+        """Computes gradients by those of slope and offset.
+
+        Returns:
+            tuple of arrays: Gradients of the gates, of gamma and of beta; and
+            of the modes' standardized inputs and of their factors, summed
+            over samples, ``(K, C)``, which the moments' gradients follow from.
+
+        """
+        # Of the sum over positions of gy (x - what means are relative to).
+        total = gslope + goffset * self._center
+        sum_g = self._gates.T @ goffset
+        sum_gx = self._gates.T @ total - self._means * sum_g
+        ggates = total @ self.factor.T - goffset @ (
+            self.factor * self._means).T
+        ggamma = self.inv_std * sum_gx
+        if self._beta.ndim == 1:
+            return (ggates, ggamma.sum(axis=0), goffset.sum(axis=0),
+                    sum_g, sum_gx)
+        return (ggates + goffset @ self._beta.T, ggamma, sum_g,
+                sum_g, sum_gx)
+
+    @staticmethod
+    def compose(gates, gamma, beta, center, means, variances, eps):
+        """Returns slope and offset in Chainer's functions."""
+        gamma = functions.cast(gamma, numpy.float64)
+        beta = functions.cast(beta, numpy.float64)
+        factor = functions.broadcast_to(gamma, means.shape) / functions.sqrt(
+            variances + eps)
+        slope = functions.matmul(gates, factor)
+        offset = center * slope - functions.matmul(gates, factor * means)
+        if beta.ndim == 2:
+            beta = functions.matmul(gates, beta)
+        return slope, offset + functions.broadcast_to(beta, offset.shape)

@@ -1,0 +1,179 @@
+import numpy
+
+import chainer
+from chainer.utils import argument
+
+from mixnorm.functions.fixed_mode_normalization import (
+    GatedFixedModeNormalization)
+from mixnorm.functions.mode_normalization import GatedModeNormalization
+from mixnorm.links.gated_normalization import GatedNormalization
+from mixnorm.mixture.validation import check_real
+
+
+class ModeNormalization(GatedNormalization):
+
+    r"""Mode normalization layer.
+
+    It takes the place of :class:`chainer.links.BatchNormalization`.  Every
+    sample belongs to ``K`` modes by gates that are learned, and each mode
+    standardizes the samples by its own mean and variance:
+
+    .. math::
+
+        g_n &= \mathrm{softmax}(W \phi(x_n) + b) \\
+        y_n &= \gamma \sum_k g_{nk}
+        \frac{x_n - \mu_k}{\sqrt{\sigma_k^2 + \epsilon}} + \beta
+
+    where :math:`\phi` averages over positions.  In training the statistics
+    are the mini-batch's, see :func:`mixnorm.functions.mode_normalization`;
+    in test mode (``chainer.config.train`` false) they follow from running
+    averages of :math:`\langle x \rangle_k` and
+    :math:`\langle x^2 \rangle_k`.
+
+    Averages that are not finite make an output that is not finite, as in
+    batch normalization, but never enter the running averages.
+
+    Args:
+        size (int, tuple of ints or None): Size or shape of the channel
+            dimensions.  If ``None``, the first mini-batch decides.
+        n_modes (int): Number of modes ``K``.
+        decay (float): Decay rate of the running averages, in [0, 1]: the
+            paper's ``lambda`` is ``1 - decay``.
+        eps (float): Added to variances.
+        dtype (numpy.dtype): Type of the parameters; that of
+            ``chainer.config.dtype`` if ``None`` (float32 for mixed16).
+        use_gamma (bool): If ``True``, scale by the parameter gamma.
+        use_beta (bool): If ``True``, shift by the parameter beta.
+        initial_gamma: Initializer of gamma; 1 if ``None``.
+        initial_beta: Initializer of beta; 0 if ``None``.
+        axis (int, tuple of ints or None): Axes along which statistics are
+            taken, in ascending order: the first tells samples apart, the
+            others are positions.  ``None``: all axes but those of ``size``
+            after the first.
+        mode_affine (bool): If ``True``, gamma and beta have shape
+            ``(K,) + size`` and act on each mode (the paper's footnote 3).
+
+    Attributes:
+        gamma (~chainer.Parameter): Scale, or ``None``.
+        beta (~chainer.Parameter): Shift, or ``None``.
+        gate_W (~chainer.Parameter): ``W``, ``(K,) + size``, ``1 / K`` and a
+            little noise at first.
+        gate_b (~chainer.Parameter): ``b``, ``(K,)``, 0 at first.
+        avg_mean (array): Running average of :math:`\langle x \rangle_k`,
+            ``(K,) + size``, float64; 0 at first.
+        avg_sqmean (array): That of :math:`\langle x^2 \rangle_k`; 1 at first.
+        gates (array): Gates ``(N, K)`` of the last batch.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Source: L. Deecke, I. Murray and H. Bilen, *Mode Normalization* (2019),
+    section 3.
+
+    .. admonition:: Example
+
+        >>> import numpy as np
+        >>> import mixnorm
+        >>> norm = mixnorm.links.ModeNormalization(16, n_modes=2)
+        >>> x = np.random.randn(8, 16, 4, 4).astype('f')
+        >>> norm(x).shape
+        (8, 16, 4, 4)
+        >>> norm.gates.shape
+        (8, 2)
+
+    """
+
+    def __init__(self, size=None, n_modes=2, decay=.9, eps=2e-5, dtype=None,
+                 use_gamma=True, use_beta=True, initial_gamma=None,
+                 initial_beta=None, axis=None, mode_affine=False):
+        super(ModeNormalization, self).__init__(
+            size, n_modes, eps, dtype, use_gamma, use_beta, initial_gamma,
+            initial_beta, axis, mode_affine)
+        check_real('decay', decay, 0, 1)
+        self.decay = decay
+        # Mini-batches averaged by fine-tuning.
+        self.N = 0
+        self.register_persistent('N')
+        # In float64, as the variance is a difference of the two.
+        self.avg_mean = None
+        self.avg_sqmean = None
+        self.register_persistent('avg_mean')
+        self.register_persistent('avg_sqmean')
+        if self.size is not None:
+            self._initialize(self.size)
+
+    def _gate_shape(self, size):
+        return (self.n_modes,) + size
+
+    def _initialize(self, size):
+        super(ModeNormalization, self)._initialize(size)
+        with chainer.using_device(self.device):
+            shape = (self.n_modes,) + size
+            self.avg_mean = self.xp.zeros(shape, numpy.float64)
+            self.avg_sqmean = self.xp.ones(shape, numpy.float64)
+
+    @property
+    def printable_specs(self):
+        for key, value in super(ModeNormalization, self).printable_specs:
+            yield key, value
+            if key == 'n_modes':
+                yield 'decay', self.decay
+
+    def forward(self, x, **kwargs):
+        """forward(self, x, finetune=False)
+
+        Normalizes a mini-batch.
+
+        Args:
+            x (:class:`~chainer.Variable` or array): Input of a floating
+                dtype.  By default ``(N,) + size + S``, where ``S`` is any
+                spatial shape.
+            finetune (bool): In training mode, ``True`` makes the running
+                averages those of all mini-batches since
+                :meth:`start_finetuning`, evenly.
+
+        Returns:
+            ~chainer.Variable: Output of ``x``'s shape and dtype.
+
+        Raises:
+            chainer.utils.type_check.InvalidType: If ``x`` does not fit.
+
+        """
+        finetune, = argument.parse_kwargs(
+            kwargs, ('finetune', False),
+            test='test argument is not supported anymore. '
+                 'Use chainer.using_config')
+        points, restore = self._prepare(x)
+        if not chainer.config.train:
+            matrix = (self.n_modes, points.shape[1])
+            return restore(self._apply(GatedFixedModeNormalization(
+                self.avg_mean.reshape(matrix),
+                self.avg_sqmean.reshape(matrix), self.eps), points))
+        node = GatedModeNormalization(self.eps)
+        y = self._apply(node, points)
+        # A recomputation (F.forget) leaves no trace.
+        if not chainer.config.in_recomputing:
+            decay = self.decay
+            if finetune:
+                self.N += 1
+                decay = 1 - 1 / self.N
+            self._average(node.statistics, decay)
+        return restore(y)
+
+    def _average(self, statistics, decay):
+        """Updates the running averages (4), if statistics are finite.
+
+        The choice is made on the device: nothing waits for it.
+
+        """
+        xp = self.xp
+        finite = xp.stack([xp.isfinite(z).all() for z in statistics]).all()
+        for name, new in zip(('avg_mean', 'avg_sqmean'), statistics):
+            old = getattr(self, name)
+            setattr(self, name, xp.where(
+                finite, decay * old + (1 - decay) * new.reshape(old.shape),
+                old))
+
+    def start_finetuning(self):
+        """Starts the averages over mini-batches of fine-tuning anew."""
+        self.N = 0
