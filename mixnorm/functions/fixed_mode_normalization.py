@@ -38,8 +38,8 @@ class FixedModeNormalization(RowNormalization):
                 type_check.TypeInfo(array.shape, array.dtype), name)
             for array, name in (
                 (self._mean, 'mean'), (self._sqmean, 'sqmean')))
+        type_check.expect(mean.ndim == 2)
         type_check.expect(
-            mean.ndim == 2,
             mean.shape[0] == n_modes,
             mean.shape[1] == x_type.shape[1],
             sqmean.shape == mean.shape,

@@ -39,7 +39,7 @@ class ModeNormalization(RowNormalization):
         xp = backend.get_array_module(means)
         # In float64: E[m^2] - E[m]^2 cancels where modes lie far apart.
         # And from near the channels' means, which costs nothing and helps.
-        origin = means.mean(axis=0, dtype=numpy.float64)
+        origin = _mean_over_samples(means)
         self._m = m = means - origin
         self._square = m * m
         self._square += variances
@@ -75,7 +75,7 @@ class ModeNormalization(RowNormalization):
 
     def compose_coefficients(self, center, means, variances, gates, gamma,
                              beta):
-        origin = center.mean(axis=0, dtype=numpy.float64)
+        origin = _mean_over_samples(center)
         m = functions.cast(means, numpy.float64)
         m = m - functions.broadcast_to(origin, m.shape)
         square = functions.cast(variances, numpy.float64) + m * m
@@ -88,6 +88,10 @@ class ModeNormalization(RowNormalization):
             functions.matmul(share, square, transa=True) - mean * mean)
         return ModeCoefficients.compose(
             gates, gamma, beta, center - origin, mean, variance, self.eps)
+
+
+def _mean_over_samples(means):
+    return means.sum(axis=0, dtype=numpy.float64) / max(1, len(means))
 
 
 def _counts(counts):
