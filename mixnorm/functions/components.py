@@ -5,12 +5,14 @@ several mixtures) of posterior-weighted standardized inputs,
 
     y = sum_j c_j f(gamma_j (x - mu_j) / sigma_j + beta_j)
 
-with coefficients ``c_j`` per point.  Without ``f`` the sum is two products of
-thin matrices, ``y = x * (c A) + c B``: no temporary is ``K`` times as large
-as ``x``.
+with coefficients ``c_j`` per point.  Without ``f`` it is computed by
+arithmetic of its own, in passes over blocks; here is what composes it of
+Chainer's functions, whatever is inside the sum and however often it is
+differentiated, with temporaries ``K`` times as large as ``x``.
 """
+import math
+
 import chainer
-from chainer import function_node
 from chainer.functions.array.broadcast import broadcast_to
 from chainer.functions.array.cast import cast
 from chainer.utils import type_check
@@ -92,97 +94,154 @@ def centered(means, origin):
     return means if origin is None else means - origin
 
 
-def sum_of_components(x, gamma, beta, coefficients, means, variances, eps,
-                      activation):
+def check_delta_type(delta, gamma):
+    """Checks the type of the weight of second order.
+
+    Args:
+        delta (array): Its type is to be ``gamma``'s.
+        gamma (array): Scale.
+
+    Raises:
+        chainer.utils.type_check.InvalidType: If it is not.
+
+    """
+    if chainer.config.type_check:
+        delta_type, gamma_type = [
+            type_check.make_variable(
+                type_check.TypeInfo(array.shape, array.dtype), name)
+            for array, name in ((delta, 'delta'), (gamma, 'gamma'))]
+        type_check.expect(
+            delta_type.dtype == gamma_type.dtype,
+            delta_type.shape == gamma_type.shape,
+        )
+
+
+def sum_of_components(x, coefficients, means, variances, eps, form):
     """Writes the sum over components out in Chainer's functions.
 
-    It serves where thin products do not: with an activation inside the sum,
-    and for derivatives of second and higher order.
+    It serves where thin products do not: with more than a scale and a shift
+    inside the sum, and for derivatives of second and higher order.
 
     Args:
         x (chainer.Variable): ``(N, C, *S)``.
-        gamma (chainer.Variable): ``(C,)`` or ``(K, C)``.
-        beta (chainer.Variable): As ``gamma``.
-        coefficients (list of arrays): ``c_j``, each ``(N, 1, *S)``, in the
-            working dtype; column ``j`` is component ``j % K``.
+        coefficients (list of arrays): ``c_j``, each of ``x``'s shape, in the
+            working dtype.
         means (callable): From ``x`` in the working dtype and ``j`` to
-            ``mu_j``, a variable or array ``(1, C, 1, ...)``.
+            ``mu_j``, a variable or array that broadcasts to ``x``.
         variances (callable): From ``(x - mu_j)^2`` and ``j`` to
             ``sigma_j^2``, likewise.
         eps (float): Added to variances.
-        activation (callable or None): ``f``.
+        form (callable): From ``xhat_j`` and ``j`` to what is summed.
+
+    Returns:
+        chainer.Variable: ``sum_j c_j form(xhat_j)`` in the working dtype.
+
+    """
+    z = cast(x, coefficients[0].dtype)
+    y = None
+    for j, coefficient in enumerate(coefficients):
+        deviation = z - broadcast_to(means(z, j), z.shape)
+        variance = variances(deviation * deviation, j)
+        xhat = deviation / broadcast_to(
+            chainer.functions.sqrt(variance + eps), z.shape)
+        term = form(xhat, j) * coefficient
+        y = term if y is None else y + term
+    return y
+
+
+def affine(xhat, gamma, beta, j=0):
+    """Scales and shifts, eq. (37).
+
+    Args:
+        xhat (chainer.Variable): ``(N, C, *S)``.
+        gamma (chainer.Variable): ``(C,)`` or ``(K, C)``.
+        beta (chainer.Variable): As ``gamma``.
+        j (int): Column; its component is ``j % K``.
+
+    Returns:
+        chainer.Variable: As ``xhat``.
+
+    """
+    return _spread(gamma, xhat, j) * xhat + _spread(beta, xhat, j)
+
+
+def second_order(xhat, delta, j=0):
+    """Weighs a component's Fisher vector of second order, eq. (33).
+
+    Args:
+        xhat (chainer.Variable): ``(N, C, *S)``.
+        delta (chainer.Variable): ``(C,)`` or ``(K, C)``.
+        j (int): Column; its component is ``j % K``.
+
+    Returns:
+        chainer.Variable: As ``xhat``; for ``tau_k / sqrt(lambda_k)`` as the
+        coefficient.
+
+    """
+    return _spread(delta, xhat, j) * ((xhat * xhat - 1) * math.sqrt(.5))
+
+
+def _spread(parameter, z, j):
+    if parameter.ndim == 2:
+        parameter = parameter[j % len(parameter)]
+    return broadcast_to(
+        chainer.functions.reshape(
+            cast(parameter, z.dtype), (1, -1) + (1,) * (z.ndim - 2)),
+        z.shape)
+
+
+def composed_affine_sum(sum_of, x, gamma, beta):
+    """Composes the transform without an activation, eqs. (34) and (37).
+
+    Args:
+        sum_of (callable): From a form to the sum over components, as
+            :func:`sum_of_components`.
+        x (chainer.Variable): ``(N, C, *S)``.
+        gamma (chainer.Variable): ``(C,)``, which acts on the sum, or
+            ``(K, C)``, inside it.
+        beta (chainer.Variable): As ``gamma``.
 
     Returns:
         chainer.Variable: ``y`` in ``x``'s dtype.
 
     """
-    dtype = coefficients[0].dtype
-    z = cast(x, dtype)
-    per_component = gamma.ndim == 2
-
-    def spread(parameter, k):
-        parameter = parameter[k] if per_component else parameter
-        shape = (1, -1) + (1,) * (x.ndim - 2)
-        return broadcast_to(
-            chainer.functions.reshape(cast(parameter, dtype), shape), x.shape)
-
-    # (37): gamma and beta of shape (C,) act on the sum, unless an activation
-    # needs them inside.
-    inside = per_component or activation is not None
-    y = None
-    for j, coefficient in enumerate(coefficients):
-        k = j % len(gamma) if per_component else 0
-        deviation = z - broadcast_to(means(z, j), z.shape)
-        variance = variances(deviation * deviation, j)
-        term = deviation / broadcast_to(
-            chainer.functions.sqrt(variance + eps), z.shape)
-        if inside:
-            term = spread(gamma, k) * term + spread(beta, k)
-        if activation is not None:
-            term = activation(term)
-        term = term * coefficient
-        y = term if y is None else y + term
-    if not inside:
-        y = spread(gamma, 0) * y + spread(beta, 0)
+    if gamma.ndim == 2:
+        y = sum_of(lambda xhat, j: affine(xhat, gamma, beta, j))
+    else:
+        y = affine(sum_of(lambda xhat, j: xhat), gamma, beta)
     return cast(y, x.dtype)
 
 
-class Gradient(function_node.FunctionNode):
-
-    """Gradient of a function by a formula; its own by Chainer's functions.
+def transform(affine_sum, sum_of, x, gamma, beta, activation, delta):
+    """Applies the transform with whatever there is inside the sum.
 
     Args:
-        formula (callable): From arrays ``(x, gamma, gy)`` to arrays
-            ``(gx, ggamma, gbeta)``.
-        composition (callable): From variables ``(x, gamma, beta)`` to the
-            function's value in Chainer's functions, which differentiate it
-            as often as wanted.
+        affine_sum (callable): From nothing to the value without activation
+            and second order, by thin products.
+        sum_of (callable): From a form to the sum over components, as
+            :func:`sum_of_components`.
+        x (chainer.Variable): ``(N, C, *S)``.
+        gamma (chainer.Variable): ``(C,)`` or ``(K, C)``.
+        beta (chainer.Variable): As ``gamma``.
+        activation (callable or None): ``f`` of (40).
+        delta (chainer.Variable or None): Weight of second order, as
+            ``gamma``.
+
+    Returns:
+        chainer.Variable: ``y`` in ``x``'s dtype.
 
     """
+    if activation is None:
+        y = affine_sum()
+        if delta is None:
+            return y
+        return y + cast(sum_of(
+            lambda xhat, j: second_order(xhat, delta, j)), x.dtype)
 
-    def __init__(self, formula, composition):
-        self._formula = formula
-        self._composition = composition
+    def form(xhat, j):
+        term = affine(xhat, gamma, beta, j)
+        if delta is not None:
+            term = term + second_order(xhat, delta, j)
+        return activation(term)
 
-    def forward(self, inputs):
-        self.retain_inputs((0, 1, 2, 3))
-        x, gamma, _, gy = inputs
-        return self._formula(x, gamma, gy)
-
-    def backward(self, indexes, grad_outputs):
-        with chainer.force_backprop_mode():
-            # Copies, so that no path leads from gy back to x: gy often
-            # depends on it, which is not this function's derivative.
-            x, gamma, beta, gy = map(
-                chainer.functions.identity, self.get_retained_inputs())
-            y = self._composition(x, gamma, beta)
-            first = chainer.grad(
-                [y], [x, gamma, beta], [gy], enable_double_backprop=True)
-            pairs = [(g, gg) for g, gg in zip(first, grad_outputs)
-                     if g is not None and gg is not None]
-            if not pairs:
-                return None, None, None, None
-            outputs, grads = zip(*pairs)
-            return tuple(chainer.grad(
-                outputs, [x, gamma, beta, gy], grads,
-                enable_double_backprop=chainer.config.enable_backprop))
+    return cast(sum_of(form), x.dtype)

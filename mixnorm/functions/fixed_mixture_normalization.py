@@ -1,3 +1,5 @@
+import functools
+
 import chainer
 from chainer import backend
 from chainer import function_node
@@ -6,8 +8,10 @@ from chainer.utils import type_check
 from mixnorm import compute
 from mixnorm.compute.stack import stack, unstack, working_dtype
 from mixnorm.functions.components import (
-    centered, check_affine_types, check_input_types, Gradient,
-    inverse_deviations, inverse_or_zero, sum_of_components)
+    centered, check_affine_types, check_delta_type, check_input_types,
+    composed_affine_sum, inverse_deviations, inverse_or_zero,
+    sum_of_components, transform)
+from mixnorm.functions.gradient import Gradient
 
 # The mixture of a queue entry is regularized as a fit is: no component is
 # narrower, in any channel, than this share of the channel's variance.
@@ -89,7 +93,7 @@ class FixedMixtureNormalization(function_node.FunctionNode):
         return Gradient(self._formula, self._composition).apply(
             (x, gamma, beta, gy))
 
-    def _formula(self, x, gamma, gy):
+    def _formula(self, x, gamma, _, gy):
         points, upstream, tau = stack(x), stack(gy), self._posterior
         sum_g, sum_gx, total_g = compute.of(points).gradient_sums(
             points, upstream, tau, self._origin)
@@ -107,9 +111,11 @@ class FixedMixtureNormalization(function_node.FunctionNode):
                 gbeta.astype(gamma.dtype))
 
     def _composition(self, x, gamma, beta):
-        return composed_fixed_mixture_normalization(
-            x, gamma, beta, unstack(self._posterior, x.shape), *self._queue,
-            self._factors, self.eps, None)
+        return composed_affine_sum(
+            functools.partial(
+                queue_sum, x, unstack(self._posterior, x.shape),
+                *self._queue, self._factors, self.eps),
+            x, gamma, beta)
 
 
 def queue_posterior(x, weights, means, variances):
@@ -140,25 +146,22 @@ def queue_posterior(x, weights, means, variances):
     return tau
 
 
-def composed_fixed_mixture_normalization(
-        x, gamma, beta, posteriors, weights, means, variances, factors, eps,
-        activation):
-    """The sum over the queue, eqs. (38) and (39), in Chainer's functions.
+def queue_sum(x, posteriors, weights, means, variances, factors, eps, form):
+    """Sums over the queue, eqs. (38) and (39), in Chainer's functions.
 
     Args:
         x (chainer.Variable): ``(N, C, *S)``.
-        gamma (chainer.Variable): ``(C,)`` or ``(K, C)``.
-        beta (chainer.Variable): As ``gamma``.
         posteriors (array): ``(N, T * K, *S)`` in the working dtype.
         weights (array): ``(T, K)``.
         means (array): ``(T, K, C)``.
         variances (array): ``(T, K, C)``.
         factors (array): ``(T,)``.
         eps (float): Added to variances.
-        activation (callable or None): ``f`` of (40).
+        form (callable): See
+            :func:`mixnorm.functions.components.sum_of_components`.
 
     Returns:
-        chainer.Variable: ``y``, ``(N, C, *S)``.
+        chainer.Variable: ``(N, C, *S)`` in the working dtype.
 
     """
     xp = backend.get_array_module(posteriors)
@@ -174,13 +177,13 @@ def composed_fixed_mixture_normalization(
     means = means.astype(dtype, copy=False).reshape(columns)
     variances = variances.astype(dtype, copy=False).reshape(columns)
     return sum_of_components(
-        x, gamma, beta, coefficients,
-        lambda _, j: means[j],
-        lambda _, j: chainer.as_variable(variances[j]), eps, activation)
+        x, coefficients, lambda _, j: means[j],
+        lambda _, j: chainer.as_variable(variances[j]), eps, form)
 
 
 def fixed_mixture_normalization(x, gamma, beta, weights, means, variances,
-                                factors, eps=2e-5, activation=None):
+                                factors, eps=2e-5, activation=None,
+                                delta=None):
     r"""Mixture normalization with the statistics of earlier batches.
 
     Each entry ``t`` of the queue is a mixture with its own posterior
@@ -211,6 +214,8 @@ def fixed_mixture_normalization(x, gamma, beta, weights, means, variances,
         factors (array): ``w``, ``(T,)``, summing to 1.
         eps (float): Added to variances, in squared units of ``x``.
         activation (callable): See :func:`mixture_normalization`.
+        delta (:class:`~chainer.Variable` or array): Weight of second order,
+            ``(C,)`` or ``(K, C)``; see :func:`mixture_normalization`.
 
     Returns:
         ~chainer.Variable: Output of ``x``'s shape and dtype.
@@ -219,7 +224,7 @@ def fixed_mixture_normalization(x, gamma, beta, weights, means, variances,
         chainer.utils.type_check.InvalidType: If shapes or dtypes do not fit.
 
     Source: M. M. Kalayeh and M. Shah, *Training Faster by Separating Modes
-    of Variation in Batch-normalized Models* (2018), eqs. (38), (39).
+    of Variation in Batch-normalized Models* (2018), eqs. (33), (38), (39).
 
     .. seealso:: :class:`mixnorm.links.MixtureNormalization`
 
@@ -227,13 +232,20 @@ def fixed_mixture_normalization(x, gamma, beta, weights, means, variances,
     *queue, factors = map(
         chainer.as_array, (weights, means, variances, factors))
     node = FixedMixtureNormalization(*queue, factors, eps)
-    if activation is None:
-        return node.apply((x, gamma, beta))[0]
     x, gamma, beta = map(chainer.as_variable, (x, gamma, beta))
-    check_input_types(node, x.array, gamma.array, beta.array)
-    dtype = working_dtype(x.dtype)
-    posteriors = unstack(
-        queue_posterior(stack(x.array), *(
-            array.astype(dtype, copy=False) for array in queue)), x.shape)
-    return composed_fixed_mixture_normalization(
-        x, gamma, beta, posteriors, *queue, factors, eps, activation)
+    if delta is not None:
+        delta = chainer.as_variable(delta)
+        check_delta_type(delta.array, gamma.array)
+    if activation is not None:
+        check_input_types(node, x.array, gamma.array, beta.array)
+
+    def sum_of(form):
+        dtype = working_dtype(x.dtype)
+        posteriors = unstack(
+            queue_posterior(stack(x.array), *(
+                array.astype(dtype, copy=False) for array in queue)), x.shape)
+        return queue_sum(x, posteriors, *queue, factors, eps, form)
+
+    return transform(
+        lambda: node.apply((x, gamma, beta))[0], sum_of,
+        x, gamma, beta, activation, delta)

@@ -1,3 +1,5 @@
+import functools
+
 import numpy
 
 import chainer
@@ -8,8 +10,10 @@ from chainer.utils import type_check
 from mixnorm import compute
 from mixnorm.compute.stack import stack, unstack, working_dtype
 from mixnorm.functions.components import (
-    centered, check_affine_types, check_input_types, Gradient,
-    inverse_deviations, inverse_or_zero, sum_of_components)
+    centered, check_affine_types, check_delta_type, check_input_types,
+    composed_affine_sum, inverse_deviations, inverse_or_zero,
+    sum_of_components, transform)
+from mixnorm.functions.gradient import Gradient
 
 
 class MixtureNormalization(function_node.FunctionNode):
@@ -73,7 +77,7 @@ class MixtureNormalization(function_node.FunctionNode):
             (x, gamma, beta, gy))
         return gx, ggamma, gbeta, None
 
-    def _formula(self, x, gamma, gy):
+    def _formula(self, x, gamma, _, gy):
         xp = backend.get_array_module(x)
         dtype = working_dtype(x.dtype)
         points, upstream, tau = stack(x), stack(gy), stack(self._posterior)
@@ -105,25 +109,23 @@ class MixtureNormalization(function_node.FunctionNode):
                 gbeta.astype(gamma.dtype))
 
     def _composition(self, x, gamma, beta):
-        return composed_mixture_normalization(
-            x, gamma, beta, self._posterior, self.eps, None)
+        return composed_affine_sum(
+            functools.partial(batch_sum, x, self._posterior, self.eps),
+            x, gamma, beta)
 
 
-def composed_mixture_normalization(x, gamma, beta, posterior, eps,
-                                   activation):
-    """Mixture normalization, eqs. (34) to (37) and (40) in Chainer's \
-functions.
+def batch_sum(x, posterior, eps, form):
+    """Sums over components, eqs. (34) to (36), in Chainer's functions.
 
     Args:
         x (chainer.Variable): ``(N, C, *S)``.
-        gamma (chainer.Variable): ``(C,)`` or ``(K, C)``.
-        beta (chainer.Variable): As ``gamma``.
         posterior (array): ``(N, K, *S)`` in the working dtype.
         eps (float): Added to variances.
-        activation (callable or None): ``f`` of (40).
+        form (callable): See
+            :func:`mixnorm.functions.components.sum_of_components`.
 
     Returns:
-        chainer.Variable: ``y``, ``(N, C, *S)``.
+        chainer.Variable: ``(N, C, *S)`` in the working dtype.
 
     """
     xp = backend.get_array_module(posterior)
@@ -152,12 +154,11 @@ functions.
 
     coefficients = [xp.broadcast_to(c, x.shape) for c in coefficients]
     return sum_of_components(
-        x, gamma, beta, coefficients, weighted_mean, variance, eps,
-        activation)
+        x, coefficients, weighted_mean, variance, eps, form)
 
 
 def mixture_normalization(x, gamma, beta, posterior, eps=2e-5,
-                          activation=None, statistics=None):
+                          activation=None, statistics=None, delta=None):
     r"""Mixture normalization with the statistics of the batch.
 
     Each component of the mixture standardizes the points by the mean and the
@@ -197,6 +198,11 @@ def mixture_normalization(x, gamma, beta, posterior, eps=2e-5,
             The batch's ``lambda`` ``(K,)``, ``mu`` and ``sigma^2``
             ``(K, C)`` under the posterior, from a caller that has computed
             them already; computed if ``None``.
+        delta (:class:`~chainer.Variable` or array): If given, of ``gamma``'s
+            shape and dtype, it weighs the Fisher vector of second order:
+            ``delta (xhat_ik^2 - 1) / sqrt(2)`` is added to each component's
+            scaled and shifted input, inside ``f``.  It takes memory ``K``
+            times ``x``'s.
 
     Returns:
         ~chainer.Variable: Output of ``x``'s shape and dtype.
@@ -205,7 +211,7 @@ def mixture_normalization(x, gamma, beta, posterior, eps=2e-5,
         chainer.utils.type_check.InvalidType: If shapes or dtypes do not fit.
 
     Source: M. M. Kalayeh and M. Shah, *Training Faster by Separating Modes
-    of Variation in Batch-normalized Models* (2018), eqs. (34) to (37), (40).
+    of Variation in Batch-normalized Models* (2018), eqs. (33) to (37), (40).
 
     .. seealso:: :class:`mixnorm.links.MixtureNormalization`
 
@@ -222,11 +228,18 @@ def mixture_normalization(x, gamma, beta, posterior, eps=2e-5,
 
     """
     node = MixtureNormalization(eps, statistics)
-    if activation is None:
-        return node.apply((x, gamma, beta, posterior))[0]
     x, gamma, beta = map(chainer.as_variable, (x, gamma, beta))
     posterior = chainer.as_array(posterior)
-    check_input_types(node, x.array, gamma.array, beta.array, posterior)
-    return composed_mixture_normalization(
-        x, gamma, beta, posterior.astype(working_dtype(x.dtype), copy=False),
-        eps, activation)
+    if delta is not None:
+        delta = chainer.as_variable(delta)
+        check_delta_type(delta.array, gamma.array)
+    if activation is not None:
+        check_input_types(node, x.array, gamma.array, beta.array, posterior)
+
+    def sum_of(form):
+        return batch_sum(x, posterior.astype(
+            working_dtype(x.dtype), copy=False), eps, form)
+
+    return transform(
+        lambda: node.apply((x, gamma, beta, posterior))[0], sum_of,
+        x, gamma, beta, activation, delta)

@@ -9,7 +9,6 @@ from chainer import functions
 from chainer import initializers
 from chainer import link
 from chainer.utils import argument
-from chainer.utils import type_check
 from chainer import variable
 
 from mixnorm import compute
@@ -17,6 +16,8 @@ from mixnorm.compute.parameters import Parameters
 from mixnorm.compute.stack import stack, unstack
 from mixnorm.functions import fixed_mixture_normalization
 from mixnorm.functions import mixture_normalization
+from mixnorm.links.axes import (
+    channels_second, check_axis, check_size, check_type, split_axes)
 from mixnorm.mixture.fitting import fit_activation
 from mixnorm.mixture.validation import (
     check_choice, check_integer, check_real)
@@ -103,10 +104,17 @@ class MixtureNormalization(link.Link):
             ascending order; the other axes are the channel dimensions.
             ``None``: all axes but those of ``size`` after the first.
             ``size`` may then be omitted, as in batch normalization.
+        order (int): 2 adds the Fisher vector of second order,
+            ``delta * sum_k tau_k / sqrt(2 lambda_k) (xhat_k^2 - 1)``,
+            weighed by the parameter delta, which is 0 at first; it takes
+            memory ``n_components`` times the input's.  With an activation it
+            is added inside.  1: it is left out.
 
     Attributes:
         gamma (~chainer.Parameter): Scale, or ``None``.
         beta (~chainer.Parameter): Shift, or ``None``.
+        delta (~chainer.Parameter): Weight of second order, of gamma's shape,
+            or ``None``.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -129,13 +137,14 @@ class MixtureNormalization(link.Link):
 
     gamma = None
     beta = None
+    delta = None
 
     def __init__(self, size=None, n_components=3, n_iter=2, sample_ratio=.25,
                  min_weight=.01, queue_size=10, queue_decay=.9,
                  inference='parameters', activation=None,
                  component_affine=False, seed=None, eps=2e-5, dtype=None,
                  use_gamma=True, use_beta=True,
-                 initial_gamma=None, initial_beta=None, axis=None):
+                 initial_gamma=None, initial_beta=None, axis=None, order=1):
         super(MixtureNormalization, self).__init__()
         check_integer('n_components', n_components, 1)
         check_integer('n_iter', n_iter, 1)
@@ -151,6 +160,9 @@ class MixtureNormalization(link.Link):
         if not isinstance(component_affine, bool):
             raise ValueError('component_affine is {!r}: it must be True or '
                              'False'.format(component_affine))
+        if (not isinstance(order, numbers.Integral) or isinstance(order, bool)
+                or order not in (1, 2)):
+            raise ValueError('order is {!r}: it must be 1 or 2'.format(order))
         if seed is None:
             seed = int(numpy.random.randint(1 << 31))
         check_integer('seed', seed, 0)
@@ -163,9 +175,10 @@ class MixtureNormalization(link.Link):
         self.inference = inference
         self.activation = activation
         self.component_affine = component_affine
+        self.order = order
         self.eps = eps
-        self.axis = _check_axis(axis)
-        self.size = _check_size(size)
+        self.axis = check_axis(axis)
+        self.size = check_size(size)
 
         # The random numbers of a fit are a function of these two.
         self.seed = seed
@@ -183,6 +196,8 @@ class MixtureNormalization(link.Link):
                 self.gamma = self._make_parameter(initial_gamma, 1)
             if use_beta:
                 self.beta = self._make_parameter(initial_beta, 0)
+            if order == 2:
+                self.delta = self._make_parameter(None, 0)
 
         # How much an entry counts: 0 while it is not there.
         self.queue_factors = None
@@ -254,6 +269,7 @@ class MixtureNormalization(link.Link):
         yield 'use_gamma', self.gamma is not None
         yield 'use_beta', self.beta is not None
         yield 'axis', self.axis
+        yield 'order', self.order
 
     def __repr__(self):
         return str(self)
@@ -313,35 +329,16 @@ class MixtureNormalization(link.Link):
             test='test argument is not supported anymore. '
                  'Use chainer.using_config')
         x = chainer.as_variable(x)
-        self._check_type(x)
+        check_type(x, self.size, self.axis)
         if chainer.is_debug():
             self._check_finite(x.array)
-        point_axes, channel_axes = self._axes(x.ndim)
         if self.size is None:
+            _, channel_axes = split_axes(x.ndim, None, self.axis)
             self._initialize(tuple(x.shape[a] for a in channel_axes))
-
-        # Points along the first and the last axes, channels on the second.
-        order = point_axes[:1] + channel_axes + point_axes[1:]
-        points = x
-        if order != tuple(range(x.ndim)):
-            points = functions.transpose(points, order)
-        transposed_shape = points.shape
-        if len(channel_axes) != 1:
-            points = functions.reshape(
-                points, points.shape[:1] + (math.prod(self.size),)
-                + points.shape[1 + len(channel_axes):])
-
+        points, restore = channels_second(x, self.size, self.axis)
         if chainer.config.train:
-            y = self._normalize_by_batch(points, finetune)
-        else:
-            y = self._normalize_by_queue(points)
-
-        if y.shape != transposed_shape:
-            y = functions.reshape(y, transposed_shape)
-        if order != tuple(range(x.ndim)):
-            y = functions.transpose(
-                y, tuple(order.index(a) for a in range(x.ndim)))
-        return y
+            return restore(self._normalize_by_batch(points, finetune))
+        return restore(self._normalize_by_queue(points))
 
     def start_finetuning(self):
         """Empties the queue, so that it holds only what comes from now on."""
@@ -350,37 +347,6 @@ class MixtureNormalization(link.Link):
         if self.inference == 'samples':
             self.samples = None
             self.sample_counts = None
-
-    def _axes(self, ndim):
-        if self.axis is not None:
-            point_axes = self.axis
-        else:
-            n_channel_axes = 1 if self.size is None else len(self.size)
-            point_axes = (0,) + tuple(range(1 + n_channel_axes, ndim))
-        return point_axes, tuple(
-            a for a in range(ndim) if a not in point_axes)
-
-    def _check_type(self, x):
-        if not chainer.config.type_check:
-            return
-        x_type = type_check.make_variable(
-            type_check.TypeInfo(x.shape, x.dtype), 'x')
-        type_check.expect(x_type.dtype.kind == 'f')
-        if self.axis is not None:
-            type_check.expect(x_type.ndim > self.axis[-1])
-        else:
-            type_check.expect(
-                x_type.ndim >= 1 + (1 if self.size is None
-                                    else len(self.size)))
-        point_axes, channel_axes = self._axes(x.ndim)
-        if chainer.config.train:
-            for a in point_axes:
-                type_check.expect(x_type.shape[a] > 0)
-        if self.size is not None:
-            type_check.expect(
-                x_type.ndim == len(point_axes) + len(self.size))
-            for a, size in zip(channel_axes, self.size):
-                type_check.expect(x_type.shape[a] == size)
 
     def _check_finite(self, x):
         n_bad = int(compute.of(x).count_not_finite(stack(x)))
@@ -395,21 +361,25 @@ class MixtureNormalization(link.Link):
             return repr(self)
         return '{!r}: {!r}'.format(self.name, self)
 
-    def _scale_and_shift(self):
-        """Returns gamma and beta of shape ``(C,)`` or ``(K, C)``."""
-        n_dims = math.prod(self.size)
-        leading = (self.n_components,) if self.component_affine else ()
+    def _parameters(self):
+        """Returns gamma, beta and delta as the functions take them.
+
+        Of shape ``(C,)`` or ``(K, C)``; delta is ``None`` without second
+        order.
+
+        """
+        shape = (math.prod(self.size),)
+        if self.component_affine:
+            shape = (self.n_components,) + shape
         with chainer.using_device(self.device):
-            ones, zeros = [
-                make(leading + (n_dims,), self._highprec_dtype)
-                for make in (self.xp.ones, self.xp.zeros)]
-        gamma, beta = [
+            ones, zeros = [make(shape, self._highprec_dtype)
+                           for make in (self.xp.ones, self.xp.zeros)]
+        return [
             constant if parameter is None
             else parameter if len(self.size) == 1
-            else functions.reshape(parameter, leading + (n_dims,))
+            else functions.reshape(parameter, shape)
             for parameter, constant in (
-                (self.gamma, ones), (self.beta, zeros))]
-        return gamma, beta
+                (self.gamma, ones), (self.beta, zeros), (self.delta, None))]
 
     def _normalize_by_batch(self, x, finetune):
         # A recomputation (F.forget) repeats the draws of the pass before it
@@ -417,9 +387,10 @@ class MixtureNormalization(link.Link):
         recomputing = chainer.config.in_recomputing
         tau, statistics, n_effective = self._fit(
             stack(x.array), (self.seed, self.n_fits - int(recomputing)))
+        gamma, beta, delta = self._parameters()
         y = mixture_normalization(
-            x, *self._scale_and_shift(), unstack(tau, x.shape), self.eps,
-            self.activation, statistics)
+            x, gamma, beta, unstack(tau, x.shape), self.eps,
+            self.activation, statistics, delta)
         if not recomputing:
             self.n_fits += 1
             self._n_effective = n_effective
@@ -438,11 +409,12 @@ class MixtureNormalization(link.Link):
                 '(chainer.config.train is False)'.format(self._title))
         factors = self.queue_factors[:n_entries]
         matrices = (n_entries, self.n_components, math.prod(self.size))
+        gamma, beta, delta = self._parameters()
         return fixed_mixture_normalization(
-            x, *self._scale_and_shift(), self.queue_weights[:n_entries],
+            x, gamma, beta, self.queue_weights[:n_entries],
             self.queue_means[:n_entries].reshape(matrices),
             self.queue_variances[:n_entries].reshape(matrices),
-            factors / factors.sum(), self.eps, self.activation)
+            factors / factors.sum(), self.eps, self.activation, delta)
 
     def _count_entries(self):
         """Returns how many entries the queue has, brought up to date."""
@@ -607,29 +579,3 @@ _QUEUE_NAMES = (
 def _are_finite(xp, arrays):
     """Returns whether all values are finite, an array without axes."""
     return xp.stack([xp.isfinite(z).all() for z in arrays]).all()
-
-
-def _check_size(size):
-    if size is None:
-        return None
-    sizes = size if isinstance(size, tuple) else (size,)
-    for s in sizes:
-        if (not isinstance(s, numbers.Integral) or isinstance(s, bool)
-                or s < 1):
-            raise ValueError('size is {!r}: it must be None, a positive '
-                             'integer or a tuple of them'.format(size))
-    return tuple(int(s) for s in sizes)
-
-
-def _check_axis(axis):
-    if axis is None:
-        return None
-    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
-    ascending = all(
-        isinstance(a, numbers.Integral) and not isinstance(a, bool)
-        and a > previous for previous, a in zip((-1,) + tuple(axes), axes))
-    if not axes or not ascending:
-        raise ValueError(
-            'axis is {!r}: it must be None, an axis from 0 or a tuple of '
-            'axes in ascending order'.format(axis))
-    return tuple(int(a) for a in axes)

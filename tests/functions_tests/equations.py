@@ -71,6 +71,27 @@ def weighted_sum(rows, gamma, beta, tau, weights, means, variances, eps,
     return y
 
 
+def second_order_sum(rows, gamma, beta, delta, tau, weights, means, variances,
+                     eps, f=None):
+    """(33) weighed by ``delta`` beside (34), inside ``f``, ``(M, C)``."""
+    y = numpy.zeros(rows.shape)
+    if f is None:
+        y += weighted_sum(
+            rows, gamma, beta, tau, weights, means, variances, eps)
+    for k in range(len(weights)):
+        if weights[k] == 0:
+            continue
+        xhat = (rows - means[k]) / numpy.sqrt(variances[k] + eps)
+        second = _component(delta, k) * (xhat ** 2 - 1)
+        if f is None:
+            y += tau[:, k:k + 1] / numpy.sqrt(2 * weights[k]) * second
+        else:
+            y += tau[:, k:k + 1] / numpy.sqrt(weights[k]) * f(
+                _component(gamma, k) * xhat + _component(beta, k)
+                + second / numpy.sqrt(2))
+    return y
+
+
 def mixture_normalization(x, gamma, beta, tau, eps, f=None):
     """The transform with the batch's own statistics, eqs. (34) to (36)."""
     rows, tau = points(x), points(tau)
