@@ -1,8 +1,7 @@
 """Arithmetic on rows in main memory: blocked, threaded NumPy.
 
 A *row* is what a sample holds of a channel: ``x`` is ``(N, C, L)`` and has
-``N * C`` rows of ``L`` values.  What belongs to rows is ``(N, C)``, in the
-working dtype.
+``N * C`` rows of ``L`` values.
 """
 import numpy
 
@@ -48,7 +47,7 @@ def means(x):
         x (numpy.ndarray): ``(N, C, L)``.
 
     Returns:
-        numpy.ndarray: ``(N, C)``.
+        numpy.ndarray: ``(N, C)``, in the working dtype.
 
     """
     out = numpy.empty(x.shape[:2], working_dtype(x.dtype))
@@ -76,11 +75,12 @@ def moments(x):
         x (numpy.ndarray): ``(N, C, L)``.
 
     Returns:
-        tuple of numpy.ndarray: Means and variances ``(N, C)``.
+        tuple of numpy.ndarray: Means ``(N, C)``, in the working dtype, and
+        variances ``(N, C)``, float64.
 
     """
     mean = numpy.empty(x.shape[:2], working_dtype(x.dtype))
-    variance = numpy.empty_like(mean)
+    variance = numpy.empty(x.shape[:2])
 
     def work(block):
         _means(x[block], mean[block])
@@ -100,9 +100,9 @@ def affine(x, center, slope, offset):
 
     Args:
         x (numpy.ndarray): ``(N, C, L)``.
-        center (numpy.ndarray): ``(N, C)``.
-        slope (numpy.ndarray): ``(N, C)``.
-        offset (numpy.ndarray): ``(N, C)``.
+        center (numpy.ndarray): ``(N, C)``, in the working dtype.
+        slope (numpy.ndarray): Likewise.
+        offset (numpy.ndarray): Likewise.
 
     Returns:
         numpy.ndarray: ``(N, C, L)`` in ``x``'s dtype and order in memory.
@@ -126,15 +126,14 @@ def gradient_sums(x, gy, center):
     Args:
         x (numpy.ndarray): ``(N, C, L)``.
         gy (numpy.ndarray): Gradient of the output, ``(N, C, L)``.
-        center (numpy.ndarray): ``(N, C)``.
+        center (numpy.ndarray): ``(N, C)``, in the working dtype.
 
     Returns:
         tuple of numpy.ndarray: Of each row, the sums of
-        ``gy * (x - center)`` and of ``gy``: ``(N, C)``.
+        ``gy * (x - center)`` and of ``gy``: ``(N, C)``, float64.
 
     """
-    slope = numpy.empty(x.shape[:2], working_dtype(x.dtype))
-    offset = numpy.empty_like(slope)
+    slope, offset = numpy.empty((2,) + x.shape[:2])
 
     def work(block):
         z = _deviations(x[block], center[block])
@@ -152,10 +151,10 @@ def gradient_input(x, gy, center, slope, quadratic, offset):
     Args:
         x (numpy.ndarray): ``(N, C, L)``.
         gy (numpy.ndarray): Gradient of the output, ``(N, C, L)``.
-        center (numpy.ndarray): ``(N, C)``.
-        slope (numpy.ndarray): ``(N, C)``.
-        quadratic (numpy.ndarray or None): ``(N, C)``; ``None`` for 0.
-        offset (numpy.ndarray): ``(N, C)``.
+        center (numpy.ndarray): ``(N, C)``, in the working dtype.
+        slope (numpy.ndarray): Likewise.
+        quadratic (numpy.ndarray or None): Likewise; ``None`` for 0.
+        offset (numpy.ndarray): Likewise.
 
     Returns:
         numpy.ndarray: ``(N, C, L)`` in ``x``'s dtype and order in memory.

@@ -35,7 +35,7 @@ _TILE_CHANNELS = 32
 # Points that the orientation is the mean of.
 _ORIENTATION_POINTS = 16
 
-_NULL = numpy.uint64(0)
+NULL = numpy.uint64(0)
 _int = numpy.int32
 _index = numpy.int64
 
@@ -60,12 +60,12 @@ def _n_points(x):
     return x.shape[0] * x.shape[2]
 
 
-def _strides(x):
+def element_strides(x):
     """Returns strides in elements, as kernels take them."""
     return tuple(_index(s // x.itemsize) for s in x.strides)
 
 
-def _channels_fast(x):
+def channels_fast(x):
     """Whether a point's channels lie closer together than points do.
 
     Adjacent threads then read adjacent channels.  Points lie apart by the
@@ -80,19 +80,19 @@ def _channels_fast(x):
 
 def _points(x):
     """Returns the arguments that describe a stack to a kernel."""
-    return (x,) + _strides(x) + (
+    return (x,) + element_strides(x) + (
         _index(x.shape[2]), _index(_n_points(x)), _int(x.shape[1]),
-        _int(_channels_fast(x)))
+        _int(channels_fast(x)))
 
 
-def _contiguous(array, dtype):
+def contiguous(array, dtype):
     """Returns an array as kernels read it, a null pointer for ``None``."""
     if array is None:
-        return _NULL
+        return NULL
     return get_array_module(array).ascontiguousarray(array, dtype=dtype)
 
 
-def _empty_like(x):
+def empty_in_order_of(x):
     """Makes an array of the same type and order in memory.
 
     Points' channels lie side by side in it if they do in ``x``, and otherwise
@@ -101,7 +101,7 @@ def _empty_like(x):
     """
     xp = get_array_module(x)
     n_batch, n_dims, length = x.shape
-    if _channels_fast(x):
+    if channels_fast(x):
         return xp.empty((n_batch, length, n_dims), x.dtype).transpose(0, 2, 1)
     return xp.empty(x.shape, x.dtype)
 
@@ -153,7 +153,7 @@ def _tile(n_points, n_dims, n_columns, n_constants, dtype):
 
 
 def _moments(x, n_rows, partial, n_components, centers, regularization,
-             log_density=_NULL):
+             log_density=NULL):
     """Turns the blocks' sums into parameters; see ``mixnorm_moments``."""
     xp = get_array_module(partial)
     n_dims = x.shape[1]
@@ -177,7 +177,7 @@ def _empty_sums(x, n_rows, n_components):
 
 
 def _mixture_pass(x, name, centers, arguments, regularization=0,
-                  log_density=_NULL):
+                  log_density=NULL):
     """Runs one of the kernels that end in parameters.
 
     Args:
@@ -252,7 +252,7 @@ def standardized_sample(x, indices):
     stack_arguments[5] = _index(n_points)
     launch('sample', 'mixnorm_gather', x.dtype, (n_rows,), n_bytes,
            tuple(stack_arguments)
-           + (_contiguous(indices, numpy.int64), _int(points),
+           + (contiguous(indices, numpy.int64), _int(points),
               _int(channels), z, first_point, partial))
     _, location, variance = _moments(z, n_rows, partial, 1, first_point, 0)
     location = location[0]
@@ -334,7 +334,7 @@ def lloyd_step(x, centers):
 
     """
     _check_components(len(centers))
-    centers = _contiguous(centers, working_dtype(x.dtype))
+    centers = contiguous(centers, working_dtype(x.dtype))
     return _mixture_pass(x, 'mixnorm_lloyd_step', centers,
                          (centers, _int(len(centers))))
 
@@ -356,7 +356,7 @@ def em_step(x, parameters, reg_covar):
 
     """
     lower_bound = get_array_module(x).empty((), numpy.float64)
-    new = _expectation(x, parameters, _NULL, reg_covar, lower_bound)
+    new = _expectation(x, parameters, NULL, reg_covar, lower_bound)
     return new, lower_bound
 
 
@@ -377,13 +377,13 @@ def posterior_and_statistics(x, parameters):
     """
     tau = get_array_module(x).empty(
         (x.shape[0], len(parameters[0]), x.shape[2]), working_dtype(x.dtype))
-    return tau, _expectation(x, parameters, tau, 0, _NULL)
+    return tau, _expectation(x, parameters, tau, 0, NULL)
 
 
 def _expectation(x, parameters, tau, regularization, log_density):
     _check_components(len(parameters[0]))
     weights, means, variances = (
-        _contiguous(z, working_dtype(x.dtype)) for z in parameters)
+        contiguous(z, working_dtype(x.dtype)) for z in parameters)
     return _mixture_pass(
         x, 'mixnorm_em_step', means,
         (weights, means, variances, _int(len(weights)), tau),
@@ -422,7 +422,7 @@ def posterior(x, weights, means, variances):
         launch('mixture', 'mixnorm_posterior', x.dtype,
                (min(_BLOCKS, _divide_up(_n_points(x), points)),), n_bytes,
                _points(x)
-               + tuple(_contiguous(z, dtype)
+               + tuple(contiguous(z, dtype)
                        for z in (weights, means, variances))
                + (_int(n_mixtures), _int(n_components), _int(at_a_time),
                   _int(points), _int(channels), tau, log_density))
@@ -451,7 +451,7 @@ def statistics(x, tau):
     for _ in range(2):
         found = _mixture_pass(
             x, 'mixnorm_statistics', centers,
-            (centers, _int(n_components), tau) + _strides(tau))
+            (centers, _int(n_components), tau) + element_strides(tau))
         centers = found.means
     return found
 
@@ -477,13 +477,14 @@ def affine(x, tau, slope, offset, origin, shift):
 
     """
     dtype = tau.dtype
-    y = _empty_like(x)
+    y = empty_in_order_of(x)
     if y.size > 0:
         launch('normalization', 'mixnorm_affine', x.dtype, _combined_grid(x),
-               0, _points(x) + (tau,) + _strides(tau) + (_int(tau.shape[1]),)
-               + tuple(_contiguous(z, dtype)
+               0, _points(x) + (tau,) + element_strides(tau)
+               + (_int(tau.shape[1]),)
+               + tuple(contiguous(z, dtype)
                        for z in (slope, offset, origin, shift))
-               + (y,) + _strides(y))
+               + (y,) + element_strides(y))
     return y
 
 
@@ -521,9 +522,9 @@ def gradient_sums(x, gy, tau, origin):
         launch('normalization', 'mixnorm_gradient_sums', x.dtype,
                (n_rows, n_chunks, _divide_up(n_columns, n_quads * _QUAD)),
                n_bytes,
-               _points(x) + (gy,) + _strides(gy) + (_int(_channels_fast(gy)),)
-               + (tau,) + _strides(tau)
-               + (_int(n_columns), _contiguous(origin, dtype), _int(n_quads),
+               _points(x) + (gy,) + element_strides(gy)
+               + (_int(channels_fast(gy)),) + (tau,) + element_strides(tau)
+               + (_int(n_columns), contiguous(origin, dtype), _int(n_quads),
                   _int(points), partial))
         launch('normalization', 'mixnorm_sum_rows', x.dtype,
                (_divide_up(n_sums, _WARP),), 0,
@@ -551,15 +552,15 @@ offset``.
 
     """
     dtype = tau.dtype
-    gx = _empty_like(x)
+    gx = empty_in_order_of(x)
     if gx.size > 0:
         launch('normalization', 'mixnorm_gradient_input', x.dtype,
                _combined_grid(x), 0,
-               _points(x) + (gy,) + _strides(gy) + (tau,) + _strides(tau)
-               + (_int(tau.shape[1]),)
-               + tuple(_contiguous(z, dtype)
+               _points(x) + (gy,) + element_strides(gy)
+               + (tau,) + element_strides(tau) + (_int(tau.shape[1]),)
+               + tuple(contiguous(z, dtype)
                        for z in (slope, offset, quadratic, origin))
-               + (gx,) + _strides(gx))
+               + (gx,) + element_strides(gx))
     return gx
 
 
@@ -581,13 +582,13 @@ def finish(parameters, min_weight, location, scale):
     dtype = parameters[1].dtype
     n_components, n_dims = parameters[1].shape
     _check_components(n_components)
-    old = tuple(_contiguous(z, dtype) for z in parameters)
+    old = tuple(contiguous(z, dtype) for z in parameters)
     new = Parameters(*map(get_array_module(old[0]).empty_like, old))
     launch('mixture', 'mixnorm_finish', dtype,
            (_divide_up(n_dims, _THREADS),), 0,
            old + (_int(n_components), _int(n_dims),
-                  numpy.float64(min_weight), _contiguous(location, dtype),
-                  _contiguous(scale, dtype)) + new)
+                  numpy.float64(min_weight), contiguous(location, dtype),
+                  contiguous(scale, dtype)) + new)
     return new
 
 

@@ -8,7 +8,7 @@ import numpy
 
 from mixnorm.compute.kernels import read_source, TYPES
 
-SOURCES = ('mixture', 'normalization', 'sample', 'seeding')
+SOURCES = ('mixture', 'normalization', 'rows', 'sample', 'seeding')
 THREADS = 256
 
 _HERE = os.path.dirname(os.path.abspath(__file__))

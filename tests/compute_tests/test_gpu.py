@@ -3,94 +3,14 @@
 Every test runs on the CPU through cuda_on_cpu.h where there is a C++
 compiler, and on a GPU where there is one.
 """
-import shutil
-
 import chainer
-from chainer.backends import cuda
 import numpy
 import pytest
 
-from compute_tests import cuda_on_cpu
 from mixnorm import compute
 from mixnorm.compute import gpu
 from mixnorm.compute.parameters import Parameters
 from mixnorm.links import MixtureNormalization
-
-
-class _Poisoned(object):
-
-    """NumPy, but for empty arrays: they hold what is not a number."""
-
-    def __getattr__(self, name):
-        return getattr(numpy, name)
-
-    @staticmethod
-    def empty(shape, dtype):
-        dtype = numpy.dtype(dtype)
-        return numpy.full(shape, numpy.nan if dtype.kind == 'f' else -1,
-                          dtype)
-
-    @classmethod
-    def empty_like(cls, array):
-        return cls.empty(array.shape, array.dtype)
-
-
-class _Backend(object):
-
-    """Where the kernels run: an array module, and how to get back."""
-
-    def __init__(self, xp, emulator=None):
-        self.xp = xp
-        self.emulator = emulator
-
-    def send(self, array, layout='contiguous'):
-        """Copies an array to the device in some order of memory."""
-        xp = self.xp
-        if layout == 'contiguous':
-            return xp.asarray(array).copy()
-        if layout == 'channels last':
-            return xp.asarray(array.transpose(0, 2, 1).copy()).transpose(
-                0, 2, 1)
-        # One in three, from the end, of a larger array.
-        n_batch, n_dims, length = array.shape
-        view = xp.zeros((n_batch + 1, 2 * n_dims, 3 * length), array.dtype)[
-            1:, ::2, ::-3]
-        view[...] = xp.asarray(array)
-        return view
-
-    def get(self, arrays):
-        """Copies what a function returned to NumPy arrays."""
-        if isinstance(arrays, tuple):
-            return tuple(self.get(array) for array in arrays)
-        assert isinstance(arrays, self.xp.ndarray)
-        return cuda.to_cpu(arrays)
-
-
-@pytest.fixture(scope='session')
-def libraries(tmp_path_factory):
-    compiler = shutil.which('g++') or shutil.which('c++')
-    if compiler is None:
-        pytest.skip('there is no C++ compiler')
-    return cuda_on_cpu.build_all(
-        compiler, str(tmp_path_factory.mktemp('kernels')))
-
-
-@pytest.fixture
-def emulated(libraries, monkeypatch):
-    emulator = cuda_on_cpu.Emulator(libraries)
-    monkeypatch.setattr(gpu, 'launch', emulator.launch)
-    monkeypatch.setattr(gpu, 'get_array_module', lambda x: _Poisoned())
-    return _Backend(numpy, emulator)
-
-
-@pytest.fixture(
-    params=['emulated', pytest.param('cuda', marks=pytest.mark.gpu)])
-def backend(request):
-    if request.param == 'emulated':
-        return request.getfixturevalue('emulated')
-    if not cuda.available:
-        pytest.skip('there is no GPU')
-    return _Backend(cuda.cupy)
 
 
 # Shape (B, C, L), components, dtype, order of memory, and how many blocks
