@@ -1,4 +1,4 @@
-"""Measures what mixture normalization costs.
+"""Measures what mixture normalization and mode normalization cost.
 
     python tools/benchmark.py [--device @cupy:0] [--only layer fit ...]
 
@@ -153,8 +153,60 @@ def bench_layer(bench):
             forward_and_backward(ours, x), forward_and_backward(theirs, x))
 
 
+def torch_forward_and_backward(x):
+    """Returns what runs both passes of PyTorch's BatchNorm2d once.
+
+    Args:
+        x (numpy.ndarray): Input ``(N, C, H, W)``.
+
+    Raises:
+        ImportError: If PyTorch is not installed.
+
+    """
+    import torch
+
+    layer = torch.nn.BatchNorm2d(x.shape[1])
+    points, gy = (torch.from_numpy(z.copy()) for z in (
+        x, numpy.random.RandomState(1).randn(*x.shape).astype(x.dtype)))
+
+    def run():
+        layer(points.detach().requires_grad_()).backward(gy)
+    return run
+
+
+def bench_modes(bench):
+    """Forward and backward pass of mode normalization."""
+    shape = (256, 128, 8, 8)
+    x = bench.activation(shape)
+    batch = L.BatchNormalization(shape[1])
+    group = L.GroupNormalization(1, shape[1])
+    for link in (batch, group):
+        link.to_device(bench.device)
+    against = [('L.BatchNormalization', forward_and_backward(batch, x))]
+    if bench.device.xp is numpy:
+        try:
+            against.append((
+                "PyTorch's BatchNorm2d", torch_forward_and_backward(x)))
+        except ImportError:
+            print('modes      PyTorch is not installed: not compared')
+
+    def compare(name, kind, rivals):
+        for n_modes in (2, 4, 6):
+            ours = kind(shape[1], n_modes)
+            ours.to_device(bench.device)
+            for rival, theirs in rivals:
+                bench.compare(
+                    'modes', '{} {}, K {}'.format(
+                        name, 'x'.join(map(str, shape)), n_modes), rival,
+                    forward_and_backward(ours, x), theirs)
+
+    compare('mode', mixnorm.links.ModeNormalization, against)
+    compare('mode group', mixnorm.links.ModeGroupNormalization, [
+        ('L.GroupNormalization', forward_and_backward(group, x))])
+
+
 def bench_inference(bench):
-    """Test mode, with a full queue."""
+    """Test mode; the mixture's queue is full."""
     for n_components in (3, 8):
         shape = (256, 128, 8, 8)
         x = bench.activation(shape)
@@ -172,6 +224,12 @@ def bench_inference(bench):
                     ours.queue_size),
                 'L.BatchNormalization',
                 lambda: ours(x), lambda: theirs(x))
+    modes = mixnorm.links.ModeNormalization(shape[1], 2)
+    modes.to_device(bench.device)
+    with chainer.using_config('train', False), chainer.no_backprop_mode():
+        bench.compare(
+            'inference', 'mode {}, K 2'.format('x'.join(map(str, shape))),
+            'L.BatchNormalization', lambda: modes(x), lambda: theirs(x))
 
 
 def bench_output(bench):
@@ -432,6 +490,7 @@ def draw_growth(growth, path):
 
 SECTIONS = {
     'layer': bench_layer,
+    'modes': bench_modes,
     'inference': bench_inference,
     'output': bench_output,
     'fit': bench_fit,
