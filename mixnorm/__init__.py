@@ -5,6 +5,7 @@ from mixnorm import compat  # NOQA
 
 from mixnorm import extensions  # NOQA
 from mixnorm import functions  # NOQA
+from mixnorm import link_hooks  # NOQA
 from mixnorm import links  # NOQA
 from mixnorm import mixture  # NOQA
 from mixnorm.registry import normalizer  # NOQA

@@ -1,0 +1,2 @@
+"""Link hooks."""
+from mixnorm.link_hooks.weight_normalization import WeightNormalization  # NOQA
