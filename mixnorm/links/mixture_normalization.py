@@ -13,12 +13,15 @@ from chainer import variable
 
 from mixnorm import compute
 from mixnorm.compute.parameters import Parameters
+from mixnorm.compute.sets import group_channels
 from mixnorm.compute.stack import stack, unstack
 from mixnorm.functions import fixed_mixture_normalization
+from mixnorm.functions import group_mixture_normalization
 from mixnorm.functions import mixture_normalization
 from mixnorm.links.axes import (
     channels_second, check_axis, check_size, check_type, split_axes)
 from mixnorm.mixture.fitting import fit_activation
+from mixnorm.mixture.set_fitting import fit_sets
 from mixnorm.mixture.validation import (
     check_choice, check_integer, check_real)
 
@@ -58,6 +61,14 @@ class MixtureNormalization(link.Link):
     that scaling a channel changes nothing.  Components are ordered by their
     share of the mini-batch, the heaviest first.
 
+    With ``over`` other than ``'batch'`` a mixture is fitted to every sample
+    by itself, or to every group of its channels, by
+    :func:`mixnorm.functions.group_mixture_normalization`: its points are
+    the scalars there.  Test mode does the same as training then, with draws
+    that are always the same: a sample's output depends neither on the others
+    nor on how far training has come.  With one component this is
+    :class:`chainer.links.GroupNormalization`.
+
     Inside :func:`chainer.functions.forget`, the recomputation repeats the
     draws of the link's latest pass: call the link no more than once there
     before the backward pass.
@@ -73,13 +84,15 @@ class MixtureNormalization(link.Link):
         n_iter (int): Iterations of a fit, K-means and EM together (the
             paper's "EM iter."), at least 1.
         sample_ratio (float): Share of the points that a fit draws, in (0, 1];
-            the paper finds 0.25 enough.
+            the paper finds 0.25 enough.  Of a sample's own points it draws
+            ten for each component at least.
         min_weight (float): Components of smaller weight are dropped, in
             [0, 1).
         queue_size (int): Number ``T`` of mini-batches that serve inference,
-            at least 1.
+            at least 1.  It means nothing unless ``over`` is ``'batch'``.
         queue_decay (float): ``rho`` in (0, 1]: a mini-batch counts ``rho``
-            times as much as the one after it.
+            times as much as the one after it.  It means nothing unless
+            ``over`` is ``'batch'``.
         inference (str): ``'parameters'`` to average the outputs under the
             last mini-batches' statistics; ``'samples'`` to keep the
             mini-batches themselves and normalize by one mixture fitted to
@@ -103,7 +116,13 @@ class MixtureNormalization(link.Link):
         axis (int, tuple of ints or None): Axes along which the points lie, in
             ascending order; the other axes are the channel dimensions.
             ``None``: all axes but those of ``size`` after the first.
-            ``size`` may then be omitted, as in batch normalization.
+            ``size`` may then be omitted, as in batch normalization.  The
+            first of these axes is that of the samples.
+        over (str or tuple): What a mixture is fitted to: ``'batch'``, the
+            channel vectors of the mini-batch; ``'layer'``, all activations
+            of a sample; ``'instance'``, those in one channel of a sample;
+            ``('group', G)``, those in one of ``G`` groups of channels of a
+            sample, where ``G`` divides the number of channels.
         order (int): 2 adds the Fisher vector of second order,
             ``delta * sum_k tau_k / sqrt(2 lambda_k) (xhat_k^2 - 1)``,
             weighed by the parameter delta, which is 0 at first; it takes
@@ -117,7 +136,8 @@ class MixtureNormalization(link.Link):
             or ``None``.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If an argument is out of its range, or two of them do not
+            go together.
 
     Source: M. M. Kalayeh and M. Shah, *Training Faster by Separating Modes
     of Variation in Batch-normalized Models* (2018), section 4.
@@ -144,7 +164,8 @@ class MixtureNormalization(link.Link):
                  inference='parameters', activation=None,
                  component_affine=False, seed=None, eps=2e-5, dtype=None,
                  use_gamma=True, use_beta=True,
-                 initial_gamma=None, initial_beta=None, axis=None, order=1):
+                 initial_gamma=None, initial_beta=None, axis=None,
+                 over='batch', order=1):
         super(MixtureNormalization, self).__init__()
         check_integer('n_components', n_components, 1)
         check_integer('n_iter', n_iter, 1)
@@ -160,6 +181,11 @@ class MixtureNormalization(link.Link):
         if not isinstance(component_affine, bool):
             raise ValueError('component_affine is {!r}: it must be True or '
                              'False'.format(component_affine))
+        self.over = _check_over(over)
+        if self.over != 'batch' and inference == 'samples':
+            raise ValueError(
+                "inference is 'samples' and over is {!r}: only over='batch' "
+                'keeps mini-batches for inference'.format(over))
         if (not isinstance(order, numbers.Integral) or isinstance(order, bool)
                 or order not in (1, 2)):
             raise ValueError('order is {!r}: it must be 1 or 2'.format(order))
@@ -199,6 +225,13 @@ class MixtureNormalization(link.Link):
             if order == 2:
                 self.delta = self._make_parameter(None, 0)
 
+        if self.over == 'batch':
+            self._register_queue()
+        self._n_effective = None
+        if self.size is not None:
+            self._initialize(self.size)
+
+    def _register_queue(self):
         # How much an entry counts: 0 while it is not there.
         self.queue_factors = None
         self.queue_weights = None
@@ -206,7 +239,7 @@ class MixtureNormalization(link.Link):
         self.queue_variances = None
         for name in _QUEUE_NAMES:
             self.register_persistent(name)
-        if inference == 'samples':
+        if self.inference == 'samples':
             # The mini-batches' points one after another, (points, channels),
             # the newest first, and how many points each of them had.  The
             # queue's one entry is the mixture fitted to all of them.
@@ -214,9 +247,6 @@ class MixtureNormalization(link.Link):
             self.sample_counts = None
             self.register_persistent('samples')
             self.register_persistent('sample_counts')
-        self._n_effective = None
-        if self.size is not None:
-            self._initialize(self.size)
 
     def _make_parameter(self, initializer, default):
         initializer = initializers._get_initializer(
@@ -225,10 +255,23 @@ class MixtureNormalization(link.Link):
         return variable.Parameter(initializer)
 
     def _initialize(self, size):
+        self._count_groups(size)  # Raises if there are no such groups.
         self.size = size
         for parameter in self.params():
             parameter.initialize(self._parameter_shape(size))
-        self._empty_queue()
+        if self.over == 'batch':
+            self._empty_queue()
+
+    def _count_groups(self, size):
+        n_channels = math.prod(size)
+        if isinstance(self.over, tuple):
+            groups = self.over[1]
+            if n_channels % groups != 0:
+                raise ValueError(
+                    'over is {!r}: the number of groups must divide the '
+                    'number of channels, {}'.format(self.over, n_channels))
+            return groups
+        return 1 if self.over == 'layer' else n_channels
 
     def _parameter_shape(self, size):
         if self.component_affine:
@@ -269,6 +312,7 @@ class MixtureNormalization(link.Link):
         yield 'use_gamma', self.gamma is not None
         yield 'use_beta', self.beta is not None
         yield 'axis', self.axis
+        yield 'over', self.over
         yield 'order', self.order
 
     def __repr__(self):
@@ -278,21 +322,27 @@ class MixtureNormalization(link.Link):
     def n_effective(self):
         """Number of components kept in the last training mini-batch.
 
-        ``None`` before the first one.  On a GPU, reading it waits.
+        An int; unless ``over`` is ``'batch'``, a float: the mean of all
+        mixtures.  ``None`` before the first mini-batch.  On a GPU, reading it
+        waits.
 
         """
         if self._n_effective is None:
             return None
-        return int(self._n_effective)
+        number = int if self.over == 'batch' else float
+        return number(self._n_effective)
 
     @property
     def queue(self):
         """The entries that serve inference, as a :class:`Queue`.
 
         With ``inference='samples'`` it has one, fitted when it is asked for.
-        On a GPU, reading it waits.
+        ``None`` unless ``over`` is ``'batch'``: inference needs no queue
+        then.  On a GPU, reading it waits.
 
         """
+        if self.over != 'batch':
+            return None
         if self.size is None:
             return Queue(None, None, None)
         n_entries = self._count_entries()
@@ -311,7 +361,8 @@ class MixtureNormalization(link.Link):
                 spatial shape.
             finetune (bool): In training mode, ``True`` queues the mini-batch
                 without making the earlier ones count less, so that inference
-                averages over them evenly.
+                averages over them evenly.  It means nothing unless ``over``
+                is ``'batch'``.
 
         Returns:
             ~chainer.Variable: Output of ``x``'s shape and dtype.
@@ -321,7 +372,8 @@ class MixtureNormalization(link.Link):
             RuntimeError: In test mode, if no training mini-batch has been
                 seen and none was loaded.
             ValueError: If ``chainer.config.debug`` is true and ``x`` holds
-                values that are not finite.
+                values that are not finite, or if the size was not known yet
+                and the groups of ``over`` do not divide it.
 
         """
         finetune, = argument.parse_kwargs(
@@ -336,13 +388,15 @@ class MixtureNormalization(link.Link):
             _, channel_axes = split_axes(x.ndim, None, self.axis)
             self._initialize(tuple(x.shape[a] for a in channel_axes))
         points, restore = channels_second(x, self.size, self.axis)
+        if self.over != 'batch':
+            return restore(self._normalize_by_sets(points))
         if chainer.config.train:
             return restore(self._normalize_by_batch(points, finetune))
         return restore(self._normalize_by_queue(points))
 
     def start_finetuning(self):
         """Empties the queue, so that it holds only what comes from now on."""
-        if self.size is not None:
+        if self.size is not None and self.over == 'batch':
             self.queue_factors = self.queue_factors * 0
         if self.inference == 'samples':
             self.samples = None
@@ -398,6 +452,26 @@ class MixtureNormalization(link.Link):
                 self._push(statistics, 1 if finetune else self.queue_decay)
             else:
                 self._push_samples(stack(x.array), statistics)
+        return y
+
+    def _normalize_by_sets(self, x):
+        groups = self._count_groups(self.size)
+        train = chainer.config.train
+        recomputing = chainer.config.in_recomputing
+        # In test mode the draws are always the same.
+        number = self.n_fits - int(recomputing) if train else 0
+        mixtures = fit_sets(
+            group_channels(x.array, groups),
+            numpy.random.default_rng((self.seed, number)),
+            n_components=self.n_components, n_iter=self.n_iter,
+            sample_ratio=self.sample_ratio, min_weight=self.min_weight)
+        gamma, beta, delta = self._parameters()
+        y = group_mixture_normalization(
+            x, groups, gamma, beta, *mixtures, self.eps, self.activation,
+            delta)
+        if train and not recomputing:
+            self.n_fits += 1
+            self._n_effective = (mixtures.weights > 0).sum(axis=2).mean()
         return y
 
     def _normalize_by_queue(self, x):
@@ -489,7 +563,7 @@ class MixtureNormalization(link.Link):
 
         Raises:
             KeyError: If what is to be loaded is not a mixture
-                normalization's.
+                normalization's, or that of one without what this one has.
             ValueError: If it is that of one with another number of
                 components, queue size or size.  The link then stays as it
                 was.
@@ -499,13 +573,16 @@ class MixtureNormalization(link.Link):
         if loading:
             if self.inference == 'samples':
                 serializer('samples', None)  # an error now if it has none
-            saved = {name: serializer(name, None)
-                     for name in ['queue_means'] + sorted(self._params)}
-            self._check_state({
-                name: value.shape for name, value in saved.items()
-                if value is not None})
-            if saved['queue_means'] is not None and self.size is None:
-                self._initialize(tuple(saved['queue_means'].shape[2:]))
+            names = sorted(self._params)
+            if self.over == 'batch':
+                names = ['queue_means'] + names
+            saved = {name: serializer(name, None) for name in names}
+            shapes = {name: tuple(value.shape)
+                      for name, value in saved.items() if value is not None}
+            self._check_state(shapes)
+            size = self._find_size(shapes)
+            if self.size is None and size is not None:
+                self._initialize(size)
             if self.inference == 'samples':
                 # Loaded whatever its length.
                 self.samples = self.sample_counts = None
@@ -522,15 +599,22 @@ class MixtureNormalization(link.Link):
 
         Raises:
             ValueError: If the other link has another number of components,
-                queue size or size.  This link then stays as it was.
+                queue size or size, or a queue where this one has none.  This
+                link then stays as it was.
 
         """
+        if copy_persistent and (
+                self.over == 'batch') != (link.over == 'batch'):
+            raise ValueError(
+                'over is {!r} where {} needs {!r}: only mixtures over the '
+                'batch have a queue'.format(
+                    link.over, self._title, self.over))
         arrays = {name: getattr(link, name).array
                   for name in sorted(self._params & link._params)}
-        if copy_persistent:
+        if copy_persistent and self.over == 'batch':
             arrays['queue_means'] = link.queue_means
         self._check_state({
-            name: array.shape for name, array in arrays.items()
+            name: tuple(array.shape) for name, array in arrays.items()
             if array is not None})
         if self.size is None and link.size is not None:
             self._initialize(link.size)
@@ -543,9 +627,7 @@ class MixtureNormalization(link.Link):
 
     def _check_state(self, shapes):
         """Raises ValueError unless arrays of these shapes can be taken."""
-        size = self.size
-        if size is None and 'queue_means' in shapes:
-            size = tuple(shapes['queue_means'][2:])
+        size = self._find_size(shapes) if self.size is None else self.size
         if size is None:
             return
         for name, shape in shapes.items():
@@ -556,14 +638,26 @@ class MixtureNormalization(link.Link):
                 expected = self._parameter_shape(size)
                 meaning = ('components, size' if self.component_affine
                            else 'size')
-            if tuple(shape) != expected:
+            if shape != expected:
                 raise ValueError(
                     '{} has shape {} where {} needs {} ({})'.format(
-                        name, tuple(shape), self._title, expected, meaning))
+                        name, shape, self._title, expected, meaning))
+
+    def _find_size(self, shapes):
+        """Tells the size from the shapes of state; ``None`` if none does."""
+        if self.over == 'batch':
+            if 'queue_means' in shapes:
+                return shapes['queue_means'][2:]
+            return None
+        for shape in shapes.values():
+            # A component's own has one more axis than the size, at least 1.
+            return shape[len(shape) > 1:] if self.component_affine else shape
+        return None
 
     def _settle(self):
         """Completes state that was set from elsewhere."""
-        if self.size is not None and self.queue_means is None:
+        if (self.over == 'batch' and self.size is not None
+                and self.queue_means is None):
             # That of a link that has seen nothing yet.
             self._empty_queue()
         for name in self._persistent:
@@ -579,3 +673,17 @@ _QUEUE_NAMES = (
 def _are_finite(xp, arrays):
     """Returns whether all values are finite, an array without axes."""
     return xp.stack([xp.isfinite(z).all() for z in arrays]).all()
+
+
+def _check_over(over):
+    if isinstance(over, str) and over in ('batch', 'layer', 'instance'):
+        return over
+    if isinstance(over, (tuple, list)) and len(over) == 2:
+        name, groups = over
+        if (isinstance(name, str) and name == 'group'
+                and isinstance(groups, numbers.Integral)
+                and not isinstance(groups, bool) and groups >= 1):
+            return name, int(groups)
+    raise ValueError(
+        "over is {!r}: it must be 'batch', 'layer', 'instance' or "
+        "('group', G) with a positive integer G".format(over))
