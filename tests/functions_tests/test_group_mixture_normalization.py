@@ -326,8 +326,10 @@ def test_constant_sets(dtype, eps):
         y.array, numpy.broadcast_to(beta[:, None], x.shape))
     first = chainer.grad([F.sum(y * y)], [v, g, b],
                          enable_double_backprop=True)
-    second = chainer.grad([sum(F.sum(z) for z in first)], [v, g, b])
-    assert all(numpy.isfinite(z.array).all() for z in first + second)
+    assert all(numpy.isfinite(z.array).all() for z in first)
+    if eps > 0:
+        second = chainer.grad([sum(F.sum(z) for z in first)], [v, g, b])
+        assert all(numpy.isfinite(z.array).all() for z in second)
 
 
 def test_input_is_not_modified():
