@@ -10,5 +10,6 @@ from mixnorm import links  # NOQA
 from mixnorm import mixture  # NOQA
 from mixnorm.registry import normalizer  # NOQA
 from mixnorm.registry import normalizer_names  # NOQA
+from mixnorm.registry import register_normalizer  # NOQA
 
 __version__ = '0.1.0'

@@ -1,11 +1,15 @@
 """Normalization links by name."""
 
+import functools
 import inspect
 
 import chainer
 import chainer.links as L
+import numpy
 
 from mixnorm import links
+from mixnorm.links.axes import check_size
+from mixnorm.mixture.validation import check_integer
 
 
 class Identity(chainer.Link):
@@ -25,9 +29,66 @@ class Identity(chainer.Link):
         return x
 
 
-_LINKS = {
-    'batch': L.BatchNormalization,
+def _in_single_precision(factory):
+    """Has Chainer's links make float32 parameters where it is set to float16.
+
+    With parameters of float16 they square activations in float16, which
+    overflows from 256 on; a ``dtype`` among the options still prevails.
+
+    """
+    @functools.wraps(factory)
+    def make(*args, **kwargs):
+        dtype = numpy.promote_types(
+            chainer.get_dtype(map_mixed16=numpy.float32), numpy.float32)
+        with chainer.using_config('dtype', dtype):
+            return factory(*args, **kwargs)
+
+    return make
+
+
+@_in_single_precision
+def _layer_normalization(size, eps=1e-5, initial_gamma=None,
+                         initial_beta=None):
+    return L.GroupNormalization(
+        1, _one_axis('layer', size), eps, initial_gamma, initial_beta)
+
+
+@_in_single_precision
+def _group_normalization(size, groups=None, eps=1e-5, initial_gamma=None,
+                         initial_beta=None):
+    size = _one_axis('group', size)
+    if groups is None:
+        if size is None:
+            raise ValueError('groups is None: it must be given where size is '
+                             'not')
+        # Wu and He's 32, or as near as the channels can be divided.
+        groups = max(g for g in range(1, min(size, 32) + 1) if size % g == 0)
+    check_integer('groups', groups, 1)
+    if size is not None and size % groups:
+        raise ValueError('groups is {}: it must divide size, which is '
+                         '{}'.format(groups, size))
+    return L.GroupNormalization(
+        int(groups), size, eps, initial_gamma, initial_beta)
+
+
+def _one_axis(name, size):
+    """Returns the number of channels that a size stands for."""
+    if not isinstance(size, tuple):
+        return size
+    if len(size) != 1:
+        raise ValueError('size is {}: normalizer {!r} takes one axis of '
+                         'channels'.format(size, name))
+    return size[0]
+
+
+_FACTORIES = {
+    'batch': _in_single_precision(L.BatchNormalization),
+    'group': _group_normalization,
+    'instance': links.InstanceNormalization,
+    'layer': _layer_normalization,
     'mixture': links.MixtureNormalization,
+    'mode': links.ModeNormalization,
+    'mode_group': links.ModeGroupNormalization,
     'none': Identity,
 }
 
@@ -39,25 +100,43 @@ def normalizer_names():
         list of str: The names.
 
     """
-    return sorted(_LINKS)
+    return sorted(_FACTORIES)
 
 
 def normalizer(name, size, **options):
     """Makes a normalization link by name.
 
+    =================  =====================================================
+    name               link
+    =================  =====================================================
+    ``batch``          :class:`chainer.links.BatchNormalization`
+    ``group``          :class:`chainer.links.GroupNormalization`; ``groups``
+                       is by default the largest divisor of ``size`` up to 32
+    ``instance``       :class:`mixnorm.links.InstanceNormalization`
+    ``layer``          :class:`chainer.links.GroupNormalization` with one
+                       group
+    ``mixture``        :class:`mixnorm.links.MixtureNormalization`
+    ``mode``           :class:`mixnorm.links.ModeNormalization`
+    ``mode_group``     :class:`mixnorm.links.ModeGroupNormalization`
+    ``none``           a link that returns its input
+    =================  =====================================================
+
+    and those of :func:`register_normalizer`.
+
     Args:
-        name (str): ``'batch'`` for :class:`chainer.links.BatchNormalization`,
-            ``'mixture'`` for :class:`mixnorm.links.MixtureNormalization`,
-            ``'none'`` for a link that returns its input.
-        size (int): Number of channels.
+        name (str): Name of the normalizer.
+        size (int, tuple of ints or None): Number of channels, or the shape of
+            the channel dimensions for links that take one.  ``None`` leaves
+            it to the first mini-batch; with it, ``batch`` needs the option
+            ``axis``, and ``group`` the option ``groups``.
         options: The link's own keyword arguments.
 
     Returns:
         ~chainer.Link: A new link.
 
     Raises:
-        ValueError: If there is no normalizer of that name, or the link has
-            no argument of an option's name.
+        ValueError: If there is no normalizer of that name, the link has no
+            argument of an option's name, or an argument is out of its range.
 
     .. admonition:: Example
 
@@ -67,15 +146,62 @@ def normalizer(name, size, **options):
        (64,)
 
     """
-    if name not in _LINKS:
+    if not isinstance(name, str) or name not in _FACTORIES:
         raise ValueError('unknown normalizer {!r}: there are {}'.format(
             name, ', '.join(map(repr, normalizer_names()))))
-    link = _LINKS[name]
-    allowed = [key for key in inspect.signature(link).parameters
-               if key != 'size']
-    for key in options:
-        if key not in allowed:
-            raise ValueError('normalizer {!r} has no option {!r}: {}'.format(
-                name, key, 'it has ' + ', '.join(allowed) if allowed
-                else 'it has none'))
-    return link(size, **options)
+    factory = _FACTORIES[name]
+    check_size(size)
+    _, *parameters = inspect.signature(factory).parameters.values()
+    if not any(p.kind == p.VAR_KEYWORD for p in parameters):
+        allowed = [p.name for p in parameters]
+        for key in options:
+            if key not in allowed:
+                raise ValueError('normalizer {!r} has no option {!r}: '
+                                 '{}'.format(
+                                     name, key, 'it has ' + ', '.join(allowed)
+                                     if allowed else 'it has none'))
+    link = factory(size, **options)
+    if not isinstance(link, chainer.Link):
+        raise ValueError('normalizer {!r} made {!r}: it must make a '
+                         'link'.format(name, link))
+    return link
+
+
+def register_normalizer(name, factory):
+    """Gives a normalizer of your own a name.
+
+    From then on it is made wherever a normalizer is chosen by name.
+
+    Args:
+        name (str): A name that is not taken.
+        factory (callable): Makes a link.  It is called with the number of
+            channels (int, or ``None`` if the first mini-batch is to decide)
+            and with the options as keyword arguments.
+
+    Raises:
+        ValueError: If the name is taken or empty, or ``factory`` is not a
+            callable that can be called with a size alone.
+
+    .. admonition:: Example
+
+       .. code-block:: python
+
+          def slow_batch(size, decay=0.999):
+              return L.BatchNormalization(size, decay)
+
+          mixnorm.register_normalizer('slow_batch', slow_batch)
+          link = mixnorm.normalizer('slow_batch', 64)
+
+    """
+    if not isinstance(name, str) or not name:
+        raise ValueError('name is {!r}: it must be a string that is not '
+                         'empty'.format(name))
+    if name in _FACTORIES:
+        raise ValueError('name is {!r}: there is a normalizer of that name '
+                         'already'.format(name))
+    try:
+        inspect.signature(factory).bind(None)
+    except (TypeError, ValueError):
+        raise ValueError('factory is {!r}: it must be a callable that takes a '
+                         'size'.format(factory)) from None
+    _FACTORIES[name] = factory

@@ -1,4 +1,5 @@
 """Links: parameters, persistent values, and all state."""
+from mixnorm.links.instance_normalization import InstanceNormalization  # NOQA
 from mixnorm.links.mixture_normalization import MixtureNormalization  # NOQA
 from mixnorm.links.mode_group_normalization import (  # NOQA
     ModeGroupNormalization)
