@@ -64,9 +64,10 @@ class MixtureNormalization(link.Link):
     With ``over`` other than ``'batch'`` a mixture is fitted to every sample
     by itself, or to every group of its channels, by
     :func:`mixnorm.functions.group_mixture_normalization`: its points are
-    the scalars there.  Test mode does the same as training then, with draws
-    that are always the same: a sample's output depends neither on the others
-    nor on how far training has come.  With one component this is
+    the scalars there, its components are ordered by their means, the lowest
+    first.  Test mode does the same as training then, with draws that are
+    always the same: a sample's output depends neither on the others nor on
+    how far training has come.  With one component this is
     :class:`chainer.links.GroupNormalization`.
 
     Inside :func:`chainer.functions.forget`, the recomputation repeats the

@@ -1,4 +1,6 @@
 """Fits to many sets of scalars at once, one mixture each."""
+import numpy
+
 from mixnorm.compute import sets
 from mixnorm.compute.parameters import Parameters
 from mixnorm.compute.stack import get_array_module, working_dtype
@@ -33,7 +35,7 @@ def fit_sets(x, generator, *, n_components, n_iter, sample_ratio, min_weight):
 
     Returns:
         Parameters: The mixtures, each ``(N, G, K)`` in the working dtype, the
-        heaviest component first.
+        component of the lowest mean first, dropped ones last.
 
     """
     xp = get_array_module(x)
@@ -83,13 +85,15 @@ def _start(z, memory, n_components, draws, n_iter):
 
 
 def _finish(parameters, min_weight, location, scale):
-    """Drops what is light, sorts by weight, returns to original units."""
+    """Drops what is light, sorts by mean, returns to original units."""
     xp = get_array_module(location)
     weights = parameters.weights
     weights = xp.where(
         weights >= xp.minimum(weights.max(axis=0), min_weight), weights, 0)
     weights = weights / weights.sum(axis=0)
-    order = xp.argsort(-weights, axis=0, kind='stable')
+    order = xp.argsort(
+        xp.where(weights > 0, parameters.means, numpy.inf), axis=0,
+        kind='stable')
     weights, means, variances = (
         xp.take_along_axis(z, order, 0)
         for z in (weights, parameters.means, parameters.variances))
