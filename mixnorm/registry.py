@@ -83,6 +83,9 @@ def _one_axis(name, size):
 
 _FACTORIES = {
     'batch': _in_single_precision(L.BatchNormalization),
+    'batch_instance': links.BatchInstanceNormalization,
+    'batch_renorm': _in_single_precision(links.BatchRenormalization),
+    'divisive': links.DivisiveNormalization,
     'group': _group_normalization,
     'instance': links.InstanceNormalization,
     'layer': _layer_normalization,
@@ -110,6 +113,9 @@ def normalizer(name, size, **options):
     name               link
     =================  =====================================================
     ``batch``          :class:`chainer.links.BatchNormalization`
+    ``batch_instance`` :class:`mixnorm.links.BatchInstanceNormalization`
+    ``batch_renorm``   :class:`mixnorm.links.BatchRenormalization`
+    ``divisive``       :class:`mixnorm.links.DivisiveNormalization`
     ``group``          :class:`chainer.links.GroupNormalization`; ``groups``
                        is by default the largest divisor of ``size`` up to 32
     ``instance``       :class:`mixnorm.links.InstanceNormalization`
@@ -127,8 +133,9 @@ def normalizer(name, size, **options):
         name (str): Name of the normalizer.
         size (int, tuple of ints or None): Number of channels, or the shape of
             the channel dimensions for links that take one.  ``None`` leaves
-            it to the first mini-batch; with it, ``batch`` needs the option
-            ``axis``, and ``group`` the option ``groups``.
+            it to the first mini-batch; with it, ``batch`` and
+            ``batch_renorm`` need the option ``axis``, and ``group`` the
+            option ``groups``.
         options: The link's own keyword arguments.
 
     Returns:

@@ -1,4 +1,8 @@
 """Differentiable functions. They never fit: what a fit gives comes in."""
+from mixnorm.functions.batch_instance_normalization import (  # NOQA
+    batch_instance_normalization, fixed_batch_instance_normalization)
+from mixnorm.functions.divisive_normalization import (  # NOQA
+    divisive_normalization)
 from mixnorm.functions.fixed_mixture_normalization import (  # NOQA
     fixed_mixture_normalization)
 from mixnorm.functions.fixed_mode_normalization import (  # NOQA

@@ -172,9 +172,10 @@ class AffineNormalization(link.Link):
     def _settle(self):
         """Completes state that was set from elsewhere."""
         for name in sorted(self._params):
-            shape = getattr(self, name).shape
-            if self.size is None and shape:
-                self.size = shape
+            parameter = getattr(self, name)
+            if (self.size is None and parameter.is_initialized
+                    and parameter.ndim > 0):
+                self.size = parameter.shape
         for name in self._persistent:
             value = getattr(self, name)
             if isinstance(value, chainer.get_array_types()):

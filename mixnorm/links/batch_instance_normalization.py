@@ -1,0 +1,178 @@
+import numpy
+
+import chainer
+from chainer import functions
+from chainer.utils import argument
+
+from mixnorm.functions import batch_instance_normalization
+from mixnorm.functions import fixed_batch_instance_normalization
+from mixnorm.links.affine_normalization import AffineNormalization
+from mixnorm.mixture.validation import check_real
+
+
+class BatchInstanceNormalization(AffineNormalization):
+
+    r"""Batch-instance normalization layer.
+
+    Each channel learns how much of batch normalization and how much of
+    instance normalization it needs:
+
+    .. math::
+
+        y = \gamma \left( \rho \frac{x - \mu_c}{\sqrt{\sigma_c^2 + \epsilon}}
+        + (1 - \rho) \frac{x - \mu_{nc}}{\sqrt{\sigma_{nc}^2 + \epsilon}}
+        \right) + \beta
+
+    see :func:`mixnorm.functions.batch_instance_normalization`.  In test mode
+    (``chainer.config.train`` false), running averages take the place of the
+    mini-batch's statistics, as in
+    :class:`chainer.links.BatchNormalization`; the samples' are always their
+    own.  Without positions, as in ``(N, C)``, instance normalization gives 0.
+
+    :math:`\rho` is kept in [0, 1] as the authors do, by clipping the
+    parameter after each update; here that is done at the beginning of the
+    next forward pass.  The gradient is that of the clipped value and is not
+    changed at the bounds, so that an update can lead away from them.
+
+    Averages that are not finite make an output that is not finite, as in
+    batch normalization, but never enter the running averages.
+
+    Args:
+        size (int, tuple of ints or None): Size or shape of the channel
+            dimensions.  If ``None``, the first mini-batch decides.
+        decay (float): Decay rate of the running averages, in [0, 1].
+        eps (float): Added to variances.
+        dtype (numpy.dtype): Type of the parameters; that of
+            ``chainer.config.dtype`` if ``None`` (float32 for mixed16).  The
+            running averages are float32 at least.
+        use_gamma (bool): If ``True``, scale by the parameter gamma.
+        use_beta (bool): If ``True``, shift by the parameter beta.
+        initial_gamma: Initializer of gamma; 1 if ``None``.
+        initial_beta: Initializer of beta; 0 if ``None``.
+        initial_rho: Initializer of rho; 1, batch normalization, if ``None``.
+        axis (int, tuple of ints or None): Axes of samples (the first) and of
+            positions, in ascending order.  ``None``: all axes but those of
+            ``size`` after the first.
+
+    Attributes:
+        gamma (~chainer.Parameter): Scale, or ``None``.
+        beta (~chainer.Parameter): Shift, or ``None``.
+        rho (~chainer.Parameter): Share of batch normalization.
+        avg_mean (array): Running average of means.
+        avg_var (array): Running average of unbiased variances.
+        N (int): Mini-batches averaged by fine-tuning.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Source: H. Nam and H.-E. Kim, *Batch-Instance Normalization for Adaptively
+    Style-Invariant Neural Networks* (2018), section 3.
+
+    .. admonition:: Example
+
+        >>> import numpy as np
+        >>> import mixnorm
+        >>> norm = mixnorm.links.BatchInstanceNormalization(16)
+        >>> x = np.random.randn(8, 16, 4, 4).astype('f')
+        >>> norm(x).shape
+        (8, 16, 4, 4)
+        >>> norm.rho.shape
+        (16,)
+
+    """
+
+    def __init__(self, size=None, decay=.9, eps=2e-5, dtype=None,
+                 use_gamma=True, use_beta=True, initial_gamma=None,
+                 initial_beta=None, initial_rho=None, axis=None):
+        super(BatchInstanceNormalization, self).__init__(
+            size, eps, dtype, use_gamma, use_beta, initial_gamma,
+            initial_beta, axis)
+        check_real('decay', decay, 0, 1)
+        self.decay = decay
+        with self.init_scope():
+            self.rho = self._make_parameter(
+                1 if initial_rho is None else initial_rho)
+        self.N = 0
+        self.avg_mean = None
+        self.avg_var = None
+        for name in ('N', 'avg_mean', 'avg_var'):
+            self.register_persistent(name)
+        if self.size is not None:
+            self._initialize(self.size)
+
+    def _initialize(self, size):
+        super(BatchInstanceNormalization, self)._initialize(size)
+        dtype = numpy.promote_types(self._highprec_dtype, numpy.float32)
+        with chainer.using_device(self.device):
+            self.avg_mean = self.xp.zeros(size, dtype)
+            self.avg_var = self.xp.ones(size, dtype)
+
+    @property
+    def printable_specs(self):
+        for key, value in super(
+                BatchInstanceNormalization, self).printable_specs:
+            yield key, value
+            if key == 'size':
+                yield 'decay', self.decay
+
+    def forward(self, x, **kwargs):
+        """forward(self, x, finetune=False)
+
+        Normalizes a mini-batch.
+
+        Args:
+            x (:class:`~chainer.Variable` or array): Input of a floating
+                dtype.  By default ``(N,) + size + S``, where ``S`` is any
+                spatial shape.
+            finetune (bool): In training mode, ``True`` makes the running
+                averages those of all mini-batches since
+                :meth:`start_finetuning`, evenly.
+
+        Returns:
+            ~chainer.Variable: Output of ``x``'s shape and dtype.
+
+        Raises:
+            chainer.utils.type_check.InvalidType: If ``x`` does not fit.
+
+        """
+        finetune, = argument.parse_kwargs(
+            kwargs, ('finetune', False),
+            test='test argument is not supported anymore. '
+                 'Use chainer.using_config')
+        points, restore = self._prepare(x)
+        with chainer.using_device(self.device):
+            self.xp.clip(self.rho.array, 0, 1, out=self.rho.array)
+        gamma, beta = self._scale_and_shift()
+        inputs = points, gamma, beta, functions.reshape(self.rho, (-1,))
+        if not chainer.config.train:
+            return restore(fixed_batch_instance_normalization(
+                *inputs, self.avg_mean.ravel(), self.avg_var.ravel(),
+                self.eps))
+        # A recomputation (F.forget) leaves no trace.
+        if chainer.config.in_recomputing:
+            return restore(batch_instance_normalization(*inputs, self.eps))
+        decay = self.decay
+        if finetune:
+            self.N += 1
+            decay = 1 - 1 / self.N
+        averages = self.avg_mean.flatten(), self.avg_var.flatten()
+        y = batch_instance_normalization(*inputs, self.eps, *averages, decay)
+        self._take_averages(*averages)
+        return restore(y)
+
+    def _take_averages(self, avg_mean, avg_var):
+        """Takes new running averages, if they are finite.
+
+        The choice is made on the device: nothing waits for it.
+
+        """
+        xp = self.xp
+        finite = xp.isfinite(avg_mean).all() & xp.isfinite(avg_var).all()
+        for name, new in ('avg_mean', avg_mean), ('avg_var', avg_var):
+            old = getattr(self, name)
+            setattr(self, name, xp.where(
+                finite, new.reshape(old.shape), old))
+
+    def start_finetuning(self):
+        """Starts the averages over mini-batches of fine-tuning anew."""
+        self.N = 0

@@ -1,0 +1,156 @@
+import math
+
+import numpy
+
+import chainer
+from chainer import functions
+import chainer.links as L
+
+from mixnorm.links import axes
+from mixnorm.mixture.validation import check_real
+
+
+class BatchRenormalization(L.BatchRenormalization):
+
+    r"""Batch renormalization layer.
+
+    Batch normalization, led towards the running averages:
+
+    .. math::
+
+        y &= \gamma \left( r \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + d
+        \right) + \beta \\
+        r &= \mathrm{clip}\left(\frac{\sqrt{\sigma^2 + \epsilon}}
+        {\sqrt{\hat\sigma^2 + \epsilon}}, \frac{1}{r_{max}}, r_{max}\right),
+        \quad
+        d = \mathrm{clip}\left(\frac{\mu - \hat\mu}
+        {\sqrt{\hat\sigma^2 + \epsilon}}, -d_{max}, d_{max}\right)
+
+    where :math:`\mu, \sigma^2` are the mini-batch's mean and variance, and
+    :math:`\hat\mu, \hat\sigma^2` the running averages before it.  ``r`` and
+    ``d`` are constants: no gradient goes through them.
+
+    It takes the place of :class:`chainer.links.BatchRenormalization`, and
+    differs from it in these respects: gradients of gradients can be taken;
+    it takes ``axis``, and with it leaves ``size`` to the first mini-batch, as
+    :class:`chainer.links.BatchNormalization` does; without gamma, activations
+    of float16 do not overflow; and ``initial_avg_mean`` and
+    ``initial_avg_var`` have the effect they should have.
+
+    Args:
+        size (int, tuple of ints or None): Size or shape of the channel
+            dimensions.
+        rmax (float): Largest ``r``, at least 1.  With the defaults of 1 and
+            0 it is batch normalization; the paper begins there and raises
+            both, to 3 and 5, while it trains.  The attributes may be set at
+            any time.
+        dmax (float): Largest ``|d|``, at least 0.
+        decay (float): Decay rate of the running averages, in [0, 1].
+        eps (float): Added to variances.
+        dtype (numpy.dtype): Type of the parameters and running averages; that
+            of ``chainer.config.dtype`` if ``None`` (float32 for mixed16).
+        use_gamma (bool): If ``True``, scale by the parameter gamma.
+        use_beta (bool): If ``True``, shift by the parameter beta.
+        initial_gamma: Initializer of gamma; 1 if ``None``.
+        initial_beta: Initializer of beta; 0 if ``None``.
+        initial_avg_mean: Initializer of the running mean; 0 if ``None``.
+        initial_avg_var: Initializer of the running variance; 1 if ``None``.
+        axis (int, tuple of ints or None): Axes along which statistics are
+            taken, in ascending order.  ``None``: all axes but those of
+            ``size`` after the first.
+
+    Raises:
+        ValueError: If ``rmax``, ``dmax``, ``decay`` or ``eps`` is out of its
+            range.
+
+    Source: S. Ioffe, *Batch Renormalization: Towards Reducing Minibatch
+    Dependence in Batch-Normalized Models* (2017), algorithm 1; running
+    averages are those of batch normalization.
+
+    .. admonition:: Example
+
+        >>> import numpy as np
+        >>> import mixnorm
+        >>> norm = mixnorm.links.BatchRenormalization(16, rmax=3, dmax=5)
+        >>> x = np.random.randn(8, 16, 4, 4).astype('f')
+        >>> norm(x).shape
+        (8, 16, 4, 4)
+
+    """
+
+    def __init__(self, size=None, rmax=1, dmax=0, decay=.9, eps=2e-5,
+                 dtype=None, use_gamma=True, use_beta=True,
+                 initial_gamma=None, initial_beta=None,
+                 initial_avg_mean=None, initial_avg_var=None, axis=None):
+        check_real('rmax', rmax, 1, math.inf)
+        check_real('dmax', dmax, 0, math.inf)
+        check_real('decay', decay, 0, 1)
+        check_real('eps', eps, 0, math.inf, closed_high=False)
+        # Its own constructor gives the running averages' initializers in the
+        # place of others.
+        super(L.BatchRenormalization, self).__init__(
+            size, decay, eps, dtype, use_gamma, use_beta, initial_gamma,
+            initial_beta, axes.check_axis(axis), initial_avg_mean, initial_avg_var)
+        self.rmax = rmax
+        self.dmax = dmax
+        # Of the last pass of training, for its recomputation (F.forget).
+        self.r = None
+        self.d = None
+
+    def forward(self, x, finetune=False):
+        """Normalizes a mini-batch.
+
+        Args:
+            x (:class:`~chainer.Variable` or array): Input of a floating
+                dtype.  By default ``(N,) + size + S``, where ``S`` is any
+                spatial shape.
+            finetune (bool): In training mode, ``True`` makes the running
+                averages those of all mini-batches since
+                :meth:`start_finetuning`, evenly.
+
+        Returns:
+            ~chainer.Variable: Output of ``x``'s shape and dtype.
+
+        Raises:
+            chainer.utils.type_check.InvalidType: If ``x`` does not fit.
+
+        """
+        if not chainer.config.train:
+            return super(L.BatchRenormalization, self).forward(x)
+        x = chainer.as_variable(x)
+        size = None if self.avg_mean is None else self.avg_mean.shape
+        axes.check_type(x, size, self.axis)
+        point_axes, channel_axes = axes.split_axes(x.ndim, size, self.axis)
+        if size is None:
+            self._initialize_params(tuple(x.shape[a] for a in channel_axes))
+        gamma, beta = self.gamma, self.beta
+        if gamma is None:
+            gamma, = self._get_gamma()
+        if beta is None:
+            beta, = self._get_beta()
+        if chainer.config.in_recomputing:
+            # With what the first pass saw, and without a trace.
+            return functions.batch_normalization(
+                x, gamma * self.r, beta + gamma * self.d, eps=self.eps,
+                axis=point_axes)
+        decay = self.decay
+        if finetune:
+            self.N += 1
+            decay = 1 - 1 / self.N
+        self.r, self.d = self._corrections(x.array, point_axes)
+        return functions.batch_normalization(
+            x, gamma * self.r, beta + gamma * self.d, eps=self.eps,
+            running_mean=self.avg_mean, running_var=self.avg_var,
+            decay=decay, axis=point_axes)
+
+    def _corrections(self, x, point_axes):
+        """Returns r and d for an array, under the running averages."""
+        xp = self.xp
+        dtype = numpy.promote_types(x.dtype, self._highprec_dtype)
+        deviation = xp.sqrt(x.var(axis=point_axes, dtype=dtype) + self.eps)
+        running = xp.sqrt(self.avg_var + self.eps)
+        r = xp.clip(deviation / running, 1 / self.rmax, self.rmax)
+        d = xp.clip((x.mean(axis=point_axes, dtype=dtype) - self.avg_mean)
+                    / running, -self.dmax, self.dmax)
+        return (r.astype(self._highprec_dtype, copy=False),
+                d.astype(self._highprec_dtype, copy=False))
