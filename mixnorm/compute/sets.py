@@ -79,7 +79,7 @@ class Block(object):
         shape (tuple of ints): ``(n, g, P)``.
         dtype (numpy.dtype): The working dtype.
         xp (module): NumPy or CuPy.
-        few (int): Sets of fewer points lie side by side.
+        few (int): In main memory, sets of fewer points lie side by side.
 
     Attributes:
         sets_side_by_side (bool): Whether the points of a set, rather than
@@ -91,7 +91,8 @@ class Block(object):
         self._shape = shape
         self._dtype = dtype
         self._xp = xp
-        self.sets_side_by_side = shape[2] < min(few, shape[0] * shape[1])
+        self.sets_side_by_side = (
+            xp is numpy and shape[2] < min(few, shape[0] * shape[1]))
 
     def empty(self, number, *leading):
         """Makes a temporary.
