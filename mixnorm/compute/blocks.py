@@ -68,6 +68,43 @@ class Standardized(object):
         return points
 
 
+class Prepared(object):
+
+    """Points with what every pass over them needs: centred, and squared.
+
+    Args:
+        x (numpy.ndarray): Stack ``(B, C, L)``.
+        origin (numpy.ndarray or None): ``(C,)``, subtracted.
+
+    Attributes:
+        shape (tuple): That of the stack it serves as.
+        dtype (numpy.dtype): The working dtype.
+        origin (numpy.ndarray or None): ``(C,)``.
+        z (numpy.ndarray): The points relative to it, ``(B, C, L)``.
+        squares (numpy.ndarray): ``z^2``.
+        norms (numpy.ndarray): ``|z|^2``, ``(B, 1, L)``.
+
+    """
+
+    def __init__(self, x, origin):
+        self._x = x
+        self.shape = x.shape
+        self.dtype = working_dtype(x.dtype)
+        self.origin = origin
+        # Values that are not finite pass silently, as in for_blocks.
+        with numpy.errstate(all='ignore'):
+            self.z = x.astype(self.dtype, copy=False)
+            if origin is not None:
+                self.z = self.z - origin[:, None]
+            self.squares = numpy.multiply(
+                self.z, self.z, out=empty_like(self.z, self.dtype))
+            self.norms = numpy.einsum('bcl->bl', self.squares)[:, None]
+
+    def take(self, indices):
+        """Gathers points ``(m, C)`` by their numbers."""
+        return take(self._x, indices)
+
+
 class Blocks(object):
 
     """The blocks of a stack, loaded in the working dtype and centred.
@@ -76,9 +113,10 @@ class Blocks(object):
     ``l``.
 
     Args:
-        x (numpy.ndarray or Standardized): The points.
+        x (numpy.ndarray, Standardized or Prepared): The points.
         n_columns (int): Columns ``J`` of the thin matrices.
-        origin (numpy.ndarray or None): ``(C,)``, subtracted from them.
+        origin (numpy.ndarray or None): ``(C,)``, subtracted from them;
+            that of prepared points.
 
     """
 
@@ -124,6 +162,8 @@ class Blocks(object):
         if isinstance(self._x, Standardized):
             b, s, run = block
             part = _runs(self._x.read(b, s), run)
+        elif isinstance(self._x, Prepared):
+            return cut(self._x.z, block)
         else:
             part = cut(self._x, block)
         if self.origin is None and part.dtype == self.dtype:
@@ -134,6 +174,23 @@ class Blocks(object):
         else:
             numpy.subtract(part, self.origin[:, None], out=z)
         return z
+
+    def squares(self, block, z, number):
+        """Returns ``z^2`` of a block's points, perhaps in scratch memory."""
+        if isinstance(self._x, Prepared):
+            return cut(self._x.squares, block)
+        return numpy.multiply(z, z, out=like(self.scratch(number), z))
+
+    def norms(self, block, z):
+        """Returns ``|z|^2`` of a block's points, ``(b, r, 1, l)``."""
+        if isinstance(self._x, Prepared):
+            return cut(self._x.norms, block)
+        return squared_norms(z)
+
+
+def squared_norms(z):
+    """Computes ``|z_i|^2`` for a block: ``(b, r, 1, l)``."""
+    return numpy.einsum('brcl,brcl->brl', z, z)[:, :, None]
 
 
 def _run_length(length, limit):

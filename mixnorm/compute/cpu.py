@@ -16,8 +16,8 @@ import math
 import numpy
 
 from mixnorm.compute.blocks import (
-    Blocks, contract, cut, empty_like, expand, like, padded_rows,
-    Standardized, with_ones)
+    Blocks, contract, cut, empty_like, expand, like, padded_rows, Prepared,
+    squared_norms, Standardized, with_ones)
 from mixnorm.compute.parameters import Parameters
 from mixnorm.compute.stack import take, working_dtype
 from mixnorm.compute.threads import for_blocks
@@ -32,6 +32,10 @@ _LOST_DIGITS = 1e5
 # A sample, or distances, of more than this many bytes are not kept, but made
 # anew in every pass.
 _SAMPLE_BYTES = 1 << 23
+
+# Up to so many bytes of points, their squares are kept: more would have to
+# come from as far as it takes to compute them.
+_PREPARED_BYTES = 1 << 22
 
 # Points that tell roughly where the data lie.
 _ORIENTATION_POINTS = 64
@@ -50,6 +54,8 @@ def orientation(x):
     """
     if isinstance(x, Standardized):
         return None
+    if isinstance(x, Prepared):
+        return x.origin
     length = min(x.shape[2], _ORIENTATION_POINTS)
     few = x[:max(1, _ORIENTATION_POINTS // max(1, length)), :, :length]
     few = few.astype(numpy.float64)
@@ -204,15 +210,6 @@ class _Density(object):
         return columns.reshape(shape).transpose(1, 2, 0, 3), log_density
 
 
-def _squares(z, memory):
-    return numpy.multiply(z, z, out=like(memory, z))
-
-
-def _norms(z):
-    """Computes ``|z_i|^2`` for a block: ``(b, r, 1, l)``."""
-    return numpy.einsum('brcl,brcl->brl', z, z)[:, :, None]
-
-
 def _squared_distances(z, norms, centers, buffer):
     """Computes ``|z_i - c_t|^2`` for a block: ``(b, r, T, l)``."""
     centers = centers.astype(z.dtype, copy=False)
@@ -227,7 +224,7 @@ def _squared_distances(z, norms, centers, buffer):
         difference = like(buffer, z)
         for t, center in enumerate(centers):
             numpy.subtract(z, center[:, None], out=difference)
-            distances[..., t:t + 1, :] = _norms(difference)
+            distances[..., t:t + 1, :] = squared_norms(difference)
     return numpy.maximum(distances, 0, out=distances)
 
 
@@ -241,6 +238,23 @@ def _gather(x, indices):
 
     for_blocks(work, range(0, len(indices), step))
     return out.T[None]
+
+
+def prepared(x, origin):
+    """Keeps what every pass over points needs, if they are few.
+
+    Args:
+        x (numpy.ndarray): Stack ``(B, C, L)``.
+        origin (numpy.ndarray or None): ``(C,)``, subtracted from them.
+
+    Returns:
+        Prepared or numpy.ndarray: What serves as the stack.
+
+    """
+    n_bytes = x.size * working_dtype(x.dtype).itemsize
+    if n_bytes > _PREPARED_BYTES:
+        return x
+    return Prepared(x, origin)
 
 
 def standardized_sample(x, indices):
@@ -274,7 +288,7 @@ def standardized_sample(x, indices):
     location = None if origin is None else mean
     sample = Standardized(x, indices, location, scale)
     if small:
-        sample = sample.read(slice(None), slice(None))
+        sample = prepared(sample.read(slice(None), slice(None)), None)
     if location is None:
         location = numpy.zeros_like(scale)
     return sample, location, scale
@@ -305,7 +319,7 @@ def seed(x, n_clusters, draws):
     """Chooses centres among the points by K-means++ with local trials.
 
     Args:
-        x (numpy.ndarray or Standardized): Stack ``(B, C, L)``.
+        x (numpy.ndarray, Standardized or Prepared): Stack ``(B, C, L)``.
         n_clusters (int): Number of centres ``K``.
         draws (numpy.ndarray): Uniform numbers in [0, 1), of shape
             ``(1 + (K - 1) * n_trials,)``.
@@ -313,6 +327,32 @@ def seed(x, n_clusters, draws):
     Returns:
         tuple: Centres ``(K, C)`` in the working dtype and the numbers
         ``(K,)`` of the points they are.
+
+    """
+    centers, indices, _ = _seed(x, n_clusters, draws)
+    return centers, indices
+
+
+def seeded_lloyd_step(x, n_clusters, draws):
+    """Chooses centres by K-means++ and runs the first of Lloyd's iterations.
+
+    Args:
+        x (numpy.ndarray, Standardized or Prepared): Stack ``(B, C, L)``.
+        n_clusters (int): Number of centres ``K``.
+        draws (numpy.ndarray): See :func:`seed`.
+
+    Returns:
+        Parameters: See :func:`lloyd_step`.
+
+    """
+    centers, _, nearest = _seed(x, n_clusters, draws)
+    return _lloyd_step(x, centers, nearest)
+
+
+def _seed(x, n_clusters, draws):
+    """Seeds as :func:`seed`; returns as well which centre is nearest.
+
+    That is ``(B, 1, L)``, or ``None`` where distances were not kept.
 
     """
     origin = orientation(x)
@@ -324,8 +364,8 @@ def seed(x, n_clusters, draws):
     closest = numpy.full_like(norms, numpy.inf)
 
     def gather(indices):
-        return (x.take(indices) if isinstance(x, Standardized)
-                else take(x, indices)).astype(blocks.dtype, copy=False)
+        return (take(x, indices) if isinstance(x, numpy.ndarray)
+                else x.take(indices)).astype(blocks.dtype, copy=False)
 
     def measure(indices, out, first=False):
         """Writes the distances that would remain with each of some points
@@ -338,7 +378,7 @@ def seed(x, n_clusters, draws):
             z = blocks.load(block)
             buffer = blocks.scratch(1)
             if first:
-                cut(norms, block)[...] = _norms(z)
+                cut(norms, block)[...] = blocks.norms(block, z)
             distances = _squared_distances(
                 z, cut(norms, block), centers, buffer)
             if out is None:
@@ -381,26 +421,29 @@ def seed(x, n_clusters, draws):
             (len(closest), n_trials, closest.shape[2]), closest.dtype)
     if n_clusters > 1:
         block_sums = measure(indices[:1], closest, first=True)[:, 0]
+    nearest = None
+    if kept is not None:
+        nearest = numpy.zeros(closest.shape, numpy.int32)
     for k, uniform in enumerate(trials, 1):
         candidates = draw(uniform, block_sums)
         sums = measure(candidates, kept)
         best = sums.sum(axis=0).argmin()
         indices[k] = candidates[best]
-        if k == len(trials):
-            break  # There is nothing more to draw.
         block_sums = sums[:, best]
         if kept is not None:
-            closest[...] = kept[:, best:best + 1]
-        else:
+            remaining = kept[:, best:best + 1]
+            nearest[remaining < closest] = k
+            closest[...] = remaining
+        elif k < len(trials):
             measure(indices[k:k + 1], closest)
-    return gather(indices), indices
+    return gather(indices), indices, nearest
 
 
 def lloyd_step(x, centers):
     """Runs one of Lloyd's iterations.
 
     Args:
-        x (numpy.ndarray or Standardized): Stack ``(B, C, L)``.
+        x (numpy.ndarray, Standardized or Prepared): Stack ``(B, C, L)``.
         centers (numpy.ndarray): ``(K, C)``.
 
     Returns:
@@ -409,22 +452,36 @@ def lloyd_step(x, centers):
         stays, with weight and variance 0.
 
     """
+    return _lloyd_step(x, centers, None)
+
+
+def _lloyd_step(x, centers, nearest):
+    """Runs one of Lloyd's iterations.
+
+    ``nearest`` ``(B, 1, L)`` are the numbers of the nearest centres, ``None``
+    if they are not known.
+
+    """
     blocks = Blocks(x, len(centers), orientation(x))
     relative = centers if blocks.origin is None else centers - blocks.origin
     numbers = numpy.arange(len(centers))[:, None]
 
-    def assign(z, buffer):
-        nearest = _squared_distances(
-            z, _norms(z), relative, buffer).argmin(axis=-2)
-        return (nearest[..., None, :] == numbers).astype(z.dtype)
+    def assign(block, z, buffer):
+        if nearest is not None:
+            found = cut(nearest, block)
+        else:
+            found = _squared_distances(
+                z, blocks.norms(block, z), relative, buffer).argmin(
+                    axis=-2)[..., None, :]
+        return (found == numbers).astype(z.dtype)
 
     def work(block):
         z = blocks.load(block)
-        tau = assign(z, blocks.scratch(1))
-        return _block_sums(z, _squares(z, blocks.scratch(1)), tau)
+        tau = assign(block, z, blocks.scratch(1))
+        return _block_sums(z, blocks.squares(block, z, 1), tau)
 
     def assign_again(block, z):
-        return assign(z, blocks.scratch(2))
+        return assign(block, z, blocks.scratch(2))
 
     return _moments(blocks, for_blocks(work, blocks.blocks), assign_again,
                     centers)
@@ -434,7 +491,7 @@ def em_step(x, parameters, reg_covar):
     """Runs one iteration of EM.
 
     Args:
-        x (numpy.ndarray or Standardized): Stack ``(B, C, L)``.
+        x (numpy.ndarray, Standardized or Prepared): Stack ``(B, C, L)``.
         parameters (Parameters): The mixture to start from.
         reg_covar (float): Added to variances.
 
@@ -473,7 +530,7 @@ def _expectation(x, parameters, tau):
 
     def work(block):
         z = blocks.load(block)
-        squares = _squares(z, blocks.scratch(1))
+        squares = blocks.squares(block, z, 1)
         block_tau, log_density = density.posterior(
             z, squares, blocks.scratch(2))
         if tau is not None:
@@ -484,7 +541,7 @@ def _expectation(x, parameters, tau):
 
     def posterior_again(block, z):
         return density.posterior(
-            z, _squares(z, blocks.scratch(1)), blocks.scratch(2))[0]
+            z, blocks.squares(block, z, 1), blocks.scratch(2))[0]
 
     sums, log_density = zip(*for_blocks(work, blocks.blocks))
     return (_moments(blocks, sums, posterior_again, parameters.means),
@@ -515,7 +572,7 @@ def posterior(x, weights, means, variances):
     def work(block):
         z = blocks.load(block)
         cut(tau, block)[...], block_log_density = density.posterior(
-            z, _squares(z, blocks.scratch(1)), blocks.scratch(2))
+            z, blocks.squares(block, z, 1), blocks.scratch(2))
         cut(log_density, block)[...] = block_log_density()
 
     for_blocks(work, blocks.blocks)
@@ -526,7 +583,7 @@ def statistics(x, tau):
     """Computes the moments of points under a posterior, eqs. (35, 36).
 
     Args:
-        x (numpy.ndarray or Standardized): Stack ``(B, C, L)``.
+        x (numpy.ndarray, Standardized or Prepared): Stack ``(B, C, L)``.
         tau (numpy.ndarray): Posterior ``(B, K, L)`` in the working dtype.
 
     Returns:
@@ -538,7 +595,7 @@ def statistics(x, tau):
     def work(block):
         z = blocks.load(block)
         return _block_sums(
-            z, _squares(z, blocks.scratch(1)), cut(tau, block))
+            z, blocks.squares(block, z, 1), cut(tau, block))
 
     return _moments(
         blocks, for_blocks(work, blocks.blocks),
@@ -667,7 +724,7 @@ def count_not_finite(x):
     def work(block):
         part = cut(x, block)
         # Quicker than to look at each, and seldom in vain.
-        if numpy.isfinite(part.sum()):
+        if math.isfinite(numpy.einsum('brcl->', part)):
             return 0
         return part.size - numpy.count_nonzero(numpy.isfinite(part))
 

@@ -224,6 +224,20 @@ def orientation(x):
     return origin
 
 
+def prepared(x, origin):
+    """Returns the stack itself: kernels need nothing but the points.
+
+    Args:
+        x (cupy.ndarray): Stack ``(B, C, L)``.
+        origin (cupy.ndarray): ``(C,)``, a point amid them.
+
+    Returns:
+        cupy.ndarray: ``x``.
+
+    """
+    return x
+
+
 def standardized_sample(x, indices):
     """Gathers points, relative to their mean and in units of deviations.
 
@@ -315,6 +329,25 @@ def seed(x, n_clusters, draws):
                   _index(block_points), candidates, chosen, finished[i:],
                   remaining, block_sums, centers, indices))
     return centers, indices
+
+
+def seeded_lloyd_step(x, n_clusters, draws):
+    """Chooses centres by K-means++ and runs the first of Lloyd's iterations.
+
+    Args:
+        x (cupy.ndarray): Stack ``(B, C, L)``.
+        n_clusters (int): Number of centres ``K``, at most 16.
+        draws (numpy.ndarray): See :func:`seed`.
+
+    Returns:
+        Parameters: See :func:`lloyd_step`.
+
+    Raises:
+        ValueError: If there are more centres than the kernels can have.
+
+    """
+    centers, _ = seed(x, n_clusters, draws)
+    return lloyd_step(x, centers)
 
 
 def lloyd_step(x, centers):

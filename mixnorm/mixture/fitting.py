@@ -8,7 +8,7 @@ from mixnorm import compute
 from mixnorm.compute.parameters import Parameters
 from mixnorm.compute.stack import (
     get_array_module, stack, take, working_dtype)
-from mixnorm.mixture.kmeans import seed_centers
+from mixnorm.mixture.kmeans import seeding_draws
 from mixnorm.mixture.randomness import random_numbers, sample_indices
 
 
@@ -64,17 +64,19 @@ def fit_mixture(x, generator, *, n_components, kmeans_iter, max_iter, tol,
 
     """
     xp = get_array_module(x)
+    backend = compute.of(x)
     indices = _sample(x, sample_ratio, generator)
     if indices is not None:
         x = stack(take(x, indices))
+    points = backend.prepared(x, backend.orientation(x))
     parameters = _start(
-        x, generator, n_components, init, n_init_trials, kmeans_iter,
+        x, points, generator, n_components, init, n_init_trials, kmeans_iter,
         reg_covar, start)
     previous = -math.inf
     converged = False
     for n_iter in range(1, max_iter + 1):
-        parameters, lower_bound = compute.of(x).em_step(
-            x, parameters, reg_covar)
+        parameters, lower_bound = backend.em_step(
+            points, parameters, reg_covar)
         if tol > 0:
             converged = abs(float(lower_bound) - previous) < tol
             if converged:
@@ -114,12 +116,25 @@ def fit_activation(x, generator, *, n_components, n_iter, sample_ratio,
     backend = compute.of(x)
     sample, location, scale = backend.standardized_sample(
         x, _sample(x, sample_ratio, generator))
-    centers, _ = seed_centers(sample, n_components, None, generator)
-    parameters = lloyd(sample, centers, n_iter // 2, _ACTIVATION_REG_COVAR)
+    parameters = _kmeans(
+        sample, seeding_draws(n_components, None, generator), n_components,
+        n_iter // 2, _ACTIVATION_REG_COVAR)
     for _ in range(n_iter - n_iter // 2):
         parameters, _ = backend.em_step(
             sample, parameters, _ACTIVATION_REG_COVAR)
     return backend.finish(parameters, min_weight, location, scale)
+
+
+def _kmeans(x, draws, n_components, n_iter, reg_covar):
+    """Seeds and runs Lloyd's iterations; returns what :func:`lloyd` does."""
+    backend = compute.of(x)
+    if n_iter == 0:
+        centers, _ = backend.seed(x, n_components, draws)
+        return lloyd(x, centers, 0, reg_covar)
+    first = backend.seeded_lloyd_step(x, n_components, draws)
+    if n_iter > 1:
+        return lloyd(x, first.means, n_iter - 1, reg_covar)
+    return _regularized(first, reg_covar)
 
 
 def lloyd(x, centers, n_iter, reg_covar):
@@ -150,8 +165,13 @@ def lloyd(x, centers, n_iter, reg_covar):
     for _ in range(n_iter):
         parameters = backend.lloyd_step(x, centers)
         centers = parameters.means
+    return _regularized(parameters, reg_covar)
+
+
+def _regularized(parameters, reg_covar):
+    variances = parameters.variances
     return parameters._replace(
-        variances=parameters.variances + centers.dtype.type(reg_covar))
+        variances=variances + variances.dtype.type(reg_covar))
 
 
 def _sample(x, ratio, generator):
@@ -162,22 +182,25 @@ def _sample(x, ratio, generator):
         sample_indices(x.shape[0] * x.shape[2], ratio, generator))
 
 
-def _start(x, generator, n_components, init, n_init_trials, kmeans_iter,
-           reg_covar, start):
+def _start(x, points, generator, n_components, init, n_init_trials,
+           kmeans_iter, reg_covar, start):
+    """Completes ``start``; ``points`` are those of ``x``, prepared."""
     if all(value is not None for value in start):
         return start
-    if start.means is not None:
-        centers = start.means
-    elif init == 'random':
-        n_points = x.shape[0] * x.shape[2]
-        order = random_numbers(generator, n_points).argsort()
-        # Fewer points than components: some are taken again.
-        indices = numpy.resize(order[:n_components], n_components)
-        centers = take(x, get_array_module(x).asarray(indices)).astype(
-            working_dtype(x.dtype), copy=False)
+    if start.means is None and init == 'k-means++':
+        found = _kmeans(
+            points, seeding_draws(n_components, n_init_trials, generator),
+            n_components, kmeans_iter, reg_covar)
     else:
-        centers, _ = seed_centers(x, n_components, n_init_trials, generator)
-    found = lloyd(x, centers, kmeans_iter, reg_covar)
+        centers = start.means
+        if centers is None:
+            n_points = x.shape[0] * x.shape[2]
+            order = random_numbers(generator, n_points).argsort()
+            # Fewer points than components: some are taken again.
+            indices = numpy.resize(order[:n_components], n_components)
+            centers = take(x, get_array_module(x).asarray(indices)).astype(
+                working_dtype(x.dtype), copy=False)
+        found = lloyd(points, centers, kmeans_iter, reg_covar)
     return Parameters(*(
         other if value is None else value
         for value, other in zip(start, found)))

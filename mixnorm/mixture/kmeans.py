@@ -12,8 +12,8 @@ def default_n_local_trials(n_clusters):
     return 2 + int(math.log(n_clusters))
 
 
-def seed_centers(x, n_clusters, n_local_trials, random_state):
-    """Chooses centres among the points by K-means++ with local trials.
+def seeding_draws(n_clusters, n_local_trials, random_state):
+    """Draws what K-means++ with local trials chooses centres by.
 
     The first centre is a point drawn uniformly.  Each further centre is the
     best of several trials: a trial is drawn with probability proportional to
@@ -21,7 +21,6 @@ def seed_centers(x, n_clusters, n_local_trials, random_state):
     one that leaves the smallest sum of those distances.
 
     Args:
-        x (array): Stack ``(B, C, L)``.
         n_clusters (int): Number of centres ``K``.
         n_local_trials (int or None): Candidates per centre;
             ``2 + floor(ln K)`` if ``None``.
@@ -29,15 +28,14 @@ def seed_centers(x, n_clusters, n_local_trials, random_state):
             before a GPU begins.
 
     Returns:
-        tuple of arrays: Centres ``(K, C)`` in the working dtype and the
-        numbers ``(K,)`` of the points they are.
+        numpy.ndarray: ``(1 + (K - 1) * n_local_trials,)`` uniform numbers in
+        [0, 1), as ``compute.of(x).seed`` takes them.
 
     """
     if n_local_trials is None:
         n_local_trials = default_n_local_trials(n_clusters)
-    draws = random_numbers(
+    return random_numbers(
         random_state, 1 + (n_clusters - 1) * n_local_trials)
-    return compute.of(x).seed(x, n_clusters, draws)
 
 
 def kmeans_plusplus(X, n_clusters, random_state=None, n_local_trials=None):
@@ -73,5 +71,6 @@ numpy.random.Generator): Source of the random numbers.
     if n_local_trials is not None:
         check_integer('n_local_trials', n_local_trials, 1)
     x = stack(X)
-    _, indices = seed_centers(x, n_clusters, n_local_trials, random_state)
+    _, indices = compute.of(x).seed(x, n_clusters, seeding_draws(
+        n_clusters, n_local_trials, random_state))
     return take(x, indices), indices

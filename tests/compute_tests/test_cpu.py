@@ -231,6 +231,25 @@ def test_same_bits_whatever_the_number_of_threads(monkeypatch, shape, dtype):
             numpy.testing.assert_array_equal(first, other)
 
 
+@pytest.mark.parametrize('is_kept', [True, False])
+@pytest.mark.parametrize('shift', [0, 500])
+@pytest.mark.parametrize('shape', [(5000, 3), (40, 3, 11, 7)], ids=str)
+def test_seeded_step_is_the_one_after_seeding(
+        monkeypatch, shape, shift, is_kept):
+    # Whether or not the distances of the seeding tell who is nearest, and
+    # whether or not squares are kept.
+    x = stack(_activation(shape, '', 'f', 0) + numpy.float32(shift))
+    draws = numpy.random.RandomState(1).rand(10)
+    centers, _ = cpu.seed(x, 4, draws)
+    expected = cpu.lloyd_step(x, centers)
+    if not is_kept:
+        monkeypatch.setattr(cpu, '_SAMPLE_BYTES', 0)
+    for points in (x, cpu.prepared(x, cpu.orientation(x))):
+        for actual, value in zip(
+                cpu.seeded_lloyd_step(points, 4, draws), expected):
+            numpy.testing.assert_allclose(actual, value, rtol=1e-4)
+
+
 @pytest.mark.parametrize('shape', [(5000, 3), (40, 3, 11, 7)], ids=str)
 def test_large_sample_is_the_small_one_read_block_by_block(
         monkeypatch, shape):

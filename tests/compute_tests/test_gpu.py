@@ -487,6 +487,7 @@ def _run_all(backend, case):
     indices = backend.send(numpy.arange(0, x.shape[0] * x.shape[2], 3))
     results = [
         gpu.seed(x, n_components, draws),
+        gpu.seeded_lloyd_step(x, n_components, draws),
         gpu.lloyd_step(x, parameters.means),
         gpu.em_step(x, parameters, 1e-6),
         gpu.posterior(x, *(backend.xp.stack(4 * [z]) for z in parameters)),
@@ -614,6 +615,7 @@ def test_too_many_components():
     parameters = Parameters(matrix[:, 0], matrix, matrix)
     for call in [
             lambda: gpu.seed(x, 17, numpy.zeros(17)),
+            lambda: gpu.seeded_lloyd_step(x, 17, numpy.zeros(17)),
             lambda: gpu.lloyd_step(x, matrix),
             lambda: gpu.em_step(x, parameters, 0),
             lambda: gpu.posterior_and_statistics(x, parameters),
