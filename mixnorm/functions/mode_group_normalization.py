@@ -27,16 +27,22 @@ class ModeGroupNormalization(RowNormalization):
         check_affine_types(x_type, gamma_type, beta_type, gates_type.shape[2])
 
     def compute_coefficients(self, means, variances, gates, gamma, beta):
+        gates = backend.get_array_module(gates).ascontiguousarray(
+            gates.transpose(0, 2, 1), dtype=numpy.float64)
+        return self._compute_coefficients(
+            means, variances, gates, gamma, beta)
+
+    def _compute_coefficients(self, means, variances, gates, gamma, beta):
+        """Does so from gates ``(N, K, C)``, float64."""
         # In float64: E[m^2] - E[m]^2 cancels where modes lie far apart.
         xp = backend.get_array_module(means)
-        n_modes = gates.shape[2]
+        n_modes = gates.shape[1]
         self._m = m = means - means.mean(
             axis=1, keepdims=True, dtype=numpy.float64)
         self._square = m * m
         self._square += variances
-        gates = gates.astype(numpy.float64, copy=False)
-        self._counts = _counts(gates.sum(axis=1))
-        self._share = gates / self._counts[:, None]
+        self._counts = _counts(gates.sum(axis=2))
+        self._share = gates / self._counts[:, :, None]
         self._mean = mean = _weighted(m, self._share)
         self._variance = xp.maximum(
             _weighted(self._square, self._share) - mean * mean, 0)
@@ -50,8 +56,15 @@ class ModeGroupNormalization(RowNormalization):
         return slope, offset + (beta.mean(axis=0) if self._per_mode else beta)
 
     def compute_gradients(self, gslope, goffset):
+        gmeans, gvariances, ggates, ggamma, gbeta = self._compute_gradients(
+            gslope, goffset)
+        return (gmeans, gvariances, ggates.transpose(0, 2, 1), ggamma,
+                gbeta)
+
+    def _compute_gradients(self, gslope, goffset):
+        """Does so with the gradient of gates ``(N, K, C)``."""
         mean, inv_std, share = self._mean, self._inv_std, self._share
-        n_modes = share.shape[2]
+        n_modes = share.shape[1]
         # Of the sum over positions of gy (x - origin).
         total = gslope + goffset * self._m
         sum_g = goffset @ self._gamma.T / n_modes
@@ -76,10 +89,13 @@ class ModeGroupNormalization(RowNormalization):
         gmeans = _spread(linear, share) + 2 * self._m * gvariances
         constant = gvariance * (
             mean * mean - self._variance) - gmean * mean
-        ggates = (
-            self._m[:, :, None] * linear[:, None]
-            + self._square[:, :, None] * gvariance[:, None]
-            + constant[:, None]) / self._counts[:, None]
+        # Divided while they are small: (N, K).
+        linear, gvariance, constant = (
+            (z / self._counts)[:, :, None]
+            for z in (linear, gvariance, constant))
+        ggates = self._m[:, None] * linear
+        ggates += self._square[:, None] * gvariance
+        ggates += constant
         return gmeans, gvariances, ggates, ggamma, gbeta
 
     def compose_coefficients(self, center, means, variances, gates, gamma,
@@ -117,13 +133,13 @@ def _counts(counts):
 
 
 def _weighted(z, share):
-    """Returns ``sum_c z_nc share_nck``, ``(N, K)``."""
-    return (z[:, None] @ share)[:, 0]
+    """Returns ``sum_c share_nkc z_nc``, ``(N, K)``."""
+    return (share @ z[:, :, None])[:, :, 0]
 
 
 def _spread(z, share):
-    """Returns ``sum_k z_nk share_nck``, ``(N, C)``."""
-    return (share @ z[:, :, None])[:, :, 0]
+    """Returns ``sum_k z_nk share_nkc``, ``(N, C)``."""
+    return (z[:, None] @ share)[:, 0]
 
 
 class GatedModeGroupNormalization(ModeGroupNormalization):
@@ -149,22 +165,23 @@ class GatedModeGroupNormalization(ModeGroupNormalization):
 
     def compute_coefficients(self, means, variances, gate_W, gate_b, gamma,
                              beta):
-        self._phi = means.astype(numpy.float64)
+        self._phi = means[:, None].astype(numpy.float64)
         self._gate_W = gate_W.astype(numpy.float64)
-        self.gates = softmax(
-            backend.get_array_module(means),
-            self._phi[:, :, None] * self._gate_W + gate_b)
-        return super().compute_coefficients(
-            means, variances, self.gates, gamma, beta)
+        scores = self._phi * self._gate_W[:, None]
+        scores += gate_b[:, None]
+        self._gates = softmax(backend.get_array_module(means), scores)
+        self.gates = self._gates.transpose(0, 2, 1)
+        return self._compute_coefficients(
+            means, variances, self._gates, gamma, beta)
 
     def compute_gradients(self, gslope, goffset):
-        gmeans, gvariances, ggates, ggamma, gbeta = super().compute_gradients(
+        gmeans, gvariances, ggates, ggamma, gbeta = self._compute_gradients(
             gslope, goffset)
-        scores = softmax_gradient(self.gates, ggates)
-        gmeans += scores @ self._gate_W
-        gW = (scores * self._phi[:, :, None]).sum(axis=(0, 1))
-        return (gmeans, gvariances, gW, scores.sum(axis=(0, 1)), ggamma,
-                gbeta)
+        scores = softmax_gradient(self._gates, ggates)
+        gmeans += self._gate_W @ scores
+        gW = (scores * self._phi).sum(axis=2).sum(axis=0)
+        gb = scores.sum(axis=2).sum(axis=0)
+        return gmeans, gvariances, gW, gb, ggamma, gbeta
 
     def compose_coefficients(self, center, means, variances, gate_W, gate_b,
                              gamma, beta):

@@ -31,33 +31,33 @@ def check_gating_types(x_type, W_type, b_type):
 
 
 def softmax(xp, scores):
-    """Computes the softmax over the last axis.
+    """Computes the softmax over the second axis.
 
     Args:
         xp (module): NumPy or CuPy.
-        scores (array): ``(..., K)``.
+        scores (array): ``(N, K, ...)``.
 
     Returns:
-        array: ``(..., K)``.
+        array: ``(N, K, ...)``.
 
     """
-    exponentials = xp.exp(scores - scores.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+    exponentials = xp.exp(scores - scores.max(axis=1, keepdims=True))
+    exponentials /= exponentials.sum(axis=1, keepdims=True)
+    return exponentials
 
 
 def softmax_gradient(gates, ggates):
     """Computes the gradient of softmax' scores.
 
     Args:
-        gates (array): What it returned, ``(..., K)``.
+        gates (array): What it returned, ``(N, K, ...)``.
         ggates (array): Gradient of that.
 
     Returns:
-        array: ``(..., K)``.
+        array: ``(N, K, ...)``.
 
     """
-    return gates * (
-        ggates - (gates * ggates).sum(axis=-1, keepdims=True))
+    return gates * (ggates - (gates * ggates).sum(axis=1, keepdims=True))
 
 
 class SampleGating(object):
