@@ -74,6 +74,10 @@ class AffineNormalization(link.Link):
         """Returns the shape of a parameter or persistent value."""
         return size
 
+    def _size_of(self, name, shape):
+        """Returns the size that a shape tells, ``None`` if it does not."""
+        return shape
+
     @property
     def printable_specs(self):
         yield 'size', self.size
@@ -101,8 +105,12 @@ class AffineNormalization(link.Link):
         return axes.channels_second(x, self.size, self.axis)
 
     def _scale_and_shift(self):
-        """Returns gamma and beta, ``(C,)``: 1 and 0 where there is none."""
-        shape = math.prod(self.size),
+        """Returns gamma and beta, 1 and 0 where there is none.
+
+        Their shape is that for the channel dimensions as one, ``(C,)``.
+
+        """
+        shape = self._shape('gamma', (math.prod(self.size),))
         with chainer.using_device(self.device):
             return tuple(
                 make(shape, self._highprec_dtype) if parameter is None
@@ -159,9 +167,10 @@ class AffineNormalization(link.Link):
                   if getattr(value, 'ndim', 0) > 0}
         size = self.size
         if size is None:
-            size = next(iter(shapes.values()), None)
+            size = self._find_size(shapes)
         for name, shape in shapes.items():
-            expected = self._shape(name, size)
+            # Where none tells the size, none depends on it.
+            expected = self._shape(name, () if size is None else size)
             if shape != expected:
                 raise ValueError(
                     '{} has shape {} where {}{!r} needs {}'.format(
@@ -169,13 +178,18 @@ class AffineNormalization(link.Link):
                         '' if self.name is None else self.name + ': ', self,
                         expected))
 
+    def _find_size(self, shapes):
+        """Returns the size that shapes tell, ``None`` if none does."""
+        sizes = (self._size_of(*item) for item in sorted(shapes.items()))
+        return next((size for size in sizes if size is not None), None)
+
     def _settle(self):
         """Completes state that was set from elsewhere."""
-        for name in sorted(self._params):
-            parameter = getattr(self, name)
-            if (self.size is None and parameter.is_initialized
-                    and parameter.ndim > 0):
-                self.size = parameter.shape
+        if self.size is None:
+            self.size = self._find_size({
+                name: getattr(self, name).shape for name in self._params
+                if getattr(self, name).is_initialized
+                and getattr(self, name).ndim > 0})
         for name in self._persistent:
             value = getattr(self, name)
             if isinstance(value, chainer.get_array_types()):

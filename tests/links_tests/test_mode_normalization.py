@@ -358,6 +358,16 @@ def test_foreign_state_changes_nothing(tmp_path, kind, n_modes, size, how):
         numpy.testing.assert_array_equal(before[name], after[name])
 
 
+def test_foreign_gates_where_nothing_tells_the_size(tmp_path):
+    path = str(tmp_path / 'link.npz')
+    chainer.serializers.save_npz(path, ModeGroupNormalization(
+        4, n_modes=3, use_gamma=False, use_beta=False))
+    link = ModeGroupNormalization(
+        n_modes=2, use_gamma=False, use_beta=False)
+    with pytest.raises(ValueError, match=r'gate_W has shape \(3,\)'):
+        chainer.serializers.load_npz(path, link)
+
+
 @_kinds
 def test_state_of_batch_normalization(tmp_path, kind):
     path = str(tmp_path / 'link.npz')
