@@ -200,8 +200,6 @@ def seed(z, block, n_clusters, draws):
     for uniform in trials:
         ends = _cumulative(closest, block)
         drawn = (ends < uniform * ends[..., -1:]).sum(axis=3, keepdims=True)
-        # Rounding may point past the end.
-        drawn = xp.minimum(drawn, n_points - 1)
         candidates = xp.take_along_axis(z[None], drawn, 3)
         distances = xp.subtract(
             z, candidates, out=block.empty(2, n_trials))
@@ -268,14 +266,11 @@ def em_step(z, block, parameters, reg_covar):
         Parameters: The new mixtures, as columns.
 
     """
-    xp = get_array_module(z)
     tau, deviation, unit = posterior(z, block, parameters)
     weights, mean, variance = moments(
         tau, deviation, block.empty(4, len(tau)))
-    return Parameters(
-        weights, xp.where(weights > 0, parameters.means + unit * mean,
-                          parameters.means),
-        unit * unit * variance + z.dtype.type(reg_covar))
+    return Parameters(weights, parameters.means + unit * mean,
+                      unit * unit * variance + z.dtype.type(reg_covar))
 
 
 def posterior(z, block, parameters):

@@ -146,17 +146,32 @@ def test_lloyd_step_between_equal_distances():
 def test_posteriors(shape):
     z = _points(shape)
     parameters = _start(z, 3)
+    # Absent, and all the same with a density of its own.
     parameters.weights[0, 0] = [.4, 0, .6]
+    parameters.means[0, 0, 1] = z[0, 0, 0]
+    parameters.variances[0, 0, 1] = 0
     tau = sets.posteriors(z, parameters)
     for i in numpy.ndindex(*shape[:2]):
+        variances = numpy.where(
+            parameters.weights[i] > 0, parameters.variances[i], 1)
         density = parameters.weights[i] * numpy.exp(
             -(z[i][:, None] - parameters.means[i]) ** 2
-            / (2 * parameters.variances[i])) / numpy.sqrt(
-                parameters.variances[i])
+            / (2 * variances)) / numpy.sqrt(variances)
         numpy.testing.assert_allclose(
             tau[(slice(None),) + i].T,
             density / density.sum(axis=1, keepdims=True), rtol=1e-9,
             atol=1e-12)
+
+
+def test_variances_are_never_negative():
+    deviation = numpy.broadcast_to(numpy.random.RandomState(_SEED).rand(
+        1, 100, 1, 1).astype('f'), (1, 100, 1, 37))
+    weights, means, variances = sets.moments(
+        numpy.ones_like(deviation), deviation, numpy.empty_like(deviation))
+    numpy.testing.assert_array_equal(weights, 1)
+    numpy.testing.assert_allclose(means, deviation[..., :1], rtol=1e-5)
+    assert (variances >= 0).all()
+    numpy.testing.assert_allclose(variances, 0, atol=1e-6)
 
 
 def test_posterior_of_what_is_far_from_everything():
