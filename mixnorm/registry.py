@@ -9,7 +9,6 @@ import numpy
 
 from mixnorm import links
 from mixnorm.links.axes import check_size
-from mixnorm.mixture.validation import check_integer
 
 
 class Identity(chainer.Link):
@@ -30,7 +29,7 @@ class Identity(chainer.Link):
 
 
 def _in_single_precision(factory):
-    """Has Chainer's links make float32 parameters where it is set to float16.
+    """Has a link of Chainer make float32 parameters for float16 as well.
 
     With parameters of float16 they square activations in float16, which
     overflows from 256 on; a ``dtype`` among the options still prevails.
@@ -46,14 +45,12 @@ def _in_single_precision(factory):
     return make
 
 
-@_in_single_precision
 def _layer_normalization(size, eps=1e-5, initial_gamma=None,
                          initial_beta=None):
-    return L.GroupNormalization(
+    return links.GroupNormalization(
         1, _one_axis('layer', size), eps, initial_gamma, initial_beta)
 
 
-@_in_single_precision
 def _group_normalization(size, groups=None, eps=1e-5, initial_gamma=None,
                          initial_beta=None):
     size = _one_axis('group', size)
@@ -63,12 +60,8 @@ def _group_normalization(size, groups=None, eps=1e-5, initial_gamma=None,
                              'not')
         # Wu and He's 32, or as near as the channels can be divided.
         groups = max(g for g in range(1, min(size, 32) + 1) if size % g == 0)
-    check_integer('groups', groups, 1)
-    if size is not None and size % groups:
-        raise ValueError('groups is {}: it must divide size, which is '
-                         '{}'.format(groups, size))
-    return L.GroupNormalization(
-        int(groups), size, eps, initial_gamma, initial_beta)
+    return links.GroupNormalization(
+        groups, size, eps, initial_gamma, initial_beta)
 
 
 def _one_axis(name, size):
@@ -116,10 +109,10 @@ def normalizer(name, size, **options):
     ``batch_instance`` :class:`mixnorm.links.BatchInstanceNormalization`
     ``batch_renorm``   :class:`mixnorm.links.BatchRenormalization`
     ``divisive``       :class:`mixnorm.links.DivisiveNormalization`
-    ``group``          :class:`chainer.links.GroupNormalization`; ``groups``
+    ``group``          :class:`mixnorm.links.GroupNormalization`; ``groups``
                        is by default the largest divisor of ``size`` up to 32
     ``instance``       :class:`mixnorm.links.InstanceNormalization`
-    ``layer``          :class:`chainer.links.GroupNormalization` with one
+    ``layer``          :class:`mixnorm.links.GroupNormalization` with one
                        group
     ``mixture``        :class:`mixnorm.links.MixtureNormalization`
     ``mode``           :class:`mixnorm.links.ModeNormalization`

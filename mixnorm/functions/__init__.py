@@ -9,6 +9,7 @@ from mixnorm.functions.fixed_mode_normalization import (  # NOQA
     fixed_mode_normalization, gated_fixed_mode_normalization)
 from mixnorm.functions.group_mixture_normalization import (  # NOQA
     group_mixture_normalization)
+from mixnorm.functions.group_normalization import group_normalization  # NOQA
 from mixnorm.functions.mixture_normalization import (  # NOQA
     mixture_normalization)
 from mixnorm.functions.mode_group_normalization import (  # NOQA

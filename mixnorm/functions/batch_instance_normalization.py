@@ -7,6 +7,7 @@ import chainer
 from chainer import functions
 
 from mixnorm.functions.checks import check_channels
+from mixnorm.functions.group_normalization import standardize_groups
 
 
 def batch_instance_normalization(x, gamma, beta, rho, eps=2e-5,
@@ -91,12 +92,12 @@ def fixed_batch_instance_normalization(x, gamma, beta, rho, mean, var,
     mean, var = chainer.as_variable(mean), chainer.as_variable(var)
     check_channels(chainer.as_variable(x), mean=mean, var=var)
 
-    def normalize(x, gamma, beta):
+    def standardize(x, gamma, beta):
         return functions.fixed_batch_normalization(
             x, gamma, beta, functions.cast(mean, x.dtype),
             functions.cast(var, x.dtype), eps)
 
-    return _weigh(x, gamma, beta, rho, eps, normalize)
+    return _weigh(x, gamma, beta, rho, eps, standardize)
 
 
 def _weigh(x, gamma, beta, rho, eps, batch_normalization):
@@ -105,11 +106,15 @@ def _weigh(x, gamma, beta, rho, eps, batch_normalization):
     in_dtype = x.dtype
     dtype = functools.reduce(
         numpy.promote_types, (x.dtype, gamma.dtype, numpy.float32))
-    x, gamma, beta, rho = (
-        functions.cast(z, dtype) for z in (x, gamma, beta, rho))
-    zeros = x.xp.zeros_like(beta.array)
-    # The shares go into the scales: that spares passes over x.
-    y = (batch_normalization(x, gamma * rho, beta)
-         + functions.group_normalization(
-             x, x.shape[1], gamma * (1 - rho), zeros, eps))
+    x = functions.cast(x, dtype)
+    per_channel = (1, -1) + (1,) * (x.ndim - 2)
+    gamma, beta, rho = (
+        functions.reshape(functions.cast(z, dtype), per_channel)
+        for z in (gamma, beta, rho))
+    # Chainer's double gradients divide by the scale, so that a share of 0
+    # must not be put into it.
+    ones = x.xp.ones(x.shape[1], dtype)
+    batch = batch_normalization(x, ones, x.xp.zeros_like(ones))
+    instance = standardize_groups(x, x.shape[1], eps)
+    y = gamma * (rho * (batch - instance) + instance) + beta
     return functions.cast(y, in_dtype)

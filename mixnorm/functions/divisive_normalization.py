@@ -1,4 +1,5 @@
 """Divisive normalization by the activity around each position."""
+import functools
 import numbers
 
 import numpy
@@ -118,6 +119,11 @@ def _local_mean(x, window):
     mean = functions.mean(x, axis=1, keepdims=True)
     if not window:
         return mean
-    return functions.average_pooling_nd(
-        mean, window, stride=1, pad=tuple(w // 2 for w in window),
-        pad_value=None)
+    # Of the whole window, with zeros beyond the map, made good by the share
+    # of it that lies within.  (With ``pad_value=None``, the gradient of
+    # Chainer's pooling overwrites what it is given.)
+    pool = functools.partial(
+        functions.average_pooling_nd, ksize=window, stride=1,
+        pad=tuple(w // 2 for w in window))
+    share = pool(x.xp.ones((1, 1) + x.shape[2:], x.dtype)).array
+    return pool(mean) * (1 / share)

@@ -90,7 +90,8 @@ class BatchRenormalization(L.BatchRenormalization):
         # place of others.
         super(L.BatchRenormalization, self).__init__(
             size, decay, eps, dtype, use_gamma, use_beta, initial_gamma,
-            initial_beta, axes.check_axis(axis), initial_avg_mean, initial_avg_var)
+            initial_beta, axes.check_axis(axis), initial_avg_mean,
+            initial_avg_var)
         self.rmax = rmax
         self.dmax = dmax
         # Of the last pass of training, for its recomputation (F.forget).

@@ -1,7 +1,4 @@
-import numpy
-
-from chainer import functions
-
+from mixnorm.functions import group_normalization
 from mixnorm.links.affine_normalization import AffineNormalization
 
 
@@ -21,9 +18,9 @@ class InstanceNormalization(AffineNormalization):
     mode.  Without positions, as in ``(N, C)``, each value is its own mean,
     and the output is :math:`\beta`.
 
-    It is :func:`chainer.functions.group_normalization` with as many groups
-    as channels, which :class:`chainer.links.GroupNormalization` has to know
-    when it is made; here they may be left to the first mini-batch.
+    It is group normalization with as many groups as channels, which
+    :class:`chainer.links.GroupNormalization` has to know when it is made; here
+    they may be left to the first mini-batch.
 
     Args:
         size (int, tuple of ints or None): Size or shape of the channel
@@ -85,9 +82,5 @@ class InstanceNormalization(AffineNormalization):
 
         """
         points, restore = self._prepare(x)
-        # It computes in the wider of the types of x and gamma.
-        dtype = numpy.promote_types(self._highprec_dtype, numpy.float32)
-        gamma, beta = (
-            functions.cast(z, dtype) for z in self._scale_and_shift())
-        return restore(functions.group_normalization(
-            points, points.shape[1], gamma, beta, self.eps))
+        return restore(group_normalization(
+            points, points.shape[1], *self._scale_and_shift(), self.eps))

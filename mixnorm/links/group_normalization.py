@@ -1,0 +1,89 @@
+import math
+
+import chainer.links as L
+
+from mixnorm.functions.checks import check_channels
+from mixnorm.functions.group_normalization import (
+    check_groups, group_normalization)
+from mixnorm.mixture.validation import check_integer, check_real
+
+
+class GroupNormalization(L.GroupNormalization):
+
+    r"""Group normalization layer.
+
+    It is :class:`chainer.links.GroupNormalization`, but computes by
+    :func:`mixnorm.functions.group_normalization`, so that its gradients can
+    be differentiated, as a gradient penalty needs it, and activations of
+    float16 do not overflow.
+
+    Args:
+        groups (int): Number of groups, a divisor of the number of channels: 1
+            for layer normalization.
+        size (int or None): Number of channels.  If ``None``, the first
+            mini-batch decides.
+        eps (float): Added to variances.
+        initial_gamma: Initializer of gamma; 1 if ``None``.
+        initial_beta: Initializer of beta; 0 if ``None``.
+
+    Attributes:
+        gamma (~chainer.Parameter): Scale.
+        beta (~chainer.Parameter): Shift.
+
+    Raises:
+        ValueError: If ``groups`` is not a positive integer or does not divide
+            ``size``, or ``eps`` is out of its range.
+
+    Source: Y. Wu and K. He, *Group Normalization* (2018).
+
+    .. admonition:: Example
+
+        >>> import numpy as np
+        >>> import mixnorm
+        >>> norm = mixnorm.links.GroupNormalization(4, 16)
+        >>> x = np.random.randn(8, 16, 4, 4).astype('f')
+        >>> norm(x).shape
+        (8, 16, 4, 4)
+
+    """
+
+    def __init__(self, groups, size=None, eps=1e-5, initial_gamma=None,
+                 initial_beta=None):
+        check_integer('groups', groups, 1)
+        check_real('eps', eps, 0, math.inf, closed_high=False)
+        if size is not None:
+            check_integer('size', size, 1)
+            check_groups(groups, size)
+        super(GroupNormalization, self).__init__(
+            groups, size, eps, initial_gamma, initial_beta)
+
+    @property
+    def printable_specs(self):
+        yield 'groups', self.groups
+        yield 'size', self.gamma.size if self.gamma.is_initialized else None
+        yield 'eps', self.eps
+
+    def __repr__(self):
+        return str(self)
+
+    def forward(self, x):
+        """Normalizes samples.
+
+        Args:
+            x (:class:`~chainer.Variable` or array): Input ``(N, C, *S)`` of a
+                floating dtype.
+
+        Returns:
+            ~chainer.Variable: Output of ``x``'s shape and dtype.
+
+        Raises:
+            chainer.utils.type_check.InvalidType: If ``x`` does not fit.
+            ValueError: If ``groups`` does not divide the number of channels.
+
+        """
+        if not self.gamma.is_initialized:
+            check_channels(x)
+            check_groups(self.groups, x.shape[1])
+            self._initialize_params(x.shape[1])
+        return group_normalization(
+            x, self.groups, self.gamma, self.beta, self.eps)
