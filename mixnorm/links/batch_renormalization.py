@@ -116,11 +116,11 @@ class BatchRenormalization(L.BatchRenormalization):
             chainer.utils.type_check.InvalidType: If ``x`` does not fit.
 
         """
-        if not chainer.config.train:
-            return super(L.BatchRenormalization, self).forward(x)
         x = chainer.as_variable(x)
         size = None if self.avg_mean is None else self.avg_mean.shape
         axes.check_type(x, size, self.axis)
+        if not chainer.config.train:
+            return super(L.BatchRenormalization, self).forward(x)
         point_axes, channel_axes = axes.split_axes(x.ndim, size, self.axis)
         if size is None:
             self._initialize_params(tuple(x.shape[a] for a in channel_axes))

@@ -1,0 +1,503 @@
+"""What all normalizers have in common, whatever they compute.
+
+A name that the registry learns is tested without a line here, unless it needs
+options or differs from the others: then :data:`_CASES` says so, and why. What
+each of them computes is tested against its equations elsewhere.
+"""
+import copy
+import typing
+
+import chainer
+import chainer.functions as F
+from chainer import gradient_check
+from chainer import testing
+from chainer.testing import attr
+from chainer.utils import type_check
+import numpy
+import pytest
+
+import mixnorm
+
+
+_SEED = 0
+_N_CHANNELS = 6
+_SHAPES = [(8, 6), (5, 6, 4), (4, 6, 3, 2), (3, 6, 2, 1, 2)]
+_IMAGES = (5, 6, 4, 3)
+
+
+class _Case(typing.NamedTuple):
+
+    """How a normalizer is made, and where it differs.
+
+    Attributes:
+        options (dict): Options that the tests give.
+        deferred (callable): Makes the further options that it needs to leave
+            the size to the first mini-batch, of the input's number of axes.
+        permutes (bool): Whether permuting samples permutes outputs.
+        smooth (bool): Whether gradients are those of the output as it moves.
+        checks_input (bool): Whether it refuses inputs that do not fit.
+        checks_first_input (bool): Whether it does so before it has seen one.
+        bounds_vectors (bool): Whether outputs to ``(N, C)`` are small.
+
+    """
+
+    options: typing.Dict[str, typing.Any] = {}
+    deferred: typing.Callable = staticmethod(lambda ndim: {})
+    permutes: bool = True
+    smooth: bool = True
+    checks_input: bool = True
+    checks_first_input: bool = True
+    bounds_vectors: bool = True
+
+
+def _point_axes(ndim):
+    return {'axis': (0,) + tuple(range(2, ndim))}
+
+
+_CASES = {
+    # Batch normalizations learn the size only by their axes; Chainer's takes
+    # whatever the first mini-batch has beside them.
+    'batch': _Case(deferred=_point_axes, checks_first_input=False),
+    'batch_renorm': _Case(deferred=_point_axes),
+    # Away from the bounds of [0, 1], where it is clipped.
+    'batch_instance': _Case({'initial_rho': .5}),
+    # How many groups is asked when it is made.
+    'group': _Case({'groups': 3}),
+    # The points that seed a fit are drawn by their place in the mini-batch,
+    # anew in each pass, and the posterior is a constant to gradients.
+    'mixture': _Case({'n_components': 2, 'seed': 0}, permutes=False,
+                     smooth=False),
+    # A mode that one channel has to itself has no variance, and by equation
+    # (5) all channels are divided by its deviation.
+    'mode_group': _Case(bounds_vectors=False),
+    # It takes whatever it is given.
+    'none': _Case(checks_input=False),
+}
+
+_names = pytest.mark.parametrize('name', mixnorm.normalizer_names())
+pytestmark = pytest.mark.filterwarnings(
+    # Chainer's batch normalization, of mini-batches of one.
+    'ignore:A batch with no more than one sample',
+    'ignore:F.batch_normalization received a batch with single')
+
+
+def _case(name):
+    return _CASES.get(name, _Case())
+
+
+def _make(name, size=_N_CHANNELS, ndim=4, **options):
+    """A normalizer, with parameters moved at random if there are any yet."""
+    options = dict(_case(name).options, **options)
+    if size is None:
+        options.update(_case(name).deferred(ndim))
+    numpy.random.seed(_SEED)
+    link = mixnorm.normalizer(name, size, **options)
+    for _, parameter in sorted(link.namedparams(include_uninit=False)):
+        parameter.array[...] += .2 * numpy.random.uniform(
+            -1, 1, parameter.shape)
+    return link
+
+
+def _data(*shape, scale=2, dtype=numpy.float32):
+    return (scale * numpy.random.RandomState(_SEED).normal(
+        .5, size=shape)).astype(dtype)
+
+
+def _state(link):
+    """Copies of all parameters and persistent values."""
+    values = {name: p.array for name, p in link.namedparams()}
+    values.update((name, getattr(link, name)) for name in link._persistent)
+    return {name: numpy.array(chainer.get_device('@numpy').send(value))
+            if isinstance(value, chainer.get_array_types()) else value
+            for name, value in values.items()}
+
+
+def _assert_same_state(actual, expected):
+    assert actual.keys() == expected.keys()
+    for name in expected:
+        numpy.testing.assert_array_equal(
+            actual[name], expected[name], err_msg=name)
+
+
+def _train(link, x, gy=None):
+    """One pass in training mode: the output and all gradients."""
+    x = chainer.Variable(x)
+    link.cleargrads()
+    y = link(x)
+    y.grad = y.xp.ones_like(y.array) if gy is None else gy
+    y.backward()
+    gradients = {'x': x.grad}
+    gradients.update((name, p.grad) for name, p in link.namedparams())
+    return y.array, gradients
+
+
+def _test(link, x):
+    with chainer.using_config('train', False), chainer.no_backprop_mode():
+        # 'none' gives an array for an array.
+        return chainer.as_array(link(x))
+
+
+def _assert_finite(y, gradients):
+    assert numpy.isfinite(y).all()
+    for name, gradient in gradients.items():
+        assert numpy.isfinite(gradient).all(), name
+
+
+@_names
+@pytest.mark.parametrize('shape', _SHAPES, ids=str)
+@pytest.mark.parametrize('dtype', ['e', 'f', 'd'])
+def test_shape_and_dtype(name, shape, dtype):
+    link = _make(name)
+    x = _data(*shape, dtype=dtype)
+    y, gradients = _train(link, x, _data(*shape, scale=1, dtype=dtype))
+    _assert_finite(y, gradients)
+    assert (y.shape, y.dtype) == (x.shape, x.dtype)
+    assert (gradients['x'].shape, gradients['x'].dtype) == (x.shape, x.dtype)
+    for key, parameter in link.namedparams():
+        assert gradients[key].shape == parameter.shape
+        assert gradients[key].dtype == parameter.dtype
+    y = _test(link, x)
+    assert (y.shape, y.dtype) == (x.shape, x.dtype)
+    assert numpy.isfinite(y).all()
+
+
+@_names
+@pytest.mark.parametrize('config_dtype, expected', [
+    (numpy.float16, (numpy.float16, numpy.float32)),
+    (chainer.mixed16, (numpy.float32,)), (numpy.float32, (numpy.float32,)),
+    (numpy.float64, (numpy.float64,))], ids=str)
+def test_parameters_dtype(name, config_dtype, expected):
+    with chainer.using_config('dtype', config_dtype):
+        link = _make(name)
+    for _, parameter in link.namedparams():
+        assert parameter.dtype in expected
+
+
+@_names
+@pytest.mark.parametrize('shape', [(8, 6), _IMAGES], ids=str)
+@pytest.mark.parametrize(
+    'config_dtype', [numpy.float16, chainer.mixed16, numpy.float32], ids=str)
+def test_large_activations_of_float16(name, shape, config_dtype):
+    if len(shape) == 2 and not _case(name).bounds_vectors:
+        pytest.skip('the true outputs are beyond float16')
+    x = _data(*shape, scale=1e4, dtype='e')
+    gy = _data(*shape, scale=1, dtype='e')
+    with chainer.using_config('dtype', config_dtype):
+        link = _make(name)
+    wide = copy.deepcopy(link)
+    y, gradients = _train(link, x, gy)
+    _assert_finite(y, gradients)
+    # The same link, given the same numbers in float64.
+    expected, _ = _train(wide, x.astype('d'), gy.astype('d'))
+    numpy.testing.assert_allclose(y, expected, rtol=1e-2, atol=1e-2)
+    for key, value in _state(link).items():
+        assert numpy.isfinite(value).all(), key
+    numpy.testing.assert_allclose(
+        _test(link, x), _test(wide, x.astype('d')), rtol=2e-2, atol=2e-2)
+
+
+@_names
+@pytest.mark.parametrize(
+    'shape', [(1, 6), (1, 6, 1, 1), (1, 6, 4, 3)], ids=str)
+def test_batch_of_one(name, shape):
+    link = _make(name)
+    x = _data(*shape)
+    _assert_finite(*_train(link, x))
+    for key, value in _state(link).items():
+        assert numpy.isfinite(value).all(), key
+    assert numpy.isfinite(_test(link, x)).all()
+
+
+@_names
+@pytest.mark.parametrize('shape', [(8, 6), _IMAGES], ids=str)
+@pytest.mark.parametrize('constant', [0, 7, -1e4])
+@pytest.mark.parametrize('channels', [slice(1), slice(None)],
+                         ids=['one', 'all'])
+def test_constant_channel(name, shape, constant, channels):
+    link = _make(name)
+    x = _data(*shape)
+    x[:, channels] = constant
+    y, gradients = _train(link, x, _data(*shape, scale=1))
+    _assert_finite(y, gradients)
+    if channels == slice(None):
+        # Nothing is made of a mean's rounding.
+        over = (0,) + tuple(range(2, x.ndim))
+        assert (numpy.ptp(y, axis=over) < 1e-2 * (1 + abs(y).max())).all()
+    assert numpy.isfinite(_test(link, x)).all()
+
+
+@_names
+@pytest.mark.parametrize('shape', _SHAPES, ids=str)
+def test_deferred_size(name, shape):
+    x = _data(*shape)
+    options = dict(_case(name).options, **_case(name).deferred(x.ndim))
+    outcomes = []
+    for size in _N_CHANNELS, None:
+        # Parameters may be drawn now or at the first mini-batch.
+        numpy.random.seed(_SEED)
+        link = mixnorm.normalizer(name, size, **options)
+        numpy.random.seed(_SEED)
+        if size is not None:
+            link = link.copy('init')
+        y, gradients = _train(link, x)
+        outcomes.append((y, gradients, _test(link, x), _state(link)))
+    given, deferred = outcomes
+    for i in 0, 2:
+        numpy.testing.assert_array_equal(deferred[i], given[i])
+    for i in 1, 3:
+        _assert_same_state(deferred[i], given[i])
+
+
+@_names
+@pytest.mark.parametrize('deferred', [False, True])
+def test_serialization(name, deferred, tmp_path):
+    link, x = _make(name), _data(*_IMAGES)
+    for i in range(3):
+        link(x + i)
+    path = str(tmp_path / 'link.npz')
+    chainer.serializers.save_npz(path, link)
+    loaded = _make(name, None if deferred else _N_CHANNELS)
+    chainer.serializers.load_npz(path, loaded)
+    numpy.testing.assert_array_equal(_test(loaded, x), _test(link, x))
+    _assert_same_state(_state(loaded), _state(link))
+    # Training goes on as it would have.
+    numpy.testing.assert_array_equal(
+        _train(loaded, x)[0], _train(link, x)[0])
+    _assert_same_state(_state(loaded), _state(link))
+
+
+@_names
+@pytest.mark.parametrize('duplicate', [
+    copy.deepcopy, lambda link: link.copy('copy')], ids=['deepcopy', 'copy'])
+def test_copies_are_independent(name, duplicate):
+    link, x = _make(name), _data(*_IMAGES)
+    link(x)
+    expected, before = _test(link, x), _state(link)
+    other = duplicate(link)
+    numpy.testing.assert_array_equal(_test(other, x), expected)
+    for parameter in other.params():
+        parameter.array[...] += 1
+    other(3 * x + 1)
+    _assert_same_state(_state(link), before)
+    numpy.testing.assert_array_equal(_test(link, x), expected)
+
+
+@_names
+def test_initialized_copy(name):
+    link, x = _make(name), _data(*_IMAGES)
+    numpy.random.seed(_SEED)
+    other = link.copy('init')
+    assert [p.shape for p in other.params()] == [
+        p.shape for p in link.params()]
+    _assert_finite(*_train(other, x))
+
+
+@_names
+@pytest.mark.parametrize('train', [True, False])
+def test_gradients_are_numerical_ones(name, train):
+    if not _case(name).smooth:
+        pytest.skip('its gradients hold something constant')
+    with chainer.using_config('dtype', numpy.float64):
+        link = _make(name)
+    link(_data(*_IMAGES))
+    x = _data(3, _N_CHANNELS, 2, 2, dtype='d')
+    gy = numpy.random.RandomState(_SEED).normal(size=x.shape)
+    with chainer.using_config('train', train):
+        gradient_check.check_backward(
+            lambda v, *parameters: F.identity(link(v)), x, gy,
+            params=list(link.params()), dtype=numpy.float64, rtol=1e-3,
+            atol=1e-4)
+
+
+@_names
+def test_gradient_penalty(name):
+    """Gradients with respect to x alone can be differentiated."""
+    link, x = _make(name), chainer.Variable(_data(*_IMAGES))
+    y = F.identity(link(x))
+    gx, = chainer.grad([F.sum(y ** 3)], [x], enable_double_backprop=True)
+    link.cleargrads()
+    F.sum(gx ** 2).backward()
+    assert numpy.isfinite(x.grad).all()
+    assert (x.grad != 0).any()
+    # As far as they have a part in it.
+    if hasattr(link, 'gamma'):
+        assert numpy.isfinite(link.gamma.grad).all()
+        assert (link.gamma.grad != 0).all()
+
+
+@_names
+def test_update(name):
+    link, x = _make(name), _data(*_IMAGES)
+    optimizer = chainer.optimizers.SGD(lr=.1).setup(link)
+    before = _state(link)
+    target = numpy.random.RandomState(_SEED).normal(size=x.shape).astype('f')
+
+    def loss():
+        return F.mean_squared_error(link(x), target)
+
+    first = loss().array
+    for _ in range(5):
+        optimizer.update(loss)
+    for key, parameter in link.namedparams():
+        assert (parameter.array != before[key]).any(), key
+    # 'none' has nothing to learn with.
+    assert loss().array < first or not before
+
+
+@_names
+def test_no_backprop_mode(name):
+    link, x = _make(name), _data(*_IMAGES)
+    other = copy.deepcopy(link)
+    x = chainer.Variable(x)
+    with chainer.no_backprop_mode():
+        y = other(x)
+    assert y.creator is None
+    numpy.testing.assert_array_equal(y.array, link(x).array)
+    _assert_same_state(_state(other), _state(link))
+
+
+@_names
+def test_test_mode_leaves_no_trace(name):
+    link, x = _make(name), _data(*_IMAGES)
+    link(x)
+    before = _state(link)
+    expected = _test(link, x)
+    # Nor does it depend on the rest of the mini-batch.
+    numpy.testing.assert_allclose(
+        _test(link, x[1:3]), expected[1:3], rtol=1e-4, atol=1e-5)
+    _assert_same_state(_state(link), before)
+
+
+@_names
+@pytest.mark.parametrize('train', [True, False])
+def test_samples_are_exchangeable(name, train):
+    if train and not _case(name).permutes:
+        pytest.skip('it draws samples by their place')
+    link, x = _make(name), _data(*_IMAGES)
+    link(x)
+    order = numpy.random.RandomState(_SEED).permutation(len(x))
+    with chainer.using_config('train', train):
+        y, permuted = F.identity(link(x)), F.identity(link(x[order]))
+    numpy.testing.assert_allclose(
+        permuted.array, y.array[order], rtol=1e-4, atol=1e-5)
+
+
+@_names
+def test_recomputation(name):
+    """F.forget changes neither outputs, nor gradients, nor state."""
+    link, x = _make(name), _data(*_IMAGES)
+    link(x + 1)
+    other = copy.deepcopy(link)
+    gy = _data(*_IMAGES, scale=1)
+    y, gradients = _train(link, x, gy)
+    v = chainer.Variable(x)
+    other.cleargrads()
+    forgotten = F.forget(lambda z: F.identity(other(z)), v)
+    forgotten.grad = gy
+    forgotten.backward()
+    numpy.testing.assert_array_equal(forgotten.array, y)
+    numpy.testing.assert_allclose(
+        v.grad, gradients['x'], rtol=1e-5, atol=1e-6)
+    for key, parameter in other.namedparams():
+        numpy.testing.assert_allclose(
+            parameter.grad, gradients[key], rtol=1e-5, atol=1e-6)
+    _assert_same_state(_state(other), _state(link))
+
+
+@_names
+def test_description(name):
+    link = _make(name)
+    assert str(link).startswith(type(link).__name__ + '(')
+    if list(link.params()):
+        assert 'size={}'.format(_N_CHANNELS) in str(link).replace(
+            '({},)'.format(_N_CHANNELS), str(_N_CHANNELS))
+
+
+@_names
+@pytest.mark.parametrize('deferred', [False, True])
+@pytest.mark.parametrize('train', [True, False])
+@pytest.mark.parametrize('x', [
+    numpy.ones((4, 6, 3, 2), 'i'), numpy.ones(6, 'f'),
+    numpy.ones((4, 5, 3, 2), 'f')],
+    ids=['integers', 'one axis', 'other channels'])
+def test_bad_input_is_refused(name, deferred, train, x):
+    if not _case(name).checks_input:
+        pytest.skip('it takes whatever it is given')
+    good = _data(*_IMAGES)
+    link = _make(name, None if deferred else _N_CHANNELS)
+    # Before the first mini-batch any number of channels is right.
+    if not deferred or x.shape[1:2] == (5,) or not _case(
+            name).checks_first_input:
+        link(good)
+    before = _state(link) if list(link.params(False)) else None
+    with chainer.using_config('train', train):
+        with pytest.raises(type_check.InvalidType):
+            link(x)
+    if before is not None:
+        _assert_same_state(_state(link), before)
+    assert numpy.isfinite(link(good).array).all()
+
+
+@_names
+@pytest.mark.parametrize('size', [0, -3, 2.5, '6', (6, 0), True], ids=repr)
+def test_bad_size(name, size):
+    with pytest.raises(ValueError, match='size is'):
+        mixnorm.normalizer(name, size)
+
+
+@attr.gpu
+@_names
+@pytest.mark.parametrize('shape', _SHAPES, ids=str)
+@pytest.mark.parametrize('dtype', ['e', 'f', 'd'])
+def test_devices_agree(name, shape, dtype):
+    tolerance = {'e': 1e-2, 'f': 1e-4, 'd': 1e-6}[dtype]
+    host, x = _make(name), _data(*shape, dtype=dtype)
+    link = copy.deepcopy(host)
+    link.to_device('@cupy:0')
+    gy = _data(*shape, scale=1, dtype=dtype)
+    y, gradients = _train(link, link.device.send(x), link.device.send(gy))
+    expected, expected_gradients = _train(host, x, gy)
+    testing.assert_allclose(y, expected, rtol=tolerance, atol=tolerance)
+    for key, gradient in gradients.items():
+        testing.assert_allclose(
+            gradient, expected_gradients[key], rtol=10 * tolerance,
+            atol=10 * tolerance)
+    testing.assert_allclose(
+        _test(link, link.device.send(x)), _test(host, x), rtol=tolerance,
+        atol=tolerance)
+    # And back.
+    link.to_cpu()
+    testing.assert_allclose(
+        _test(link, x), _test(host, x), rtol=tolerance, atol=tolerance)
+
+
+@attr.gpu
+@_names
+@pytest.mark.parametrize('first', ['device', 'input'])
+def test_size_is_deferred_on_a_device(name, first):
+    link, x = _make(name, None), _data(*_IMAGES)
+    if first == 'device':
+        link.to_device('@cupy:0')
+    else:
+        link(x)
+        link.to_device('@cupy:0')
+    on_device = link.device.send(x)
+    assert link.device.send(link(on_device).array) is not None
+    for value in _state(link).values():
+        assert numpy.isfinite(value).all()
+    assert isinstance(_test(link, on_device), link.xp.ndarray)
+
+
+@attr.gpu
+@_names
+@pytest.mark.parametrize('config_dtype', [numpy.float16, chainer.mixed16],
+                         ids=str)
+def test_large_activations_of_float16_on_a_device(name, config_dtype):
+    with chainer.using_config('dtype', config_dtype):
+        link = _make(name)
+    link.to_device('@cupy:0')
+    y, gradients = _train(
+        link, link.device.send(_data(*_IMAGES, scale=1e4, dtype='e')))
+    assert link.xp.isfinite(y).all()
+    for key, gradient in gradients.items():
+        assert link.xp.isfinite(gradient).all(), key
