@@ -199,9 +199,18 @@ def register_normalizer(name, factory):
     if name in _FACTORIES:
         raise ValueError('name is {!r}: there is a normalizer of that name '
                          'already'.format(name))
+    if not _takes_size(factory):
+        raise ValueError('factory is {!r}: it must be a callable that takes a '
+                         'size and makes a link'.format(factory))
+    _FACTORIES[name] = factory
+
+
+def _takes_size(factory):
+    # A link can be called as well, but with an input.
+    if isinstance(factory, chainer.Link):
+        return False
     try:
         inspect.signature(factory).bind(None)
     except (TypeError, ValueError):
-        raise ValueError('factory is {!r}: it must be a callable that takes a '
-                         'size'.format(factory)) from None
-    _FACTORIES[name] = factory
+        return False
+    return True
