@@ -30,6 +30,7 @@ class _Case(typing.NamedTuple):
     """How a normalizer is made, and where it differs.
 
     Attributes:
+        name (str or None): Its name, where the case has another.
         options (dict): Options that the tests give.
         deferred (callable): Makes the further options that it needs to leave
             the size to the first mini-batch, of the input's number of axes.
@@ -41,6 +42,7 @@ class _Case(typing.NamedTuple):
 
     """
 
+    name: typing.Optional[str] = None
     options: typing.Dict[str, typing.Any] = {}
     deferred: typing.Callable = staticmethod(lambda ndim: {})
     permutes: bool = True
@@ -60,21 +62,30 @@ _CASES = {
     'batch': _Case(deferred=_point_axes, checks_first_input=False),
     'batch_renorm': _Case(deferred=_point_axes),
     # Away from the bounds of [0, 1], where it is clipped.
-    'batch_instance': _Case({'initial_rho': .5}),
+    'batch_instance': _Case(options={'initial_rho': .5}),
     # How many groups is asked when it is made.
-    'group': _Case({'groups': 3}),
+    'group': _Case(options={'groups': 3}),
     # The points that seed a fit are drawn by their place in the mini-batch,
     # anew in each pass, and the posterior is a constant to gradients.
-    'mixture': _Case({'n_components': 2, 'seed': 0}, permutes=False,
+    'mixture': _Case(options={'n_components': 2, 'seed': 0}, permutes=False,
                      smooth=False),
+    'mixture of second order': _Case(
+        'mixture', {'n_components': 2, 'seed': 0, 'order': 2},
+        permutes=False, smooth=False),
+    'mixture over groups': _Case(
+        'mixture', {'n_components': 2, 'seed': 0, 'over': ('group', 3)},
+        permutes=False, smooth=False),
     # A mode that one channel has to itself has no variance, and by equation
     # (5) all channels are divided by its deviation.
     'mode_group': _Case(bounds_vectors=False),
+    'mode of own scales': _Case('mode', {'mode_affine': True}),
+    'divisive of learned smoother': _Case('divisive', {'learn_rho': True}),
     # It takes whatever it is given.
     'none': _Case(checks_input=False),
 }
 
-_names = pytest.mark.parametrize('name', mixnorm.normalizer_names())
+_names = pytest.mark.parametrize(
+    'name', sorted(set(mixnorm.normalizer_names()) | set(_CASES)))
 pytestmark = pytest.mark.filterwarnings(
     # Chainer's batch normalization, of mini-batches of one.
     'ignore:A batch with no more than one sample',
@@ -85,13 +96,18 @@ def _case(name):
     return _CASES.get(name, _Case())
 
 
+def _link(name, size, **options):
+    return mixnorm.normalizer(
+        _case(name).name or name, size,
+        **dict(_case(name).options, **options))
+
+
 def _make(name, size=_N_CHANNELS, ndim=4, **options):
     """A normalizer, with parameters moved at random if there are any yet."""
-    options = dict(_case(name).options, **options)
     if size is None:
         options.update(_case(name).deferred(ndim))
     numpy.random.seed(_SEED)
-    link = mixnorm.normalizer(name, size, **options)
+    link = _link(name, size, **options)
     for _, parameter in sorted(link.namedparams(include_uninit=False)):
         parameter.array[...] += .2 * numpy.random.uniform(
             -1, 1, parameter.shape)
@@ -230,12 +246,12 @@ def test_constant_channel(name, shape, constant, channels):
 @pytest.mark.parametrize('shape', _SHAPES, ids=str)
 def test_deferred_size(name, shape):
     x = _data(*shape)
-    options = dict(_case(name).options, **_case(name).deferred(x.ndim))
+    options = _case(name).deferred(x.ndim)
     outcomes = []
     for size in _N_CHANNELS, None:
         # Parameters may be drawn now or at the first mini-batch.
         numpy.random.seed(_SEED)
-        link = mixnorm.normalizer(name, size, **options)
+        link = _link(name, size, **options)
         numpy.random.seed(_SEED)
         if size is not None:
             link = link.copy('init')
@@ -442,7 +458,7 @@ def test_bad_input_is_refused(name, deferred, train, x):
 @pytest.mark.parametrize('size', [0, -3, 2.5, '6', (6, 0), True], ids=repr)
 def test_bad_size(name, size):
     with pytest.raises(ValueError, match='size is'):
-        mixnorm.normalizer(name, size)
+        _link(name, size)
 
 
 @attr.gpu
