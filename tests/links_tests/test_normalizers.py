@@ -44,7 +44,7 @@ class _Case(typing.NamedTuple):
 
     name: typing.Optional[str] = None
     options: typing.Dict[str, typing.Any] = {}
-    deferred: typing.Callable = staticmethod(lambda ndim: {})
+    deferred: typing.Callable = lambda ndim: {}
     permutes: bool = True
     smooth: bool = True
     checks_input: bool = True
