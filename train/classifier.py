@@ -18,7 +18,7 @@ if __name__ == '__main__':
     sys.path.insert(0, os.path.dirname(os.path.dirname(
         os.path.abspath(__file__))))
 
-import mixnorm
+import mixnorm  # NOQA  (before Chainer)
 import chainer
 import chainer.links as L
 import numpy
@@ -36,6 +36,9 @@ from train.batches import BatchIterator
 from train.batches import send
 from train.command_line import UserError
 from train.evaluation import Evaluation
+from train.normalizers import add_normalizer_arguments
+from train.normalizers import layer_normalizers
+from train.normalizers import make_model
 from train.optimizers import make_optimizer
 from train.run import get_device
 from train.run import run
@@ -73,19 +76,7 @@ def parse(argv):
     group.add_argument(
         '--test-size', type=command_line.positive_int, metavar='N',
         help='use the first N test images only')
-    group.add_argument(
-        '--normalizer', choices=mixnorm.normalizer_names(),
-        help='what to normalize with (default: batch)')
-    group.add_argument(
-        '--at', nargs='+', choices=CifarCNN.normalized_layers,
-        metavar='LAYER', help='where, with batch normalization in the other '
-        'layers: any of %(choices)s (default: all)')
-    group.add_argument(
-        '--components', type=command_line.positive_int, metavar='K',
-        help='components of a mixture (default: 3)')
-    group.add_argument(
-        '--em-iterations', type=command_line.positive_int, metavar='N',
-        help='K-means and EM iterations of a fit (default: 2)')
+    add_normalizer_arguments(group, CifarCNN.normalized_layers)
     group.add_argument(
         '--widths', type=command_line.positive_int, nargs=4, metavar='N',
         help='channels of the four convolutions (default: 64 128 128 256; '
@@ -157,9 +148,11 @@ def make_updater(settings, train_set, device):
             2 + len(CifarCNN.normalized_layers)).tolist()
     # Chainer's initializers draw from the global generator.
     numpy.random.seed(weights_seed)
-    classifier = L.Classifier(CifarCNN(
-        datasets.n_classes(settings['dataset']), train_set.images.shape[1],
-        settings['widths'], normalizers(settings, layer_seeds)))
+    layers = CifarCNN.normalized_layers
+    classifier = L.Classifier(make_model(
+        CifarCNN, datasets.n_classes(settings['dataset']),
+        train_set.images.shape[1], settings['widths'],
+        layer_normalizers(settings, layers, layer_seeds)))
     classifier.to_device(device)
     optimizer = make_optimizer(settings['optimizer'], settings['lr'])
     optimizer.setup(classifier)
@@ -172,30 +165,6 @@ def make_updater(settings, train_set, device):
         flip_and_crop if settings['dataset'].startswith('cifar') else None)
     return chainer.training.updaters.StandardUpdater(
         batches, optimizer, converter=send, input_device=device)
-
-
-def normalizers(settings, layer_seeds):
-    """Returns each chosen layer's normalizer, as the model takes it.
-
-    Args:
-        settings (dict): The settings of the run.
-        layer_seeds (list of int): A seed for each layer of the model that can
-            be normalized, so that it is the same whatever is at the others.
-
-    Returns:
-        dict: Maps names of layers to pairs of name and options.
-
-    """
-    chosen = {}
-    for layer, layer_seed in zip(CifarCNN.normalized_layers, layer_seeds):
-        if layer in (settings['at'] or CifarCNN.normalized_layers):
-            options = {}
-            if settings['normalizer'] == 'mixture':
-                options = {'n_components': settings['components'],
-                           'n_iter': settings['em_iterations'],
-                           'seed': layer_seed}
-            chosen[layer] = (settings['normalizer'], options)
-    return chosen
 
 
 if __name__ == '__main__':

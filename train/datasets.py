@@ -97,11 +97,30 @@ def load(name, train_size=None, test_size=None):
 
 def _read(name):
     source = _SOURCES[name]
+    return read_arrays(name, source.read, source.files)
+
+
+def read_arrays(name, read, files):
+    """Reads a data set, and says what to do if that fails.
+
+    Args:
+        name (str): Its name, for the error message.
+        read (callable): Takes nothing and returns what was read.
+        files (tuple of str): The files that Chainer keeps it in, by paths
+            from the root of its data sets.
+
+    Returns:
+        What ``read`` returned.
+
+    Raises:
+        UserError: If it cannot be fetched or read.
+
+    """
     paths = [os.path.join(chainer.dataset.get_dataset_root(), file)
-             for file in source.files]
+             for file in files]
     missing = [path for path in paths if not os.path.exists(path)]
     try:
-        return source.read()
+        return read()
     except UserError:
         raise
     except Exception as error:
@@ -113,7 +132,7 @@ def _read(name):
                 '({}); copy the file there from a machine whose Chainer has '
                 'fetched it, or set CHAINER_DATASET_ROOT to a folder that '
                 'holds {}'.format(name, ' nor '.join(missing), reason,
-                                  ' and '.join(source.files)))
+                                  ' and '.join(files)))
         raise UserError('cannot read {} from {}: {}; remove the file to '
                         'fetch it again'.format(
                             name, ' and '.join(paths), reason))

@@ -1,16 +1,16 @@
 """The settings of a run: defaults, then a recipe's, then the user's own."""
 
+from train import normalizers
 from train.command_line import UserError
 from train.recipes import RECIPES
 
 
-_DEFAULTS = {
+_DEFAULTS = dict(normalizers.DEFAULTS, **{
     'dataset': 'digits', 'recipe': None, 'train_size': None,
-    'test_size': None, 'normalizer': 'batch', 'at': None, 'components': 3,
-    'em_iterations': 2, 'optimizer': 'rmsprop', 'weight_decay': 0.,
+    'test_size': None, 'optimizer': 'rmsprop', 'weight_decay': 0.,
     'decay_at': None, 'iterations': None, 'log_every': None,
     'test_every': None, 'snapshot_every': None, 'seed': 0,
-    'device': '@numpy'}
+    'device': '@numpy'})
 
 _CIFAR_DEFAULTS = {
     'widths': [64, 128, 128, 256], 'batch_size': 256, 'epoch': 100,
@@ -38,9 +38,6 @@ _ALTERNATIVES = {
 _FREE_ON_RESUME = ('epoch', 'iterations', 'log_every', 'test_every',
                    'snapshot_every', 'device')
 
-# What has a meaning only where something else is chosen.
-_MIXTURE_ONLY = ('components', 'em_iterations')
-
 
 def complete(given):
     """Completes the settings that a user gave.
@@ -63,7 +60,7 @@ def complete(given):
     for layer in (_OPTIMIZER_DEFAULTS[optimizer], _DATASET_DEFAULTS[dataset],
                   recipe, given):
         _override(settings, layer)
-    _check_use(settings, given)
+    normalizers.check_use(settings, given)
     return settings
 
 
@@ -105,16 +102,6 @@ def _override(settings, layer):
         if key in _ALTERNATIVES:
             settings[_ALTERNATIVES[key]] = None
     settings.update(layer)
-
-
-def _check_use(settings, given):
-    for key in _MIXTURE_ONLY:
-        if key in given and settings['normalizer'] != 'mixture':
-            raise UserError('{} goes with --normalizer mixture, not {}'.format(
-                option(key), settings['normalizer']))
-    if 'at' in given and settings['normalizer'] == 'batch':
-        raise UserError('--at says where another --normalizer stands in for '
-                        'batch normalization; choose one')
 
 
 def _text(value):
