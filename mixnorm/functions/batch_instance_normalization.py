@@ -7,7 +7,7 @@ import chainer
 from chainer import functions
 
 from mixnorm.functions.checks import check_channels
-from mixnorm.functions.group_normalization import standardize_groups
+from mixnorm.functions.group_normalization import group_normalization
 
 
 def batch_instance_normalization(x, gamma, beta, rho, eps=2e-5,
@@ -107,14 +107,12 @@ def _weigh(x, gamma, beta, rho, eps, batch_normalization):
     dtype = functools.reduce(
         numpy.promote_types, (x.dtype, gamma.dtype, numpy.float32))
     x = functions.cast(x, dtype)
-    per_channel = (1, -1) + (1,) * (x.ndim - 2)
-    gamma, beta, rho = (
-        functions.reshape(functions.cast(z, dtype), per_channel)
-        for z in (gamma, beta, rho))
-    # Chainer's double gradients divide by the scale, so that a share of 0
-    # must not be put into it.
+    gamma, beta, rho = (functions.cast(z, dtype) for z in (gamma, beta, rho))
+    # Chainer's double gradients of batch normalization divide by the scale,
+    # so that a share of 0 must not be put into it.
     ones = x.xp.ones(x.shape[1], dtype)
     batch = batch_normalization(x, ones, x.xp.zeros_like(ones))
-    instance = standardize_groups(x, x.shape[1], eps)
-    y = gamma * (rho * (batch - instance) + instance) + beta
+    share = functions.reshape(gamma * rho, (1, -1) + (1,) * (x.ndim - 2))
+    y = share * batch + group_normalization(
+        x, x.shape[1], gamma * (1 - rho), beta, eps)
     return functions.cast(y, in_dtype)

@@ -1,9 +1,10 @@
-"""Group normalization, and the standardization that it is made of."""
+"""Group normalization that can be differentiated twice."""
 import functools
 
 import numpy
 
 import chainer
+from chainer import function_node
 from chainer import functions
 
 from mixnorm.functions.checks import check_channels
@@ -23,10 +24,10 @@ def group_normalization(x, groups, gamma, beta, eps=1e-5):
     group it is layer normalization, with as many as channels instance
     normalization.
 
-    It takes the place of :func:`chainer.functions.group_normalization`, whose
-    gradients can be differentiated only with respect to all of its inputs at
-    once, not ``x`` alone, as a gradient penalty needs it.  It computes in
-    float32 at least.
+    It is :func:`chainer.functions.group_normalization`, but for two things.
+    The gradient with respect to ``x`` alone can be differentiated, as a
+    gradient penalty needs it, not only all gradients at once.  And it computes
+    in float32 at least, also if gamma and beta are float16.
 
     Args:
         x (:class:`~chainer.Variable` or array): Input ``(N, C, *S)`` of a
@@ -59,15 +60,13 @@ def group_normalization(x, groups, gamma, beta, eps=1e-5):
     x, gamma, beta = map(chainer.as_variable, (x, gamma, beta))
     check_channels(x, gamma=gamma, beta=beta)
     check_groups(groups, x.shape[1])
-    in_dtype = x.dtype
+    # Chainer computes in the wider of the types of x and gamma, which it also
+    # gives to the gradient of gamma.
     dtype = functools.reduce(
         numpy.promote_types, (x.dtype, gamma.dtype, numpy.float32))
-    per_channel = (1, -1) + (1,) * (x.ndim - 2)
-    gamma, beta = (functions.reshape(functions.cast(z, dtype), per_channel)
-                   for z in (gamma, beta))
-    y = gamma * standardize_groups(
-        functions.cast(x, dtype), groups, eps) + beta
-    return functions.cast(y, in_dtype)
+    x, gamma, beta = _Together().apply((
+        x, functions.cast(gamma, dtype), functions.cast(beta, dtype)))
+    return functions.group_normalization(x, int(groups), gamma, beta, eps)
 
 
 def check_groups(groups, n_channels):
@@ -78,22 +77,23 @@ def check_groups(groups, n_channels):
                          'channels, which is {}'.format(groups, n_channels))
 
 
-def standardize_groups(x, groups, eps):
-    """Gives each group of channels of each sample zero mean, unit variance.
+class _Together(function_node.FunctionNode):
 
-    Args:
-        x (~chainer.Variable): Input ``(N, C, *S)``.
-        groups (int): Number of groups, a divisor of ``C``.
-        eps (float): Added to variances.
+    """Identity that passes on zeros for gradients that are not there.
 
-    Returns:
-        ~chainer.Variable: Output of ``x``'s shape and dtype.
+    Differentiating Chainer's gradient of group normalization takes gradients
+    of all that it gave.  With this in front of it, all that it gave comes
+    through here, and so does whatever is differentiated.
 
     """
-    sets = functions.reshape(x, (1, len(x) * groups, -1))
-    if sets.shape[2] == 1:
-        # Batch normalization would warn of sets of one value each.
-        return x - x
-    ones = x.xp.ones(sets.shape[1], x.dtype)
-    return functions.reshape(functions.batch_normalization(
-        sets, ones, x.xp.zeros_like(ones), eps=eps, axis=(0, 2)), x.shape)
+
+    def forward(self, inputs):
+        self._like = [(z.shape, z.dtype) for z in inputs]
+        return inputs
+
+    def backward(self, indexes, grad_outputs):
+        xp = next(g.xp for g in grad_outputs if g is not None)
+        gradients = _Together().apply([
+            xp.zeros(*like) if g is None else g
+            for g, like in zip(grad_outputs, self._like)])
+        return [gradients[i] for i in indexes]

@@ -3,6 +3,7 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 from chainer import testing
+from chainer.testing import attr
 import numpy
 import pytest
 
@@ -125,6 +126,21 @@ def test_averages_stay_finite(bad):
     assert not numpy.isfinite(link(x).array).all()
     numpy.testing.assert_array_equal(link.avg_mean, mean)
     numpy.testing.assert_array_equal(link.avg_var, var)
+
+
+@attr.gpu
+def test_averages_come_to_the_device_of_a_link_of_no_size_yet(tmp_path):
+    x, path = _data(6, 3, 5), str(tmp_path / 'link.npz')
+    link = BatchInstanceNormalization(3)
+    link(x)
+    chainer.serializers.save_npz(path, link)
+    loaded = BatchInstanceNormalization()
+    loaded.to_device('@cupy:0')
+    chainer.serializers.load_npz(path, loaded)
+    with chainer.using_config('train', False):
+        testing.assert_allclose(
+            loaded(loaded.device.send(x)).array, link(x).array, rtol=1e-4,
+            atol=1e-5)
 
 
 @pytest.mark.parametrize('decay', [-.1, 1.1, None, numpy.nan])

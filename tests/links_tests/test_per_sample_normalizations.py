@@ -48,6 +48,7 @@ def test_chainers_group_normalization(shape, make, groups):
         numpy.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.filterwarnings('error')
 def test_instances_without_positions_are_beta():
     link = _randomize(InstanceNormalization(3))
     numpy.testing.assert_array_equal(
