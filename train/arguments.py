@@ -41,8 +41,14 @@ def add_optimization_arguments(parser):
         help='length of the run in iterations')
 
 
-def add_run_arguments(parser):
-    """Adds where and how to run: folder, device, seed, reports."""
+def add_run_arguments(parser, is_series=False):
+    """Adds where and how to run: folder, device, seed, reports.
+
+    Args:
+        parser (argparse.ArgumentParser): What they are added to.
+        is_series (bool): Whether there is a run for each of several seeds.
+
+    """
     group = parser.add_argument_group('run')
     group.add_argument(
         '--out', metavar='FOLDER', default='result',
@@ -55,10 +61,17 @@ def add_run_arguments(parser):
     start.add_argument(
         '--overwrite', action='store_true', default=False,
         help='start anew in place of a run that --out holds')
-    group.add_argument(
-        '--seed', type=command_line.seed, metavar='N',
-        help='of all random numbers: weights, order and augmentation of the '
-        'images, seeding of mixtures (default: 0)')
+    of_what = ('weights, order and augmentation of the images, seeding of '
+               'mixtures')
+    if is_series:
+        group.add_argument(
+            '--seeds', type=command_line.seed, nargs='+', metavar='N',
+            help='a run for each, the seed of all its random numbers: {} '
+            '(default: 0)'.format(of_what))
+    else:
+        group.add_argument(
+            '--seed', type=command_line.seed, metavar='N',
+            help='of all random numbers: {} (default: 0)'.format(of_what))
     group.add_argument(
         '--device', metavar='DEVICE',
         help="Chainer's name for a device, such as @numpy or @cupy:0 "

@@ -41,8 +41,9 @@ class LearningRate(extension.Extension):
 
     """Trainer extension that sets and reports the learning rate.
 
-    The rate is a function of the number of finished epochs alone. It is not
-    stored: a resumed run works it out again, whatever its length is now.
+    The rate is a function of the numbers of finished epochs and iterations
+    alone. It is not stored: a resumed run works it out again, whatever its
+    length is now.
 
     Args:
         name (str): Name of the main optimizer, one of ``NAMES``.
@@ -50,18 +51,22 @@ class LearningRate(extension.Extension):
         decay (float): What the rate is multiplied with at every decay.
         every (int or None): A decay after each so many epochs.
         at (tuple of int): A decay after each of these epochs as well.
+        at_iterations (tuple of int): A decay after each of these iterations
+            as well.
 
     """
 
     trigger = 1, 'iteration'
     priority = extension.PRIORITY_WRITER
 
-    def __init__(self, name, initial, decay=1., every=None, at=()):
+    def __init__(self, name, initial, decay=1., every=None, at=(),
+                 at_iterations=()):
         self._attribute = _CHOICES[name].attribute
         self._initial = initial
         self._decay = decay
         self._every = every
         self._at = at
+        self._at_iterations = at_iterations
 
     def initialize(self, trainer):
         self._set(trainer)
@@ -75,6 +80,8 @@ class LearningRate(extension.Extension):
     def _set(self, trainer):
         epoch = trainer.updater.epoch
         n_decays = sum(epoch >= point for point in self._at)
+        n_decays += sum(trainer.updater.iteration >= point
+                        for point in self._at_iterations)
         if self._every is not None:
             n_decays += epoch // self._every
         setattr(trainer.updater.get_optimizer('main'), self._attribute,

@@ -10,6 +10,7 @@ from chainer import training
 from chainer.training import extensions
 
 from mixnorm.extensions import Curves
+from mixnorm.extensions import EffectiveComponents
 from train import run_folder
 from train import snapshots
 from train.command_line import UserError
@@ -41,7 +42,8 @@ def get_device(name):
     return device
 
 
-def run(updater, evaluation, settings, folder, arrays=None, progress=True):
+def run(updater, evaluation, settings, folder, arrays=None, progress=True,
+        resume_folder=None):
     """Trains to the end, or until a signal asks to stop.
 
     Args:
@@ -54,6 +56,8 @@ def run(updater, evaluation, settings, folder, arrays=None, progress=True):
         arrays (dict or None): The snapshot to go on from, as
             :func:`train.snapshots.read` returns it.
         progress (bool): Whether to draw a progress bar on a terminal.
+        resume_folder (str or None): What ``--out`` has to be to go on with
+            the run, if it is not ``folder``.
 
     Returns:
         int: Exit status: 0, or 128 and a signal's number.
@@ -85,7 +89,7 @@ def run(updater, evaluation, settings, folder, arrays=None, progress=True):
     if os.path.exists(snapshot):
         message = 'stopped at iteration {}; to go on: python {}'.format(
             updater.iteration, shlex.join(
-                [sys.argv[0], '--resume', '--out', folder]))
+                [sys.argv[0], '--resume', '--out', resume_folder or folder]))
     else:
         message = 'stopped before there was a snapshot to go on from'
     sys.stderr.write(message + '\n')
@@ -106,8 +110,10 @@ def _extend(trainer, evaluation, settings, length, progress):
         trigger=log_trigger, filename=run_folder.LOG)
     trainer.extend(LearningRate(
         settings['optimizer'], settings['lr'], settings['decay'],
-        settings['decay_every'], settings['decay_at'] or ()))
+        settings['decay_every'], settings['decay_at'] or (),
+        settings.get('decay_at_iterations', ())))
     trainer.extend(evaluation, trigger=test_trigger)
+    trainer.extend(EffectiveComponents(), trigger=log_trigger)
     trainer.extend(log_report)
     trainer.extend(ReportLines(log_report, erase=progress),
                    trigger=log_trigger)
