@@ -23,6 +23,8 @@ class Identity(chainer.Link):
 
     def __init__(self, size=None):
         super().__init__()
+        # For a link that may take its place.
+        self.size = size
 
     def forward(self, x):
         return x
@@ -151,20 +153,58 @@ def normalizer(name, size, **options):
             name, ', '.join(map(repr, normalizer_names()))))
     factory = _FACTORIES[name]
     check_size(size)
-    _, *parameters = inspect.signature(factory).parameters.values()
-    if not any(p.kind == p.VAR_KEYWORD for p in parameters):
-        allowed = [p.name for p in parameters]
-        for key in options:
-            if key not in allowed:
-                raise ValueError('normalizer {!r} has no option {!r}: '
-                                 '{}'.format(
-                                     name, key, 'it has ' + ', '.join(allowed)
-                                     if allowed else 'it has none'))
+    allowed = option_names(name)
+    for key in options:
+        if allowed is not None and key not in allowed:
+            raise ValueError('normalizer {!r} has no option {!r}: {}'.format(
+                name, key, 'it has ' + ', '.join(allowed) if allowed
+                else 'it has none'))
     link = factory(size, **options)
     if not isinstance(link, chainer.Link):
         raise ValueError('normalizer {!r} made {!r}: it must make a '
                          'link'.format(name, link))
     return link
+
+
+def option_names(name):
+    """Returns the names of a normalizer's options.
+
+    Args:
+        name (str): A name that :func:`normalizer` knows.
+
+    Returns:
+        list of str or None: The names; ``None`` if it takes any.
+
+    """
+    _, *parameters = inspect.signature(_FACTORIES[name]).parameters.values()
+    if any(p.kind == p.VAR_KEYWORD for p in parameters):
+        return None
+    return [p.name for p in parameters]
+
+
+# Batch normalization over several processes is not derived from Chainer's
+# own, nor is it known here: it stays where it is.
+_LINKS = (
+    L.BatchNormalization, L.GroupNormalization, Identity,
+    links.BatchInstanceNormalization, links.DivisiveNormalization,
+    links.InstanceNormalization, links.MixtureNormalization,
+    links.ModeGroupNormalization, links.ModeNormalization)
+
+
+def is_normalization(link):
+    """Returns whether a link is one that a normalizer's name stands for.
+
+    Args:
+        link (~chainer.Link): Any link.
+
+    Returns:
+        bool: Whether it is a normalization link of Chainer's or mixnorm's, or
+        of a class that was registered.
+
+    """
+    return isinstance(link, _LINKS + tuple(
+        factory for factory in _FACTORIES.values()
+        if isinstance(factory, type)))
 
 
 def register_normalizer(name, factory):

@@ -12,6 +12,7 @@ from chainer import links as L
 from chainer import variable
 
 from mixnorm.mixture.validation import check_real
+from mixnorm.update_rules import new_update_rule
 
 
 class WeightNormalization(link_hook.LinkHook):
@@ -186,7 +187,7 @@ class WeightNormalization(link_hook.LinkHook):
             weight.dtype if initialized else chainer.get_dtype())))
         length.to_device(link.device)
         if weight.update_rule is not None:
-            length.update_rule = _new_update_rule(weight.update_rule)
+            length.update_rule = new_update_rule(weight.update_rule)
         with link.init_scope():
             setattr(link, self.length_name, length)
         if self.data_dependent:
@@ -287,13 +288,3 @@ def _length_dtype(weight_dtype):
     return numpy.promote_types(
         chainer.get_dtype(weight_dtype, map_mixed16=numpy.float32),
         numpy.float32)
-
-
-def _new_update_rule(rule):
-    """Returns a rule like this, of the same optimizer, without its state."""
-    new = type(rule)(rule.hyperparam.parent)
-    vars(new.hyperparam).update(
-        (key, value) for key, value in vars(rule.hyperparam).items()
-        if key != '_parent')
-    new.enabled = rule.enabled
-    return new

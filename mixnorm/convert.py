@@ -1,0 +1,411 @@
+"""Normalization layers of a finished model, swapped in place."""
+import difflib
+import fnmatch
+import functools
+
+import numpy
+
+import chainer
+import chainer.links as L
+from chainer import link_hooks as chainer_link_hooks
+
+from mixnorm import link_hooks
+from mixnorm import links
+from mixnorm import registry
+from mixnorm.update_rules import new_update_rule
+
+_HOOKS = {
+    'spectral': chainer_link_hooks.SpectralNormalization,
+    'weight': link_hooks.WeightNormalization,
+}
+
+# Paths that an error message lists.
+_LISTED = 20
+
+
+def convert(model, name, where=None, **options):
+    """Swaps normalization layers of a model by path.
+
+    Every link that is named is replaced by a new one of the kind that is
+    named, or nothing is: an error leaves the model as it was.
+
+    What carries over to the new link:
+
+    - size, ``axis``, ``eps``, ``dtype``, ``use_gamma`` and ``use_beta``,
+      where it takes them and ``options`` do not say otherwise, and the device;
+    - gamma and beta, as the same parameters where shape and dtype agree, and
+      with them what an optimizer keeps for them; otherwise by value (a vector
+      for each component or mode, or the mean of theirs). An optimizer that is
+      set up already trains what is new with its own settings;
+    - running averages of batch, batch renormalization, batch-instance and
+      mode normalization and the queue of mixture normalization, to any of
+      these, such that with one mode or one component left the model's test
+      output is the same: all modes get the same averages, and the queue one
+      entry with one component. Of several modes or components their mixture's
+      mean and variance carry over. Averages that have never been updated do
+      not make an entry of a queue.
+
+    A link that stands in several places is replaced by one link in all of
+    them. Random seeds of links made at once differ: with ``seed=s`` the first
+    has ``s``, the next ``s + 1``.
+
+    ``'weight'`` and ``'spectral'`` are not links but hooks, which are added
+    to the links that are named and have a weight.
+
+    Args:
+        model (~chainer.Link): The model, which is changed.
+        name (str): A name that :func:`mixnorm.normalizer` knows, ``'weight'``
+            for :class:`mixnorm.link_hooks.WeightNormalization`, or
+            ``'spectral'`` for
+            :class:`chainer.link_hooks.SpectralNormalization`.
+        where (str, list of str or None): Paths as ``model.namedlinks()``
+            gives them, of layers or of what holds layers; the leading slash
+            may be left out. Shell patterns (``*``, ``?``, ``[...]``) stand
+            for every path that matches, ``*`` for slashes, too. ``'first'``
+            is the batch normalization that was added to the model first.
+            ``None``: all normalization layers; for hooks, all links with a
+            weight.
+        options: Arguments of the new links, or of the hooks.
+
+    Returns:
+        list of str: The paths of what was replaced, or given a hook.
+
+    Raises:
+        ValueError: If there is no normalizer of that name, a path leads to
+            nothing that can be replaced, a layer cannot be what is asked for,
+            or the model itself is the layer.
+
+    .. admonition:: Example
+
+        >>> import chainer
+        >>> import chainer.links as L
+        >>> import mixnorm
+        >>> model = chainer.Sequential(
+        ...     L.Linear(3, 4), L.BatchNormalization(4), L.Linear(4, 2))
+        >>> mixnorm.convert(model, 'mixture', n_components=2)
+        ['/1']
+        >>> type(model[1]).__name__
+        'MixtureNormalization'
+
+    """
+    if not isinstance(model, chainer.Link):
+        raise ValueError('model is {!r}: it must be a link'.format(model))
+    if name in _HOOKS:
+        return _add_hooks(model, name, where, options)
+    if not isinstance(name, str) or name not in registry.normalizer_names():
+        raise ValueError('name is {!r}: there are the normalizers {} and the '
+                         'hooks {}'.format(name, *(
+                             ', '.join(map(repr, names)) for names in (
+                                 registry.normalizer_names(),
+                                 sorted(_HOOKS)))))
+    chosen = _choose(
+        model, where, registry.is_normalization, 'normalization layer')
+    new = {}
+    rules = [p.update_rule for p in model.params()
+             if p.update_rule is not None]
+    for path, old in chosen:
+        if old is model:
+            raise ValueError('{} is the model itself: nothing holds it, so '
+                             'nothing can hold another in its place'.format(
+                                 type(old).__name__))
+        if id(old) in new:
+            continue
+        try:
+            new[id(old)] = _replacement(
+                old, name, dict(options, **_seed(options, len(new))),
+                rules[0] if rules else None)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise ValueError('{}: {}'.format(path, error)) from error
+    _swap(model, [(old, new[id(old)])
+                  for old in {id(old): old for _, old in chosen}.values()])
+    return [path for path, _ in chosen]
+
+
+def _seed(options, i):
+    seed = options.get('seed')
+    return {} if seed is None else {'seed': seed + i}
+
+
+# Choosing
+
+
+def _choose(model, where, is_wanted, what):
+    """Returns pairs of path and link that ``where`` names, in order."""
+    named = [(path, link) for path, link in model.namedlinks()]
+    wanted = [(path, link) for path, link in named if is_wanted(link)]
+    if where == 'first':
+        return [_first(model, wanted)]
+    if where is None:
+        patterns = ['*']
+    else:
+        patterns = [where] if isinstance(where, str) else where
+        if not isinstance(patterns, (list, tuple, set)) or not patterns or (
+                not all(isinstance(p, str) for p in patterns)):
+            raise ValueError("where is {!r}: it must be None, 'first', a path "
+                             'or a list of paths'.format(where))
+    chosen = set()
+    for pattern in patterns:
+        absolute = '/' + pattern.strip('/')
+        holders = [path for path, _ in named
+                   if path == absolute or fnmatch.fnmatchcase(path, absolute)]
+        found = {path for path, _ in wanted for holder in holders
+                 if path == holder
+                 or path.startswith(holder.rstrip('/') + '/')}
+        if not found:
+            raise ValueError('where names {!r}, which is no {} and holds '
+                             'none: {}'.format(
+                                 pattern, what,
+                                 _listing(absolute, wanted)))
+        chosen |= found
+    return [(path, link) for path, link in wanted if path in chosen]
+
+
+def _listing(pattern, wanted):
+    paths = [path for path, _ in wanted]
+    if not paths:
+        return 'the model has none'
+    near = difflib.get_close_matches(pattern, paths, _LISTED, 0)
+    listed = near + [path for path in paths if path not in near]
+    text = 'there are ' + ', '.join(listed[:_LISTED])
+    if len(listed) > _LISTED:
+        text += ' and {} more'.format(len(listed) - _LISTED)
+    return text
+
+
+def _first(model, wanted):
+    paths = {id(link): path for path, link in reversed(wanted)}
+    for link in _in_order_of_definition(model):
+        if isinstance(link, L.BatchNormalization) and id(link) in paths:
+            return paths[id(link)], link
+    raise ValueError("where is 'first': the model has no batch normalization")
+
+
+def _in_order_of_definition(link):
+    yield link
+    if isinstance(link, chainer.ChainList):
+        children = list(link.children())
+    elif isinstance(link, chainer.Chain):
+        # Attributes stand in the order in which they were set.
+        of_link = {id(child) for child in link.children()}
+        children = [value for value in vars(link).values()
+                    if id(value) in of_link]
+    else:
+        children = []
+    for child in children:
+        yield from _in_order_of_definition(child)
+
+
+# Making
+
+
+def _replacement(old, name, options, rule):
+    """Makes what takes a link's place."""
+    if old.local_link_hooks:
+        raise ValueError('it has the hooks {}, which cannot go with it: '
+                         'delete them first'.format(', '.join(
+                             map(repr, old.local_link_hooks))))
+    size = _size(old)
+    carried = {'eps': getattr(old, 'eps', None)}
+    for key in ('gamma', 'beta'):
+        if hasattr(old, key):
+            carried['use_' + key] = getattr(old, key) is not None
+    carried['dtype'] = getattr(old, '_highprec_dtype', None)
+    carried['axis'] = getattr(old, 'axis', None)
+    allowed = registry.option_names(name)
+    arguments = {key: value for key, value in carried.items()
+                 if value is not None and allowed is not None
+                 and key in allowed}
+    axis = options.get('axis', carried['axis'])
+    if axis is not None and 'axis' not in arguments and 'axis' not in options:
+        axis = (axis,) if not isinstance(axis, tuple) else axis
+        if axis != (0,) + tuple(range(2, 1 + len(axis))):
+            raise ValueError('its axis is {}, and normalizer {!r} has no '
+                             'argument axis'.format(axis, name))
+    arguments.update(options)
+    if size is not None and len(size) == 1:
+        size = size[0]
+    new = registry.normalizer(name, size, **arguments)
+    new.to_device(old.device)
+    _carry_affine(old, new)
+    _carry_averages(old, new)
+    rule = next((p.update_rule for p in old.params()
+                 if p.update_rule is not None), rule)
+    if rule is not None:
+        for parameter in new.params():
+            if parameter.update_rule is None:
+                parameter.update_rule = new_update_rule(rule)
+    return new
+
+
+def _size(link):
+    """Returns the shape of a link's channel dimensions, if it is known."""
+    if isinstance(link, L.BatchNormalization):
+        return None if link.avg_mean is None else tuple(link.avg_mean.shape)
+    if hasattr(link, 'size'):
+        size = link.size
+        return (size,) if isinstance(size, int) else size
+    gamma = getattr(link, 'gamma', None)
+    return gamma.shape if gamma is not None and gamma.is_initialized else None
+
+
+def _has_affine_for_each(link):
+    """Whether gamma and beta have one more axis, of components or modes."""
+    return getattr(link, 'component_affine', False) or getattr(
+        link, 'mode_affine', False)
+
+
+def _carry_affine(old, new):
+    for name in ('gamma', 'beta'):
+        theirs, ours = getattr(old, name, None), getattr(new, name, None)
+        if theirs is None or ours is None:
+            continue
+        if ours.is_initialized and theirs.is_initialized:
+            is_same = (theirs.shape == ours.shape
+                       and theirs.dtype == ours.dtype)
+        else:
+            is_same = not _has_affine_for_each(
+                old) and not _has_affine_for_each(new)
+        if is_same:
+            with new.init_scope():
+                setattr(new, name, theirs)
+        elif ours.is_initialized and theirs.is_initialized:
+            value = theirs.array
+            if value.ndim > ours.ndim:
+                value = value.mean(axis=0)
+            elif value.ndim == ours.ndim and value.shape != ours.shape:
+                value = value.mean(axis=0, keepdims=True)
+            ours.array[...] = value
+
+
+def _carry_averages(old, new):
+    averages = _averages(old)
+    if averages is None:
+        return
+    xp = new.xp
+    mean, variance = averages
+    with chainer.using_device(new.device):
+        if isinstance(new, links.ModeNormalization):
+            shape = new.avg_mean.shape
+            new.avg_mean = xp.broadcast_to(mean, shape).copy()
+            new.avg_sqmean = xp.broadcast_to(
+                variance + mean * mean, shape).copy()
+        elif isinstance(new, links.MixtureNormalization):
+            untouched = not mean.any() and bool((variance == 1).all())
+            if new.over == 'batch' and not untouched:
+                # One component, which has all the weight.
+                new.queue_factors[0] = 1
+                new.queue_weights[0] = 0
+                new.queue_weights[0, 0] = 1
+                new.queue_means[0] = mean
+                new.queue_variances[0] = variance
+        elif hasattr(new, 'avg_var'):
+            new.avg_mean[...] = mean
+            new.avg_var[...] = variance
+
+
+def _averages(link):
+    """Returns the mean and variance that serve inference, float64."""
+    if isinstance(link, links.ModeNormalization):
+        weights, means, squares = None, link.avg_mean, link.avg_sqmean
+        if means is None:
+            return None
+        mean = means.mean(axis=0)
+        square = squares.mean(axis=0)
+    elif isinstance(link, links.MixtureNormalization):
+        if link.over != 'batch' or link.size is None:
+            return None
+        weights, means, variances = (
+            z.astype(numpy.float64) for z in link.queue)
+        if len(weights) == 0:
+            return None
+        factors = link.queue_factors[:len(weights)].astype(numpy.float64)
+        weights = weights * (factors / factors.sum())[:, None]
+        weights = weights.reshape(
+            weights.shape + (1,) * (means.ndim - 2))
+        mean = (weights * means).sum(axis=(0, 1))
+        square = (weights * (variances + means ** 2)).sum(axis=(0, 1))
+    elif getattr(link, 'avg_var', None) is not None:
+        return (link.avg_mean.astype(numpy.float64),
+                link.avg_var.astype(numpy.float64))
+    else:
+        return None
+    return mean, link.xp.maximum(square - mean * mean, 0)
+
+
+# Swapping
+
+
+def _swap(model, pairs):
+    """Puts new links in the places of old ones, in all or in none."""
+    undo = []
+    try:
+        for old, new in pairs:
+            new.name = old.name
+            for holder in list({id(z): z for z in model.links()}.values()):
+                _replace_in(holder, old, new, undo)
+    except BaseException:
+        for put_back in reversed(undo):
+            put_back()
+        raise
+
+
+def _replace_in(holder, old, new, undo):
+    """Replaces a link in what another holds: attributes, lists, values."""
+    attributes = vars(holder)
+    containers = [attributes] + [
+        value for value in attributes.values()
+        if isinstance(value, (list, dict))]
+    for container in containers:
+        items = (container.items() if isinstance(container, dict)
+                 else enumerate(container))
+        for key, value in list(items):
+            if value is old:
+                container[key] = new
+                undo.append(functools.partial(
+                    container.__setitem__, key, old))
+
+
+# Hooks
+
+
+def _add_hooks(model, name, where, options):
+    if where == 'first':
+        raise ValueError("where is 'first', which is of batch normalization: "
+                         '{!r} is a hook of links with a weight'.format(name))
+    hook_class = _HOOKS[name]
+    try:
+        hook = hook_class(**options)
+    except TypeError as error:
+        raise ValueError('{}: {}'.format(name, error)) from error
+
+    def has_weight(link):
+        return isinstance(
+            getattr(link, hook.weight_name, None), chainer.Parameter)
+
+    chosen = _choose(model, where, has_weight, 'link with a parameter '
+                     + hook.weight_name)
+    unique = list({id(link): (path, link) for path, link in chosen}.values())
+    for path, link in unique:
+        if hook.name in link.local_link_hooks:
+            raise ValueError('{} has a hook {!r} already'.format(
+                path, hook.name))
+    before = [(getattr(link, hook.weight_name),
+               getattr(link, hook.weight_name).array) for _, link in unique]
+    before = [(weight, None if array is None else array.copy())
+              for weight, array in before]
+    added = []
+    try:
+        for path, link in unique:
+            try:
+                link.add_hook(hook_class(**options))
+            except Exception as error:
+                raise ValueError('{}: {}'.format(path, error)) from error
+            added.append(link)
+    except ValueError:
+        for link in added:
+            link.delete_hook(hook.name)
+        for weight, array in before:
+            if array is not None:
+                weight.array[...] = array
+        raise
+    return [path for path, _ in chosen]
