@@ -80,11 +80,11 @@ def convert(model, name, where=None, **options):
         >>> import chainer
         >>> import chainer.links as L
         >>> import mixnorm
-        >>> model = chainer.Sequential(
-        ...     L.Linear(3, 4), L.BatchNormalization(4), L.Linear(4, 2))
-        >>> mixnorm.convert(model, 'mixture', n_components=2)
-        ['/1']
-        >>> type(model[1]).__name__
+        >>> model = chainer.Chain(
+        ...     conv=L.Convolution2D(3, 4, 3), norm=L.BatchNormalization(4))
+        >>> mixnorm.convert(model, 'mixture', where='norm', n_components=2)
+        ['/norm']
+        >>> type(model.norm).__name__
         'MixtureNormalization'
 
     """
@@ -182,7 +182,10 @@ def _first(model, wanted):
 
 def _in_order_of_definition(link):
     yield link
-    if isinstance(link, chainer.ChainList):
+    if isinstance(link, chainer.Sequential):
+        # Its children are not always in the order of its layers.
+        children = [z for z in link if isinstance(z, chainer.Link)]
+    elif isinstance(link, chainer.ChainList):
         children = list(link.children())
     elif isinstance(link, chainer.Chain):
         # Attributes stand in the order in which they were set.

@@ -148,10 +148,13 @@ def test_first_is_by_definition_not_by_name():
             super().__init__()
             with self.init_scope():
                 self.z = chainer.Sequential(
+                    L.Linear(3, 3), L.BatchNormalization(3),
                     L.Linear(3, 3), L.BatchNormalization(3))
                 self.a = L.BatchNormalization(3)
 
-    assert mixnorm.convert(Model(), 'mode', 'first') == ['/z/1']
+    model = Model()
+    assert len(mixnorm.convert(model, 'mode', 'first')) == 1
+    assert isinstance(model.z[1], mixnorm.links.ModeNormalization)
 
 
 @pytest.mark.parametrize('where,message', [
