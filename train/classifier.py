@@ -150,8 +150,9 @@ def make_updater(settings, train_set, device):
     numpy.random.seed(weights_seed)
     layers = CifarCNN.normalized_layers
     classifier = L.Classifier(make_model(
-        CifarCNN, datasets.n_classes(settings['dataset']),
-        train_set.images.shape[1], settings['widths'],
+        train_set.images.shape[1:], CifarCNN,
+        datasets.n_classes(settings['dataset']), train_set.images.shape[1],
+        settings['widths'],
         layer_normalizers(settings, layers, layer_seeds)))
     classifier.to_device(device)
     optimizer = make_optimizer(settings['optimizer'], settings['lr'])

@@ -149,20 +149,19 @@ def train(args):
     """Starts or resumes the series that parsed arguments describe."""
     given = {key: value for key, value in vars(args).items()
              if key not in _NOT_SETTINGS}
-    for key in ('at', 'sets'):
-        if key in given and len(set(given[key])) < len(given[key]):
+    seeds = getattr(args, 'seeds', [])
+    for key, values in (('at', given.get('at', [])),
+                        ('sets', given.get('sets', [])), ('seeds', seeds)):
+        if len(set(values)) < len(values):
             raise UserError('--{} names one twice'.format(key))
-    seeds = getattr(args, 'seeds', None)
-    path = os.path.join(args.out, series.DESCRIPTION)
     if args.resume:
-        saved = series.read(path, 'the description of a series to resume')
-        settings = _resume(saved['settings'], given, args)
-        seeds = seeds or saved['seeds']
+        saved, saved_seeds = series.read_description(args.out)
+        settings = _resume(saved, given, args)
+        seeds = saved_seeds + [
+            seed for seed in seeds if seed not in saved_seeds]
     else:
-        if os.path.exists(path) and not args.overwrite:
-            raise UserError('{} holds a series already: --resume goes on with '
-                            'it, --overwrite starts anew in its place, or '
-                            'choose another --out'.format(args.out))
+        if not args.overwrite:
+            series.require_free(args.out)
         settings = _complete(given, args)
         seeds = seeds or [0]
     device = get_device(settings['device'])
@@ -173,7 +172,10 @@ def train(args):
                         .format(settings['batch_size'], len(sets[0].labels)))
     make_classifier(settings, 0)  # What is wrong with it is told now.
     os.makedirs(args.out, exist_ok=True)
-    series.write(path, {'settings': settings, 'seeds': seeds})
+    if not args.resume:
+        series.clear(args.out)
+    series.write(os.path.join(args.out, series.DESCRIPTION),
+                 {'settings': settings, 'seeds': seeds})
     standardize = task_sets.Standardize(sets[0].images)
     for seed in seeds:
         status = _run_one(args, settings, seed, sets, standardize, device)
@@ -200,6 +202,10 @@ def _complete(given, args):
 
 def _resume(saved, given, args):
     """Merges what a user gives now with what a series was started with."""
+    if saved.keys() != _DEFAULTS.keys():
+        raise UserError('{} holds a series with other settings than this '
+                        'version knows, or its description is damaged'.format(
+                            args.out))
     wanted = dict(given)
     if hasattr(args, 'samples'):
         wanted['iterations'] = _iterations(args, saved)
@@ -225,8 +231,6 @@ def _run_one(args, settings, seed, sets, standardize, device):
     result = os.path.join(folder, series.RESULT)
     if args.resume and os.path.exists(result):
         return 0
-    if os.path.exists(result):
-        os.remove(result)
     print('seed {}: {}'.format(seed, series.describe(settings)))
     arrays = None
     snapshot = os.path.join(folder, run_folder.SNAPSHOT)
@@ -288,7 +292,8 @@ def make_classifier(settings, seed):
     numpy.random.seed(weights_seed)
     layers = LeNet.normalized_layers
     return L.Classifier(normalizers.make_model(
-        LeNet, task_sets.n_classes(settings['sets']), 3, settings['widths'],
+        (3, 32, 32), LeNet, task_sets.n_classes(settings['sets']), 3,
+        settings['widths'],
         normalizers.layer_normalizers(
             settings, layers, [weights_seed + i for i in range(len(layers))])))
 

@@ -2,8 +2,12 @@
 
 import argparse
 import ast
+import json
 
-import mixnorm
+import mixnorm  # NOQA  (before Chainer)
+import chainer
+from chainer.utils import type_check
+import numpy
 
 from train import command_line
 from train.command_line import UserError
@@ -36,6 +40,13 @@ class _Options(argparse.Action):
                 options[key] = ast.literal_eval(value)
             except (SyntaxError, ValueError):
                 options[key] = value
+            try:
+                # As it will be read from where it is saved.
+                options[key] = json.loads(json.dumps(options[key]))
+            except TypeError:
+                raise argparse.ArgumentError(
+                    self, '{} must be a number, a string, True, False, None '
+                    'or a tuple of them, not {!r}'.format(key, value))
         setattr(namespace, self.dest, options)
 
 
@@ -105,7 +116,9 @@ def layer_normalizers(settings, layers, layer_seeds):
     options = {option: settings[key]
                for key, (option, normalizers) in _OPTIONS.items()
                if name in normalizers}
-    options.update(settings['normalizer_options'])
+    # JSON has lists in place of tuples; no normalizer takes a list.
+    options.update((key, tuple(value) if isinstance(value, list) else value)
+                   for key, value in settings['normalizer_options'].items())
     chosen = {}
     for layer, seed in zip(layers, layer_seeds):
         if layer in (settings['at'] or layers):
@@ -114,19 +127,35 @@ def layer_normalizers(settings, layers, layer_seeds):
     return chosen
 
 
-def make_model(model_class, *args):
+def make_model(image_shape, model_class, *args):
     """Makes a model, and tells what is wrong with its options as a user's \
 error.
 
     Args:
+        image_shape (tuple of int): Shape of an image.
         model_class (callable): Makes the model.
         args: Its arguments.
 
+    Returns:
+        ~chainer.Link: The model, as it was made.
+
     Raises:
-        UserError: If it raises ValueError.
+        UserError: If it cannot be made, or a mini-batch cannot pass.
 
     """
     try:
-        return model_class(*args)
+        model = model_class(*args)
+        # Chainer's own links look at their options only when they are used.
+        images = numpy.random.RandomState(0).normal(size=(4,) + image_shape)
+        with chainer.no_backprop_mode():
+            model.copy('copy')(images.astype(numpy.float32))
     except ValueError as error:
-        raise UserError(str(error))
+        raise UserError(_one_line(error))
+    except (TypeError, type_check.InvalidType) as error:
+        raise UserError('--normalizer-options do not fit: {}'.format(
+            _one_line(error)))
+    return model
+
+
+def _one_line(error):
+    return ' '.join(str(error).split())

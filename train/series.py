@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import statistics
 
 from train.command_line import UserError
+from train.run_folder import clear as clear_run
 
 
 DESCRIPTION = 'series.json'
@@ -16,12 +18,51 @@ def run_folder(folder, seed):
     return os.path.join(folder, 'seed-{}'.format(seed))
 
 
+def require_free(folder):
+    """Raises UserError if a folder holds a series, or runs of one, already."""
+    if (os.path.exists(os.path.join(folder, DESCRIPTION))
+            or _find_runs(folder)):
+        raise UserError('{} holds a series already: --resume goes on with it, '
+                        '--overwrite starts anew in its place, or choose '
+                        'another --out'.format(folder))
+
+
+def clear(folder):
+    """Removes the series that a folder holds, if it does, and nothing else.
+
+    Runs that the series did not come to list are removed, too: a series to
+    come must not take them for its own.
+
+    """
+    # The description first: what is left is no series then, whenever this is
+    # stopped.
+    found = [os.path.join(folder, DESCRIPTION)]
+    runs = _find_runs(folder)
+    for path in found + [os.path.join(run, RESULT) for run in runs]:
+        if os.path.exists(path):
+            os.remove(path)
+    for run in runs:
+        clear_run(run)
+
+
+def _find_runs(folder):
+    if not os.path.isdir(folder):
+        return []
+    return [os.path.join(folder, name) for name in sorted(os.listdir(folder))
+            if re.fullmatch('seed-[0-9]+', name)]
+
+
 def write(path, value):
     """Writes JSON: all of it, or, if anything goes wrong, nothing."""
     unfinished = path + '.unfinished'
-    with open(unfinished, 'w') as file:
-        json.dump(value, file, indent=1)
-    os.replace(unfinished, path)
+    try:
+        with open(unfinished, 'w') as file:
+            json.dump(value, file, indent=1)
+        os.replace(unfinished, path)
+    except BaseException:
+        if os.path.exists(unfinished):
+            os.remove(unfinished)
+        raise
 
 
 def read(path, what):
@@ -47,6 +88,29 @@ def read(path, what):
     return found
 
 
+def read_description(folder):
+    """Reads what a series was started with.
+
+    Args:
+        folder (str): The series' folder.
+
+    Returns:
+        tuple: The settings, a dictionary, and the seeds, a list of int.
+
+    Raises:
+        UserError: If the folder holds no series.
+
+    """
+    path = os.path.join(folder, DESCRIPTION)
+    what = 'the description of a series'
+    found = read(path, what)
+    settings, seeds = found.get('settings'), found.get('seeds')
+    if not (isinstance(settings, dict) and isinstance(seeds, list)
+            and all(isinstance(seed, int) for seed in seeds)):
+        raise UserError('{} is not {}'.format(path, what))
+    return settings, seeds
+
+
 def read_results(folder):
     """Reads what the finished runs of a series ended with.
 
@@ -62,16 +126,15 @@ def read_results(folder):
             ended.
 
     """
-    series = read(os.path.join(folder, DESCRIPTION),
-                  'the description of a series')
+    settings, seeds = read_description(folder)
     results = []
-    for seed in series['seeds']:
+    for seed in seeds:
         path = os.path.join(run_folder(folder, seed), RESULT)
         if os.path.exists(path):
             results.append(read(path, 'the result of a run'))
     if not results:
         raise UserError('no run of {} has ended yet'.format(folder))
-    return series['settings'], results
+    return settings, results
 
 
 def mean_and_deviation(values):
@@ -103,22 +166,33 @@ def table(folders):
         UserError: See :func:`read_results`.
 
     """
-    series = [read_results(folder) for folder in folders]
-    sets = sorted({name for settings, _ in series
-                   for name in settings['sets']})
+    series = [_summarize(folder) for folder in folders]
+    sets = sorted({name for _, by_set in series for name in by_set})
     rows = [['normalizer', 'batch', 'updates', 'runs', 'test error in %']
             + sets]
-    for settings, results in series:
-        rows.append([
-            describe(settings), str(settings['batch_size']),
-            str(settings['iterations']), str(len(results)),
-            mean_and_deviation([r['error'] for r in results])] + [
-            mean_and_deviation([r['errors'][name] for r in results])
-            if name in settings['sets'] else '-' for name in sets])
+    rows += [cells + [by_set.get(name, '-') for name in sets]
+             for cells, by_set in series]
     widths = [max(map(len, column)) for column in zip(*rows)]
     return '\n'.join('  '.join(
         [row[0].ljust(widths[0])] + list(map(str.rjust, row[1:], widths[1:])))
         for row in rows)
+
+
+def _summarize(folder):
+    """Returns a series' cells, and its errors by set, as text."""
+    settings, results = read_results(folder)
+    try:
+        cells = [
+            describe(settings), str(settings['batch_size']),
+            str(settings['iterations']), str(len(results)),
+            mean_and_deviation([r['error'] for r in results])]
+        return cells, {
+            name: mean_and_deviation([r['errors'][name] for r in results])
+            for name in settings['sets']}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise UserError('the description or a result of the series in {} is '
+                        'damaged ({}: {})'.format(
+                            folder, type(error).__name__, error))
 
 
 def describe(settings):

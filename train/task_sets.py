@@ -104,6 +104,15 @@ def _with_chainer(get):
     return read
 
 
+def _svhn():
+    try:
+        import scipy.io  # NOQA
+    except ImportError:
+        raise UserError('Chainer reads the set svhn with SciPy, which is not '
+                        'installed: pip install scipy')
+    return chainer.datasets.get_svhn(**_PIXELS)
+
+
 _Source = collections.namedtuple('_Source', 'read n_classes files')
 
 # Pixels from 0 to 255 in float16, which holds them exactly.
@@ -124,7 +133,7 @@ _SOURCES = {
         _with_chainer(lambda: chainer.datasets.get_cifar10(**_PIXELS)), 10,
         ('pfnet/chainer/cifar/cifar-10.npz',)),
     'svhn': _Source(
-        _with_chainer(lambda: chainer.datasets.get_svhn(**_PIXELS)), 10,
+        _with_chainer(_svhn), 10,
         ('pfnet/chainer/svhn/train.npz', 'pfnet/chainer/svhn/test.npz')),
 }
 

@@ -18,7 +18,7 @@ class EffectiveComponents(extension.Extension):
     """
 
     trigger = 1, 'epoch'
-    # Before what writes the observation.
+    # Before the reports, which read the observation.
     priority = extension.PRIORITY_EDITOR
     name = 'EffectiveComponents'
 
