@@ -5,8 +5,7 @@ from chainer import functions
 from chainer.utils import type_check
 
 from mixnorm.functions.components import check_affine_types
-from mixnorm.functions.modes import (
-    check_gating_types, ModeCoefficients, SampleGating)
+from mixnorm.functions.modes import ModeCoefficients, SampleGated
 from mixnorm.functions.row_normalization import RowNormalization
 
 
@@ -71,39 +70,13 @@ class FixedModeNormalization(RowNormalization):
             *self._relative_moments(center), self.eps)
 
 
-class GatedFixedModeNormalization(FixedModeNormalization):
+class GatedFixedModeNormalization(SampleGated, FixedModeNormalization):
 
-    """Node of :func:`gated_fixed_mode_normalization`.
-
-    Attributes:
-        gates (array): After the forward pass, ``(N, K)``, float64.
-
-    """
+    """Node of :func:`gated_fixed_mode_normalization`."""
 
     def check_type_forward(self, in_types):
-        type_check._argname(
-            in_types, ('x', 'gate_W', 'gate_b', 'gamma', 'beta'))
-        x_type, W_type, b_type, gamma_type, beta_type = in_types
-        check_gating_types(x_type, W_type, b_type)
-        check_affine_types(x_type, gamma_type, beta_type, W_type.shape[0])
-        self._check_moments(x_type, W_type.shape[0])
-
-    def compute_coefficients(self, means, gate_W, gate_b, gamma, beta):
-        self._gating = SampleGating(
-            backend.get_array_module(means), means, gate_W, gate_b)
-        self.gates = self._gating.gates
-        return super().compute_coefficients(means, self.gates, gamma, beta)
-
-    def compute_gradients(self, gslope, goffset):
-        _, ggates, ggamma, gbeta = super().compute_gradients(gslope, goffset)
-        gphi, gW, gb = self._gating.gradients(ggates)
-        return gphi, gW, gb, ggamma, gbeta
-
-    def compose_coefficients(self, center, means, gate_W, gate_b, gamma,
-                             beta):
-        return super().compose_coefficients(
-            center, means, SampleGating.compose(means, gate_W, gate_b),
-            gamma, beta)
+        super().check_type_forward(in_types)
+        self._check_moments(in_types[0], in_types[1].shape[0])
 
 
 def fixed_mode_normalization(x, gates, gamma, beta, mean, sqmean, eps=2e-5):

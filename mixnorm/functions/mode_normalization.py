@@ -5,8 +5,7 @@ from chainer import functions
 from chainer.utils import type_check
 
 from mixnorm.functions.components import check_affine_types
-from mixnorm.functions.modes import (
-    check_gating_types, ModeCoefficients, SampleGating)
+from mixnorm.functions.modes import ModeCoefficients, SampleGated
 from mixnorm.functions.row_normalization import RowNormalization
 
 
@@ -99,41 +98,9 @@ def _counts(counts):
     return counts + (counts == 0)
 
 
-class GatedModeNormalization(ModeNormalization):
+class GatedModeNormalization(SampleGated, ModeNormalization):
 
-    """Node of :func:`gated_mode_normalization`.
-
-    Attributes:
-        gates (array): After the forward pass, ``(N, K)``, float64.
-
-    """
-
-    def check_type_forward(self, in_types):
-        type_check._argname(
-            in_types, ('x', 'gate_W', 'gate_b', 'gamma', 'beta'))
-        x_type, W_type, b_type, gamma_type, beta_type = in_types
-        check_gating_types(x_type, W_type, b_type)
-        check_affine_types(x_type, gamma_type, beta_type, W_type.shape[0])
-
-    def compute_coefficients(self, means, variances, gate_W, gate_b, gamma,
-                             beta):
-        self._gating = SampleGating(
-            backend.get_array_module(means), means, gate_W, gate_b)
-        self.gates = self._gating.gates
-        return super().compute_coefficients(
-            means, variances, self.gates, gamma, beta)
-
-    def compute_gradients(self, gslope, goffset):
-        gmeans, gvariances, ggates, ggamma, gbeta = super().compute_gradients(
-            gslope, goffset)
-        gphi, gW, gb = self._gating.gradients(ggates)
-        return gmeans + gphi, gvariances, gW, gb, ggamma, gbeta
-
-    def compose_coefficients(self, center, means, variances, gate_W, gate_b,
-                             gamma, beta):
-        return super().compose_coefficients(
-            center, means, variances,
-            SampleGating.compose(means, gate_W, gate_b), gamma, beta)
+    """Node of :func:`gated_mode_normalization`."""
 
 
 def gated_mode_normalization(x, gate_W, gate_b, gamma, beta, eps=2e-5):

@@ -1,33 +1,11 @@
 """What the functions of mode normalization share: gates, and eq. (2)."""
 import numpy
 
+from chainer import backend
 from chainer import functions
 from chainer.utils import type_check
 
-
-def check_gating_types(x_type, W_type, b_type):
-    """Checks the types of what computes gates of samples.
-
-    Args:
-        x_type: Type of ``x``: ``(N, C, *S)``.
-        W_type: Type of ``gate_W``: floating, ``(K, C)``.
-        b_type: Type of ``gate_b``: ``(K,)``, of ``gate_W``'s dtype.
-
-    Raises:
-        chainer.utils.type_check.InvalidType: If one of them does not fit.
-
-    """
-    type_check.expect(
-        x_type.ndim >= 2,
-        W_type.dtype.kind == 'f',
-        W_type.ndim == 2,
-    )
-    type_check.expect(
-        W_type.shape[1] == x_type.shape[1],
-        b_type.dtype == W_type.dtype,
-        b_type.ndim == 1,
-    )
-    type_check.expect(b_type.shape[0] == W_type.shape[0])
+from mixnorm.functions.components import check_affine_types
 
 
 def softmax(xp, scores):
@@ -60,36 +38,60 @@ def softmax_gradient(gates, ggates):
     return gates * (ggates - (gates * ggates).sum(axis=1, keepdims=True))
 
 
-class SampleGating(object):
+class SampleGated(object):
 
-    """Gates of samples, ``g_n = softmax(W phi(x_n) + b)``.
+    """Computes a node's gates of samples, ``g_n = softmax(W phi(x_n) + b)``.
 
-    Args:
-        xp (module): NumPy or CuPy.
-        means (array): ``phi(x)``, means over positions ``(N, C)``.
-        W (array): ``(K, C)``.
-        b (array): ``(K,)``.
+    In place of gates the node has the inputs ``gate_W``, ``(K, C)``, and
+    ``gate_b``, ``(K,)``.  ``phi`` averages over positions.  It stands before
+    a :class:`~mixnorm.functions.row_normalization.RowNormalization` with the
+    inputs ``(x, gates, gamma, beta)`` among the classes that a node is
+    derived from.
 
     Attributes:
-        gates (array): ``(N, K)``, float64.
+        gates (array): After the forward pass, ``(N, K)``, float64.
 
     """
 
-    def __init__(self, xp, means, W, b):
-        self._means = means.astype(numpy.float64)
+    def check_type_forward(self, in_types):
+        type_check._argname(
+            in_types, ('x', 'gate_W', 'gate_b', 'gamma', 'beta'))
+        x_type, W_type, b_type, gamma_type, beta_type = in_types
+        type_check.expect(
+            x_type.ndim >= 2,
+            W_type.dtype.kind == 'f',
+            W_type.ndim == 2,
+        )
+        type_check.expect(
+            W_type.shape[1] == x_type.shape[1],
+            b_type.dtype == W_type.dtype,
+            b_type.ndim == 1,
+        )
+        type_check.expect(b_type.shape[0] == W_type.shape[0])
+        check_affine_types(x_type, gamma_type, beta_type, W_type.shape[0])
+
+    def compute_coefficients(self, means, *others):
+        *variances, W, b, gamma, beta = others
+        self._phi = means.astype(numpy.float64)
         self._W = W.astype(numpy.float64)
-        self.gates = softmax(xp, self._means @ self._W.T + b)
+        self.gates = softmax(
+            backend.get_array_module(means), self._phi @ self._W.T + b)
+        return super().compute_coefficients(
+            means, *variances, self.gates, gamma, beta)
 
-    def gradients(self, ggates):
-        """Returns the gradients of means, ``W`` and ``b``."""
+    def compute_gradients(self, gslope, goffset):
+        gmeans, *gvariances, ggates, ggamma, gbeta = (
+            super().compute_gradients(gslope, goffset))
         scores = softmax_gradient(self.gates, ggates)
-        return scores @ self._W, scores.T @ self._means, scores.sum(axis=0)
+        return (gmeans + scores @ self._W, *gvariances,
+                scores.T @ self._phi, scores.sum(axis=0), ggamma, gbeta)
 
-    @staticmethod
-    def compose(means, W, b):
-        """Returns the gates in Chainer's functions."""
-        return functions.softmax(functions.linear(*(
+    def compose_coefficients(self, center, means, *others):
+        *variances, W, b, gamma, beta = others
+        gates = functions.softmax(functions.linear(*(
             functions.cast(z, numpy.float64) for z in (means, W, b))))
+        return super().compose_coefficients(
+            center, means, *variances, gates, gamma, beta)
 
 
 class ModeCoefficients(object):
