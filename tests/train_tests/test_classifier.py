@@ -83,6 +83,53 @@ def test_normalizers_start_from_the_same_weights(run, tmp_path):
         numpy.testing.assert_array_equal(weights[0][key], weights[1][key])
 
 
+def test_normalizer_and_its_options(run, tmp_path):
+    for out, arguments in (
+            ('mode', ['--normalizer', 'mode', '--modes', 3, '--at', 'conv2']),
+            ('option', ['--normalizer', 'mode', '--at', 'conv2',
+                        '--normalizer-options', 'n_modes=3'])):
+        assert run(*SMALL, '--iterations', 2, *arguments, out=out)[0] == 0
+        prefix = 'trainer/updater/model:main/predictor/'
+        with numpy.load(tmp_path / out / 'snapshot.npz') as file:
+            # A gate for each mode of 4 channels.
+            assert any(file[key].shape in ((3, 4), (4, 3)) for key in file
+                       if key.startswith(prefix + 'conv2/norm/'))
+            assert sorted(key for key in file
+                          if key.startswith(prefix + 'conv1/norm/')) == [
+                prefix + 'conv1/norm/' + name for name in (
+                    'N', 'avg_mean', 'avg_var', 'beta', 'gamma')]
+
+
+def test_options_that_json_writes_differently_resume(run, tmp_path):
+    arguments = ['--normalizer', 'mixture', '--normalizer-options',
+                 'over=("group", 2)']
+    assert run(*SMALL, '--iterations', 4, *arguments, out='whole')[0] == 0
+    assert run(*SMALL, '--iterations', 2, *arguments, out='parts')[0] == 0
+    assert run('--resume', '--iterations', 4, *arguments, out='parts')[0] == 0
+    losses = [json.loads((tmp_path / out / 'log').read_text())[-1]
+              ['validation/main/loss'] for out in ('whole', 'parts')]
+    assert losses[0] == losses[1]
+    assert run('--resume', '--iterations', 5, '--normalizer-options',
+               'over=("group", 4)', out='parts')[0] == 2
+
+
+def test_number_of_effective_components_is_logged(run, tmp_path):
+    assert run(*SMALL, '--iterations', 5, '--log-every', 2, '--normalizer',
+               'mixture', '--at', 'conv2', 'conv4', '--components', 2)[0] == 0
+    assert run(*SMALL, '--iterations', 5, out='batch')[0] == 0
+    log, other = (
+        json.loads((tmp_path / out / 'log').read_text())
+        for out in ('run', 'batch'))
+    assert [entry['iteration'] for entry in log] == [2, 4, 5]
+    for entry in log:
+        found = {key: value for key, value in entry.items()
+                 if 'n_effective' in key}
+        assert set(found) == {'n_effective/predictor/conv2/norm',
+                              'n_effective/predictor/conv4/norm'}
+        assert set(found.values()) <= {1, 2}
+    assert not any('n_effective' in key for entry in other for key in entry)
+
+
 def test_intervals(run, tmp_path):
     assert run(*SMALL, '--iterations', 7, '--log-every', 2, '--test-every',
                3, '--snapshot-every', 100)[0] == 0
@@ -137,6 +184,14 @@ def test_data_sets(dataset, run, image_cache, tmp_path):
     ('--normalizer none --at conv5', "invalid choice: 'conv5'"),
     ('--at conv3', '--at says where'),
     ('--components 2', '--components goes with --normalizer mixture'),
+    ('--modes 2', '--modes goes with --normalizer mode or mode_group'),
+    ('--modes 0 --normalizer mode', '--modes: must be'),
+    ('--normalizer-options foo=1', "'batch' has no option 'foo'"),
+    ('--normalizer-options foo', "must be KEY=VALUE, not 'foo'"),
+    ('--normalizer-options decay=x', '--normalizer-options do not fit'),
+    ('--normalizer-options eps={1}', 'eps must be a number, a string'),
+    ('--normalizer group --normalizer-options groups=5',
+     'groups is 5: it must divide the number of channels, which is 16'),
     ('--recipe cifar10-cnn-MN-9', "invalid choice: 'cifar10-cnn-MN-9'"),
     ('--dataset imagenet', "invalid choice: 'imagenet'"),
     ('--widths 1 2 3', '--widths: expected 4 arguments'),
@@ -177,6 +232,7 @@ def test_bad_arguments_with_overwrite_lose_nothing(run, tmp_path):
     assert run(*SMALL, '--epoch', 1)[0] == 0
     before = (tmp_path / 'run' / 'snapshot.npz').read_bytes()
     assert run('--overwrite', '--batch-size', 5000)[0] == 2
+    assert run('--overwrite', '--normalizer-options', 'decay=x')[0] == 2
     assert (tmp_path / 'run' / 'snapshot.npz').read_bytes() == before
 
 

@@ -68,6 +68,24 @@ def test_learning_rate(name, every, at, expected, tmp_path, monkeypatch):
     assert reported == expected
 
 
+@pytest.mark.parametrize('name', ['sgd', 'adam'])
+@pytest.mark.parametrize('at_iterations, at, expected', [
+    # A decay after so many updates: the next one is the first with it.
+    ((3,), (), [1, 1, 1, .5, .5, .5, .5, .5]),
+    ((1, 6), (), [1, .5, .5, .5, .5, .5, .25, .25]),
+    ((5, 5), (), [1, 1, 1, 1, 1, .25, .25, .25]),
+    ((8,), (), [1, 1, 1, 1, 1, 1, 1, 1]),
+    # An epoch has two updates.
+    ((3,), (1, 3), [1, 1, .5, .25, .25, .25, .125, .125])])
+def test_learning_rate_at_iterations(
+        name, at_iterations, at, expected, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    used, reported = _rates(name, LearningRate(
+        name, 1., .5, at=at, at_iterations=at_iterations), 8)
+    assert used == expected
+    assert reported == expected
+
+
 def test_rate_of_the_papers_schedule_after_100_epochs():
     class Updater:
         epoch = 100
