@@ -738,14 +738,16 @@ def finish(parameters, min_weight, location, scale):
         parameters (Parameters): The mixture.
         min_weight (float): Components of smaller weight are dropped: their
             weight becomes 0.  The heaviest is kept whatever it weighs.
-        location (numpy.ndarray): ``(C,)``, what was subtracted.
-        scale (numpy.ndarray): ``(C,)``, what was divided by.
+        location (numpy.ndarray or None): ``(C,)``, what was subtracted.
+        scale (numpy.ndarray or None): ``(C,)``, what was divided by.
 
     Returns:
         Parameters: The mixture in original units.
 
     """
     weights, means, variances = parameters
+    location = 0 if location is None else location
+    scale = 1 if scale is None else scale
     kept = numpy.where(
         weights >= min(weights.max(), min_weight), weights, 0)
     with numpy.errstate(invalid='ignore'):

@@ -608,8 +608,7 @@ def finish(parameters, min_weight, location, scale):
         scale (cupy.ndarray or None): ``(C,)``, what was divided by.
 
     Returns:
-        Parameters: The mixture in original units, the heaviest component
-        first.
+        Parameters: The mixture in original units.
 
     """
     dtype = parameters[1].dtype

@@ -63,7 +63,6 @@ def fit_mixture(x, generator, *, n_components, kmeans_iter, max_iter, tol,
         Fit: The mixture and how it was reached.
 
     """
-    xp = get_array_module(x)
     backend = compute.of(x)
     indices = _sample(x, sample_ratio, generator)
     if indices is not None:
@@ -82,13 +81,8 @@ def fit_mixture(x, generator, *, n_components, kmeans_iter, max_iter, tol,
             if converged:
                 break
             previous = float(lower_bound)
-    weights = parameters.weights
-    weights = xp.where(
-        weights >= xp.minimum(weights.max(), min_weight), weights, 0)
-    with numpy.errstate(invalid='ignore'):
-        weights = weights / weights.sum()
-    return Fit(parameters._replace(weights=weights), n_iter, converged,
-               lower_bound)
+    return Fit(backend.finish(parameters, min_weight, None, None), n_iter,
+               converged, lower_bound)
 
 
 def fit_activation(x, generator, *, n_components, n_iter, sample_ratio,

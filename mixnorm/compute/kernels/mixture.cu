@@ -358,8 +358,8 @@ MIXNORM_KERNEL mixnorm_posterior(
   }
 }
 
-// Drops light components, orders the rest, heaviest first, and returns to
-// the units the sample was standardized from. A thread per channel.
+// Drops light components, and returns to the units the sample was
+// standardized from. A thread per channel.
 MIXNORM_KERNEL mixnorm_finish(
     const Working* weights, const Working* means, const Working* variances,
     int n_components, int n_dims, double min_weight, const Working* location,
@@ -377,24 +377,17 @@ MIXNORM_KERNEL mixnorm_finish(
   }
   int c = blockIdx.x * kThreads + threadIdx.x;
   for (int k = 0; k < n_components; ++k) {
-    Working kept = weights[k] >= limit ? weights[k] : Working(0);
-    // Components before it. What is not a number is not kept, and counts as
-    // 0 here.
-    int place = 0;
-    for (int j = 0; j < n_components; ++j) {
-      Working other = weights[j] >= limit ? weights[j] : Working(0);
-      place += other > kept || (other == kept && j < k);
-    }
     if (blockIdx.x == 0 && threadIdx.x == 0) {
-      new_weights[place] = Working(kept / total);
+      // What is not a number is not kept.
+      new_weights[k] =
+          Working((weights[k] >= limit ? weights[k] : Working(0)) / total);
     }
     if (c < n_dims) {
-      Index from = (Index)k * n_dims + c;
-      Index to = (Index)place * n_dims + c;
+      Index i = (Index)k * n_dims + c;
       Working unit = scale == nullptr ? Working(1) : scale[c];
       Working zero = location == nullptr ? Working(0) : location[c];
-      new_means[to] = means[from] * unit + zero;
-      new_variances[to] = variances[from] * unit * unit;
+      new_means[i] = means[i] * unit + zero;
+      new_variances[i] = variances[i] * unit * unit;
     }
   }
 }
