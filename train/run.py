@@ -56,11 +56,12 @@ def run(updater, evaluation, settings, folder, arrays=None, progress=True,
         arrays (dict or None): The snapshot to go on from, as
             :func:`train.snapshots.read` returns it.
         progress (bool): Whether to draw a progress bar on a terminal.
-        resume_folder (str or None): What ``--out`` has to be to go on with
-            the run, if it is not ``folder``.
+        resume_folder (str or None): The folder of the series that the run is
+            one of, if it is: what ``--out`` has to be to go on.
 
     Returns:
-        int: Exit status: 0, or 128 and a signal's number.
+        int: Exit status: 0, or 128 and a signal's number. A signal that comes
+        with the last iteration still stops a series.
 
     Raises:
         UserError: If the snapshot does not fit; nothing is written then.
@@ -83,7 +84,7 @@ def run(updater, evaluation, settings, folder, arrays=None, progress=True,
                 snapshots.save(snapshot, trainer, settings)
         except KeyboardInterrupt:
             is_whole = False
-    if is_whole:
+    if is_whole and (resume_folder is None or interruption.signal is None):
         _print_result(log_report.log, folder)
         return 0
     if os.path.exists(snapshot):
