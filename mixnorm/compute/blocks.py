@@ -72,6 +72,8 @@ class Prepared(object):
 
     """Points with what every pass over them needs: centred, and squared.
 
+    It lies in memory of the calling thread's, until the next one is made.
+
     Args:
         x (numpy.ndarray): Stack ``(B, C, L)``.
         origin (numpy.ndarray or None): ``(C,)``, subtracted.
@@ -95,9 +97,10 @@ class Prepared(object):
         with numpy.errstate(all='ignore'):
             self.z = x.astype(self.dtype, copy=False)
             if origin is not None:
-                self.z = self.z - origin[:, None]
-            self.squares = numpy.multiply(
-                self.z, self.z, out=empty_like(self.z, self.dtype))
+                self.z = numpy.subtract(self.z, origin[:, None], out=like(
+                    scratch('centred', x.size, self.dtype), x))
+            self.squares = numpy.multiply(self.z, self.z, out=like(
+                scratch('squares', x.size, self.dtype), self.z))
             self.norms = numpy.einsum('bcl->bl', self.squares)[:, None]
 
     def take(self, indices):

@@ -20,7 +20,7 @@ from mixnorm.compute.blocks import (
     squared_norms, Standardized, with_ones)
 from mixnorm.compute.parameters import Parameters
 from mixnorm.compute.stack import take, working_dtype
-from mixnorm.compute.threads import for_blocks
+from mixnorm.compute.threads import for_blocks, scratch
 
 # Elements that a thread gathers at a time.
 _GATHERED_ELEMENTS = 1 << 17
@@ -229,8 +229,15 @@ def _squared_distances(z, norms, centers, buffer):
 
 
 def _gather(x, indices):
-    """Gathers points, in the working dtype, as a stack ``(1, C, m)``."""
-    out = numpy.empty((len(indices), x.shape[1]), working_dtype(x.dtype))
+    """Gathers points, in the working dtype, as a stack ``(1, C, m)``.
+
+    It lies in the calling thread's memory for samples.
+
+    """
+    n_dims = x.shape[1]
+    out = scratch(
+        'sample', len(indices) * n_dims, working_dtype(x.dtype)).reshape(
+            len(indices), n_dims)
     step = max(1, _GATHERED_ELEMENTS // x.shape[1])
 
     def work(start):
@@ -248,7 +255,8 @@ def prepared(x, origin):
         origin (numpy.ndarray or None): ``(C,)``, subtracted from them.
 
     Returns:
-        Prepared or numpy.ndarray: What serves as the stack.
+        Prepared or numpy.ndarray: What serves as the stack, until the
+        calling thread prepares other points.
 
     """
     n_bytes = x.size * working_dtype(x.dtype).itemsize
@@ -270,7 +278,8 @@ def standardized_sample(x, indices):
         subtracted from them and what they were divided by, ``(C,)``.  The
         first is the mean, or 0 where :func:`orientation` finds that 0
         serves.  The second is the standard deviation, or 1 for a dimension
-        without variation or whose variance the dtype could not hold.
+        without variation or whose variance the dtype could not hold.  The
+        points serve until the calling thread asks for others.
 
     """
     dtype = working_dtype(x.dtype)
@@ -286,12 +295,22 @@ def standardized_sample(x, indices):
     mean, scale = _mean_and_deviation(Blocks(sample, 1, origin))
     scale[~(scale > 1e4 * math.sqrt(numpy.finfo(dtype).tiny))] = 1
     location = None if origin is None else mean
-    sample = Standardized(x, indices, location, scale)
     if small:
-        sample = prepared(sample.read(slice(None), slice(None)), None)
+        sample = prepared(_standardize(x, location, scale), None)
+    else:
+        sample = Standardized(x, indices, location, scale)
     if location is None:
         location = numpy.zeros_like(scale)
     return sample, location, scale
+
+
+def _standardize(x, location, scale):
+    """Standardizes a stack into the calling thread's memory for samples."""
+    z = like(scratch('sample', x.size, scale.dtype), x)
+    with numpy.errstate(all='ignore'):
+        if location is not None:
+            x = numpy.subtract(x, location[:, None], out=z)
+        return numpy.divide(x, scale[:, None], out=z)
 
 
 def _mean_and_deviation(blocks):

@@ -66,7 +66,7 @@ def scratch(number, size, dtype):
     Fresh memory costs as much to get from the system as a pass over it.
 
     Args:
-        number (int): Tells a thread's temporaries apart.
+        number (int or str): Tells a thread's temporaries apart.
         size (int): Number of elements.
         dtype (numpy.dtype): Their type.
 
