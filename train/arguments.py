@@ -56,8 +56,9 @@ def add_run_arguments(parser, is_series=False):
     start = group.add_mutually_exclusive_group()
     start.add_argument(
         '--resume', action='store_true', default=False,
-        help='go on with the run in --out, with its settings; --epoch or '
-        '--iterations may lengthen it')
+        help='go on with the series in --out, with its settings; --seeds '
+        'may add runs' if is_series else 'go on with the run in --out, with '
+        'its settings; --epoch or --iterations may lengthen it')
     start.add_argument(
         '--overwrite', action='store_true', default=False,
         help='start anew in place of a run that --out holds')

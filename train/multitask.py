@@ -154,6 +154,8 @@ def train(args):
                         ('sets', given.get('sets', [])), ('seeds', seeds)):
         if len(set(values)) < len(values):
             raise UserError('--{} names one twice'.format(key))
+    if 'at' in given:
+        given['at'] = sorted(given['at'])
     if args.resume:
         saved, saved_seeds = series.read_description(args.out)
         settings = _resume(saved, given, args)
