@@ -72,4 +72,7 @@ def take(x, indices):
 
     """
     length = x.shape[2]
+    if x.shape[0] == 1 and x[0].T.flags.c_contiguous:
+        # Several times as fast where points lie in one piece each.
+        return x[0].T.take(indices, axis=0)
     return x[indices // length, :, indices % length]

@@ -8,7 +8,7 @@ from mixnorm.compute.parameters import Parameters
 from mixnorm.compute.stack import (
     get_array_module, stack, unstack, working_dtype)
 from mixnorm.mixture.fitting import fit_mixture
-from mixnorm.mixture.randomness import check_random_state
+from mixnorm.mixture.randomness import as_generator, check_random_state
 from mixnorm.mixture.validation import (
     check_choice, check_integer, check_points, check_real)
 
@@ -133,7 +133,7 @@ numpy.random.Generator): Source of the random numbers.
         """
         x = stack(check_points(X))
         found = fit_mixture(
-            x, check_random_state(self.random_state),
+            x, as_generator(self.random_state),
             n_components=self.n_components, init=self.init,
             n_init_trials=self.n_init_trials, kmeans_iter=self.kmeans_iter,
             max_iter=self.max_iter, tol=self.tol, reg_covar=self.reg_covar,

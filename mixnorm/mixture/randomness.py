@@ -9,8 +9,11 @@ import numbers
 import numpy
 
 
+_GENERATORS = numpy.random.RandomState, numpy.random.Generator
+
+
 def check_random_state(random_state):
-    """Turns what users call a seed into a generator.
+    """Raises ValueError unless it is what users call a seed.
 
     Args:
         random_state (None, int, numpy.random.RandomState or \
@@ -18,27 +21,37 @@ numpy.random.Generator): ``None`` for fresh entropy; an integer for
             ``RandomState(random_state)``, whose numbers are those that
             scikit-learn draws.
 
-    Returns:
-        numpy.random.RandomState or numpy.random.Generator
-
     """
-    if isinstance(random_state,
-                  (numpy.random.RandomState, numpy.random.Generator)):
-        return random_state
-    if random_state is None or (
+    if random_state is None or isinstance(random_state, _GENERATORS) or (
             isinstance(random_state, numbers.Integral)
             and not isinstance(random_state, bool)
             and 0 <= random_state < 1 << 32):
-        return numpy.random.RandomState(random_state)
+        return
     raise ValueError(
         'random_state is {!r}: it must be None, an integer from 0 to '
         '2**32 - 1, a numpy.random.RandomState or a '
         'numpy.random.Generator'.format(random_state))
 
 
+def as_generator(random_state):
+    """Turns what users call a seed into what numbers are drawn from.
+
+    Args:
+        random_state: See :func:`check_random_state`, which checks it.
+
+    Returns:
+        numpy.random.RandomState or numpy.random.Generator
+
+    """
+    check_random_state(random_state)
+    if isinstance(random_state, _GENERATORS):
+        return random_state
+    return numpy.random.RandomState(random_state)
+
+
 def random_numbers(random_state, size):
     """Draws ``size`` uniform float64 numbers in [0, 1)."""
-    return check_random_state(random_state).random(size)
+    return as_generator(random_state).random(size)
 
 
 def sample_indices(n_points, ratio, random_state):
@@ -56,7 +69,7 @@ def sample_indices(n_points, ratio, random_state):
     """
     # .1 * 30 is a little more than 3, and means 3.
     size = max(1, math.ceil(ratio * n_points * (1 - 1e-12)))
-    generator = check_random_state(random_state)
+    generator = as_generator(random_state)
     if isinstance(generator, numpy.random.Generator):
         indices = generator.choice(
             n_points, size, replace=False, shuffle=False)

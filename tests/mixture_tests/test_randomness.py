@@ -1,7 +1,7 @@
 import numpy
 import pytest
 
-from mixnorm.mixture.randomness import check_random_state, sample_indices
+from mixnorm.mixture.randomness import as_generator, sample_indices
 
 
 @pytest.mark.parametrize('make', [
@@ -36,16 +36,16 @@ def test_at_least_the_share_asked_for():
 
 def test_generators():
     generator = numpy.random.default_rng(0)
-    assert check_random_state(generator) is generator
+    assert as_generator(generator) is generator
     state = numpy.random.RandomState(0)
-    assert check_random_state(state) is state
-    assert (check_random_state(numpy.int64(7)).random_sample()
+    assert as_generator(state) is state
+    assert (as_generator(numpy.int64(7)).random_sample()
             == numpy.random.RandomState(7).random_sample())
-    assert (check_random_state(None).random_sample()
-            != check_random_state(None).random_sample())
+    assert (as_generator(None).random_sample()
+            != as_generator(None).random_sample())
 
 
 @pytest.mark.parametrize('bad', [-1, 1 << 32, 1.5, 'a', True, [1]])
 def test_bad_random_state(bad):
     with pytest.raises(ValueError, match='random_state is .*None, an integer'):
-        check_random_state(bad)
+        as_generator(bad)
