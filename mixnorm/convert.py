@@ -1,7 +1,9 @@
 """Normalization layers of a finished model, swapped in place."""
+import copy
 import difflib
 import fnmatch
-import functools
+import math
+import numbers
 
 import numpy
 
@@ -12,12 +14,20 @@ from chainer import link_hooks as chainer_link_hooks
 from mixnorm import link_hooks
 from mixnorm import links
 from mixnorm import registry
-from mixnorm.update_rules import new_update_rule
+from mixnorm.mixture.validation import check_integer, check_real
+from mixnorm.swap import swap
+from mixnorm.update_rules import copied_update_rule, new_update_rule
 
 _HOOKS = {
     'spectral': chainer_link_hooks.SpectralNormalization,
     'weight': link_hooks.WeightNormalization,
 }
+
+# Links that have the hooks unless they are told otherwise: the rows or
+# columns of their weights are units, which those of others need not be.
+_LINKS_WITH_UNITS = (
+    L.ConvolutionND, L.Convolution2D, L.DeconvolutionND, L.Deconvolution2D,
+    L.DilatedConvolution2D, L.Linear)
 
 # Paths that an error message lists.
 _LISTED = 20
@@ -31,12 +41,16 @@ def convert(model, name, where=None, **options):
 
     What carries over to the new link:
 
-    - size, ``axis``, ``eps``, ``dtype``, ``use_gamma`` and ``use_beta``,
-      where it takes them and ``options`` do not say otherwise, and the device;
-    - gamma and beta, as the same parameters where shape and dtype agree, and
-      with them what an optimizer keeps for them; otherwise by value (a vector
-      for each component or mode, or the mean of theirs). An optimizer that is
-      set up already trains what is new with its own settings;
+    - size, ``axis``, ``eps``, ``decay``, ``dtype``, ``use_gamma`` and
+      ``use_beta``, where it takes them and ``options`` do not say otherwise,
+      and the device;
+    - gamma and beta, unless ``options`` initialize them: as the same
+      parameters where shape and dtype agree, and with them what an optimizer
+      keeps for them; otherwise by value (a vector for each component or mode,
+      or the mean of theirs), with their update rules' settings. An optimizer
+      that is set up already trains other new parameters with its own
+      settings, if it trains those of the layer or, where that has none, of
+      what holds it;
     - running averages of batch, batch renormalization, batch-instance and
       mode normalization and the queue of mixture normalization, to any of
       these, such that with one mode or one component left the model's test
@@ -50,7 +64,11 @@ def convert(model, name, where=None, **options):
     has ``s``, the next ``s + 1``.
 
     ``'weight'`` and ``'spectral'`` are not links but hooks, which are added
-    to the links that are named and have a weight.
+    to convolutions, deconvolutions and linear layers, and to whatever else
+    has a weight and is named by its own path.
+
+    References are replaced in the attributes of the model's links, in lists,
+    tuples and dictionaries there, and in bound methods; not in closures.
 
     Args:
         model (~chainer.Link): The model, which is changed.
@@ -63,8 +81,7 @@ def convert(model, name, where=None, **options):
             may be left out. Shell patterns (``*``, ``?``, ``[...]``) stand
             for every path that matches, ``*`` for slashes, too. ``'first'``
             is the batch normalization that was added to the model first.
-            ``None``: all normalization layers; for hooks, all links with a
-            weight.
+            ``None``: all of them.
         options: Arguments of the new links, or of the hooks.
 
     Returns:
@@ -90,7 +107,7 @@ def convert(model, name, where=None, **options):
     """
     if not isinstance(model, chainer.Link):
         raise ValueError('model is {!r}: it must be a link'.format(model))
-    if name in _HOOKS:
+    if isinstance(name, str) and name in _HOOKS:
         return _add_hooks(model, name, where, options)
     if not isinstance(name, str) or name not in registry.normalizer_names():
         raise ValueError('name is {!r}: there are the normalizers {} and the '
@@ -98,11 +115,9 @@ def convert(model, name, where=None, **options):
                              ', '.join(map(repr, names)) for names in (
                                  registry.normalizer_names(),
                                  sorted(_HOOKS)))))
-    chosen = _choose(
-        model, where, registry.is_normalization, 'normalization layer')
+    chosen = _outermost(_choose(
+        model, where, registry.is_normalization, 'normalization layer'))
     new = {}
-    rules = [p.update_rule for p in model.params()
-             if p.update_rule is not None]
     for path, old in chosen:
         if old is model:
             raise ValueError('{} is the model itself: nothing holds it, so '
@@ -111,38 +126,47 @@ def convert(model, name, where=None, **options):
         if id(old) in new:
             continue
         try:
-            new[id(old)] = _replacement(
+            new[id(old)] = old, _replacement(
                 old, name, dict(options, **_seed(options, len(new))),
-                rules[0] if rules else None)
+                _update_rule(model, path, old))
         except (ValueError, TypeError, RuntimeError) as error:
             raise ValueError('{}: {}'.format(path, error)) from error
-    _swap(model, [(old, new[id(old)])
-                  for old in {id(old): old for _, old in chosen}.values()])
+    swap(model, list(new.values()))
     return [path for path, _ in chosen]
 
 
 def _seed(options, i):
     seed = options.get('seed')
-    return {} if seed is None else {'seed': seed + i}
+    if isinstance(seed, numbers.Integral) and not isinstance(seed, bool):
+        return {'seed': seed + i}
+    return {}
 
 
 # Choosing
 
 
-def _choose(model, where, is_wanted, what):
-    """Returns pairs of path and link that ``where`` names, in order."""
+def _choose(model, where, is_wanted, what, is_possible=None):
+    """Returns pairs of path and link that ``where`` names, in order.
+
+    Links that are possible, but not wanted, have to be named by their own
+    path.
+
+    """
     named = [(path, link) for path, link in model.namedlinks()]
-    wanted = [(path, link) for path, link in named if is_wanted(link)]
-    if where == 'first':
+    possible = [(path, link) for path, link in named
+                if (is_possible or is_wanted)(link)]
+    wanted = [(path, link) for path, link in possible if is_wanted(link)]
+    if isinstance(where, str) and where == 'first':
         return [_first(model, wanted)]
     if where is None:
         patterns = ['*']
     else:
         patterns = [where] if isinstance(where, str) else where
         if not isinstance(patterns, (list, tuple, set)) or not patterns or (
-                not all(isinstance(p, str) for p in patterns)):
+                not all(isinstance(p, str) and p for p in patterns)):
             raise ValueError("where is {!r}: it must be None, 'first', a path "
-                             'or a list of paths'.format(where))
+                             'or a list of paths: {}'.format(
+                                 where, _listing('', wanted)))
     chosen = set()
     for pattern in patterns:
         absolute = '/' + pattern.strip('/')
@@ -151,13 +175,20 @@ def _choose(model, where, is_wanted, what):
         found = {path for path, _ in wanted for holder in holders
                  if path == holder
                  or path.startswith(holder.rstrip('/') + '/')}
+        found |= {path for path, _ in possible if path == absolute}
         if not found:
             raise ValueError('where names {!r}, which is no {} and holds '
                              'none: {}'.format(
                                  pattern, what,
                                  _listing(absolute, wanted)))
         chosen |= found
-    return [(path, link) for path, link in wanted if path in chosen]
+    return [(path, link) for path, link in possible if path in chosen]
+
+
+def _outermost(chosen):
+    """Leaves out links that others among them hold."""
+    return [(path, link) for path, link in chosen
+            if not any(path.startswith(holder + '/') for holder, _ in chosen)]
 
 
 def _listing(pattern, wanted):
@@ -177,7 +208,8 @@ def _first(model, wanted):
     for link in _in_order_of_definition(model):
         if isinstance(link, L.BatchNormalization) and id(link) in paths:
             return paths[id(link)], link
-    raise ValueError("where is 'first': the model has no batch normalization")
+    raise ValueError("where is 'first': the model has no batch normalization "
+                     'that could be it; {}'.format(_listing('', wanted)))
 
 
 def _in_order_of_definition(link):
@@ -201,43 +233,88 @@ def _in_order_of_definition(link):
 # Making
 
 
+def _update_rule(model, path, old):
+    """Returns the update rule that tells how to train a new parameter.
+
+    It is one of the link's own; of the nearest holder's with any, if the link
+    has no parameters; and rather one that is enabled.
+
+    """
+    rules = [p.update_rule for p in old.params()]
+    while not rules and path:
+        path = path.rpartition('/')[0]
+        rules = [p.update_rule for name, p in model.namedparams()
+                 if name.startswith(path + '/') and p.update_rule is not None]
+    rules = [rule for rule in rules if rule is not None]
+    return next((rule for rule in rules if rule.enabled),
+                rules[0] if rules else None)
+
+
 def _replacement(old, name, options, rule):
-    """Makes what takes a link's place."""
+    """Makes what takes a link's place, and leaves that as it is."""
     if old.local_link_hooks:
         raise ValueError('it has the hooks {}, which cannot go with it: '
                          'delete them first'.format(', '.join(
                              map(repr, old.local_link_hooks))))
     size = _size(old)
-    carried = {'eps': getattr(old, 'eps', None)}
+    carried = {key: getattr(old, key, None)
+               for key in ('eps', 'decay', 'axis')}
     for key in ('gamma', 'beta'):
         if hasattr(old, key):
             carried['use_' + key] = getattr(old, key) is not None
     carried['dtype'] = getattr(old, '_highprec_dtype', None)
-    carried['axis'] = getattr(old, 'axis', None)
     allowed = registry.option_names(name)
     arguments = {key: value for key, value in carried.items()
                  if value is not None and allowed is not None
                  and key in allowed}
-    axis = options.get('axis', carried['axis'])
-    if axis is not None and 'axis' not in arguments and 'axis' not in options:
-        axis = (axis,) if not isinstance(axis, tuple) else axis
-        if axis != (0,) + tuple(range(2, 1 + len(axis))):
-            raise ValueError('its axis is {}, and normalizer {!r} has no '
-                             'argument axis'.format(axis, name))
     arguments.update(options)
+    if 'axis' not in arguments and name != 'none':
+        _check_axis(carried['axis'], name)
+    if size is None and name in ('batch', 'batch_renorm') and (
+            arguments.get('axis') is None):
+        raise ValueError('its size is not known yet: let a mini-batch pass '
+                         'before, or give the option axis')
     if size is not None and len(size) == 1:
         size = size[0]
-    new = registry.normalizer(name, size, **arguments)
+    dtype = chainer.config.dtype
+    if carried['dtype'] is not None and 'dtype' not in arguments:
+        dtype = carried['dtype']
+    with chainer.using_config('dtype', dtype):
+        new = registry.normalizer(name, size, **arguments)
     new.to_device(old.device)
-    _carry_affine(old, new)
+    if hasattr(old, 'N') and hasattr(new, 'N'):
+        new.N = old.N
+    _carry_affine(old, new, [
+        key for key in ('gamma', 'beta') if 'initial_' + key not in options])
     _carry_averages(old, new)
-    rule = next((p.update_rule for p in old.params()
-                 if p.update_rule is not None), rule)
-    if rule is not None:
-        for parameter in new.params():
-            if parameter.update_rule is None:
-                parameter.update_rule = new_update_rule(rule)
+    _set_update_rules(old, new, rule)
     return new
+
+
+def _check_axis(axis, name):
+    """Raises ValueError unless an axis is what a link without one has."""
+    if axis is None:
+        return
+    axis = axis if isinstance(axis, tuple) else (axis,)
+    if axis != (0,) + tuple(range(2, 1 + len(axis))):
+        raise ValueError('its axis is {}, and normalizer {!r} has no '
+                         'argument axis'.format(axis, name))
+
+
+def _set_update_rules(old, new, rule):
+    """Has an optimizer train what is new, if it is set up already."""
+    kept = {id(parameter) for parameter in old.params()}
+    for path, parameter in new.namedparams():
+        if id(parameter) in kept:
+            continue
+        theirs = None
+        if path in ('/gamma', '/beta'):
+            theirs = getattr(old, path[1:], None)
+        if theirs is None:
+            if rule is not None:
+                parameter.update_rule = new_update_rule(rule)
+        elif theirs.update_rule is not None:
+            parameter.update_rule = copied_update_rule(theirs.update_rule)
 
 
 def _size(link):
@@ -257,8 +334,8 @@ def _has_affine_for_each(link):
         link, 'mode_affine', False)
 
 
-def _carry_affine(old, new):
-    for name in ('gamma', 'beta'):
+def _carry_affine(old, new, names):
+    for name in names:
         theirs, ours = getattr(old, name, None), getattr(new, name, None)
         if theirs is None or ours is None:
             continue
@@ -335,47 +412,17 @@ def _averages(link):
     return mean, link.xp.maximum(square - mean * mean, 0)
 
 
-# Swapping
-
-
-def _swap(model, pairs):
-    """Puts new links in the places of old ones, in all or in none."""
-    undo = []
-    try:
-        for old, new in pairs:
-            new.name = old.name
-            for holder in list({id(z): z for z in model.links()}.values()):
-                _replace_in(holder, old, new, undo)
-    except BaseException:
-        for put_back in reversed(undo):
-            put_back()
-        raise
-
-
-def _replace_in(holder, old, new, undo):
-    """Replaces a link in what another holds: attributes, lists, values."""
-    attributes = vars(holder)
-    containers = [attributes] + [
-        value for value in attributes.values()
-        if isinstance(value, (list, dict))]
-    for container in containers:
-        items = (container.items() if isinstance(container, dict)
-                 else enumerate(container))
-        for key, value in list(items):
-            if value is old:
-                container[key] = new
-                undo.append(functools.partial(
-                    container.__setitem__, key, old))
-
-
 # Hooks
 
 
 def _add_hooks(model, name, where, options):
-    if where == 'first':
+    if isinstance(where, str) and where == 'first':
         raise ValueError("where is 'first', which is of batch normalization: "
-                         '{!r} is a hook of links with a weight'.format(name))
+                         '{!r} is a hook of links with a weight. A link of '
+                         "that name is '/first'".format(name))
     hook_class = _HOOKS[name]
+    if name == 'spectral':
+        _check_spectral(**options)
     try:
         hook = hook_class(**options)
     except TypeError as error:
@@ -385,30 +432,62 @@ def _add_hooks(model, name, where, options):
         return isinstance(
             getattr(link, hook.weight_name, None), chainer.Parameter)
 
-    chosen = _choose(model, where, has_weight, 'link with a parameter '
-                     + hook.weight_name)
-    unique = list({id(link): (path, link) for path, link in chosen}.values())
-    for path, link in unique:
-        if hook.name in link.local_link_hooks:
-            raise ValueError('{} has a hook {!r} already'.format(
-                path, hook.name))
-    before = [(getattr(link, hook.weight_name),
-               getattr(link, hook.weight_name).array) for _, link in unique]
-    before = [(weight, None if array is None else array.copy())
-              for weight, array in before]
-    added = []
+    def has_units(link):
+        return has_weight(link) and (
+            isinstance(link, _LINKS_WITH_UNITS) or hook.weight_name != 'W')
+
+    chosen = _choose(model, where, has_units, 'link with a parameter '
+                     + hook.weight_name, has_weight)
+    links_by_path = {path: link for path, link in reversed(chosen)}
+    before = {path: _attributes(link) for path, link in links_by_path.items()}
     try:
-        for path, link in unique:
-            try:
-                link.add_hook(hook_class(**options))
-            except Exception as error:
-                raise ValueError('{}: {}'.format(path, error)) from error
-            added.append(link)
-    except ValueError:
-        for link in added:
-            link.delete_hook(hook.name)
-        for weight, array in before:
-            if array is not None:
-                weight.array[...] = array
+        done = set()
+        for path, link in chosen:
+            if id(link) not in done:
+                _add_hook(path, link, hook_class(**options))
+            done.add(id(link))
+    except BaseException:
+        for path, link in links_by_path.items():
+            vars(link).clear()
+            vars(link).update(before[path])
         raise
     return [path for path, _ in chosen]
+
+
+def _attributes(link):
+    """Copies all that adding a hook may change."""
+    attributes = dict(vars(link))
+    for key in ('_params', '_persistent', '_local_link_hooks'):
+        if key in attributes:
+            attributes[key] = copy.copy(attributes[key])
+    return attributes
+
+
+def _add_hook(path, link, hook):
+    if hook.name in link.local_link_hooks:
+        raise ValueError('{} has a hook {!r} already'.format(path, hook.name))
+    weight = getattr(link, hook.weight_name)
+    if weight.array is None and weight.update_rule is not None and (
+            getattr(hook, 'use_gamma', False)):
+        # It would be made later, without an update rule.
+        raise ValueError(
+            '{}: use_gamma is True, but {} is not there yet: let a mini-batch '
+            'pass before'.format(path, hook.weight_name))
+    before = {id(parameter) for parameter in link.params()}
+    try:
+        link.add_hook(hook)
+    except Exception as error:
+        raise ValueError('{}: {}'.format(path, error)) from error
+    for parameter in link.params():
+        if id(parameter) not in before and parameter.update_rule is None and (
+                weight.update_rule is not None):
+            parameter.update_rule = new_update_rule(weight.update_rule)
+
+
+def _check_spectral(n_power_iteration=1, eps=1e-6, factor=None, **_):
+    """Raises ValueError for what Chainer's hook fails at, or takes amiss."""
+    check_integer('n_power_iteration', n_power_iteration, 1)
+    check_real('eps', eps, 0, math.inf, closed_high=False)
+    if factor is not None:
+        check_real('factor', factor, 0, math.inf, closed_low=False,
+                   closed_high=False)

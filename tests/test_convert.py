@@ -1,4 +1,5 @@
 """Normalization layers of finished models, swapped in place."""
+import collections
 import copy
 
 import mixnorm
@@ -184,6 +185,8 @@ def test_error_lists_near_paths_first_and_not_all():
 @pytest.mark.parametrize('name,options,message', [
     ('nothing', {}, "name is 'nothing'.*'batch'.*'weight'"),
     (None, {}, 'name is None'),
+    (['mode'], {}, r"name is \['mode'\]"),
+    ('mixture', {'seed': 'a'}, "/inc1/branch/1: seed is 'a'"),
     ('mixture', {'n_modes': 2}, "/inc1/branch/1: .*no option 'n_modes'"),
     ('mixture', {'n_components': 0}, '/inc1/branch/1: n_components is 0'),
     # Only one of the layers has a size that 4 divides.
@@ -201,7 +204,7 @@ def test_all_or_nothing(name, options, message):
 def test_failure_while_swapping_is_undone(monkeypatch):
     model, _ = _trained()
     before = _state(model)
-    module = __import__('sys').modules['mixnorm.convert']
+    module = mixnorm.swap
     replace_in = module._replace_in
     calls = []
 
@@ -270,6 +273,87 @@ def test_scale_and_shift_are_the_same_parameters():
     assert new.hyperparam.alpha == .125
 
 
+class _Bare(chainer.Chain):
+
+    """Its normalization has no parameters of its own."""
+
+    def __init__(self):
+        super().__init__()
+        with self.init_scope():
+            self.conv = L.Convolution2D(3, 4, 3)
+            self.norm = L.BatchNormalization(
+                4, use_gamma=False, use_beta=False)
+            self.linear = L.Linear(36, 5)
+
+    def forward(self, x):
+        return self.linear(F.relu(self.norm(self.conv(x))))
+
+
+def test_new_parameters_are_not_frozen_with_others():
+    model, optimizer = _trained(_Bare())
+    model.conv.disable_update()
+    mixnorm.convert(model, 'mode')
+    before = model.norm.gate_b.array.copy()
+    _train(model, optimizer, 1)
+    assert (model.norm.gate_b.array != before).all()
+
+
+def test_new_parameters_belong_to_the_nearest_optimizer():
+    model = chainer.Chain(a=_Bare(), z=_Bare())
+    slow = chainer.optimizers.Adam(alpha=1e-5).setup(model.z)
+    chainer.optimizers.SGD(.5).setup(model.a)
+    mixnorm.convert(model, 'mode')
+    rule = model.z.norm.gate_W.update_rule
+    assert rule.hyperparam.parent is slow.hyperparam
+
+
+def test_settings_of_update_rules():
+    model, optimizer = _trained()
+    hook = chainer.optimizer_hooks.GradientHardClipping(-1, 1)
+    model.norm.gamma.update_rule.add_hook(hook)
+    model.norm.gamma.update_rule.hyperparam.alpha = .5
+    model.norm.beta.update_rule.enabled = False
+    mixnorm.convert(model, 'mode', 'norm', mode_affine=True)
+    gamma, beta, gates = (
+        p.update_rule for p in (
+            model.norm.gamma, model.norm.beta, model.norm.gate_W))
+    assert gamma.enabled and not beta.enabled and gates.enabled
+    assert gamma.hyperparam.alpha == .5
+    assert gates.hyperparam.alpha == optimizer.alpha
+    with pytest.raises(KeyError, match='already exists'):
+        gamma.add_hook(hook)
+    gates.add_hook(hook)
+
+
+def test_parameters_that_no_optimizer_has_stay_so():
+    model, optimizer = _trained()
+    model.norm.gamma.update_rule = None
+    gamma = model.norm.gamma.array.copy()
+    mixnorm.convert(model, 'mode', 'norm')
+    _train(model, optimizer, 1)
+    numpy.testing.assert_array_equal(model.norm.gamma.array, gamma)
+
+
+def test_refused_conversion_adds_no_update_rule():
+    model = chainer.Chain(
+        a=L.BatchNormalization(8), b=L.BatchNormalization(6), c=L.Linear(3, 3))
+    chainer.optimizers.SGD().setup(model.c)
+    with pytest.raises(ValueError, match='/b: groups is 4'):
+        mixnorm.convert(model, 'group', groups=4)
+    assert model.a.gamma.update_rule is None
+
+
+def test_float16_parameters_updated_in_float32():
+    model = chainer.Sequential(L.BatchNormalization(4, dtype='e'))
+    optimizer = chainer.optimizers.MomentumSGD()
+    optimizer.use_fp32_update()
+    optimizer.setup(model)
+    mixnorm.convert(model, 'mode')
+    x = _images().reshape(-1, 5)[:, :4].astype('e')
+    optimizer.update(lambda: F.sum(model(x) ** 2))
+    assert model[0].gate_W.update_rule.state['v'].dtype == numpy.float32
+
+
 def test_scale_and_shift_for_each():
     model, optimizer = _trained()
     values = model.norm.gamma.array.copy()
@@ -335,6 +419,47 @@ def test_options_prevail():
     assert model.norm.eps == .5
 
 
+def test_initializers_prevail():
+    model, _ = _trained()
+    beta = model.norm.beta
+    mixnorm.convert(model, 'mode', 'norm', initial_gamma=.25)
+    assert (model.norm.gamma.array == .25).all()
+    assert model.norm.gamma.update_rule.enabled
+    assert model.norm.beta is beta
+
+
+@pytest.mark.parametrize('name', ['mode', 'batch_instance', 'batch_renorm'])
+def test_averaging_carries_over(name):
+    model = chainer.Sequential(L.BatchNormalization(3, decay=.75))
+    model[0](_images(), finetune=True)
+    mixnorm.convert(model, name)
+    assert model[0].decay == .75
+    assert model[0].N == 1
+
+
+@pytest.mark.parametrize('dtype', ['e', 'd'])
+def test_group_normalization_of_another_dtype(dtype):
+    model = chainer.Sequential(L.BatchNormalization(4, dtype=dtype))
+    gamma = model[0].gamma
+    mixnorm.convert(model, 'group', groups=2)
+    assert model[0].gamma is gamma
+
+
+def test_no_normalization_whatever_the_axis():
+    model = chainer.Sequential(L.BatchNormalization(6, axis=(0, 1, 2)))
+    assert mixnorm.convert(model, 'none') == ['/0']
+
+
+def test_neither_size_nor_axis():
+    model = chainer.Sequential(mixnorm.links.ModeNormalization())
+    with pytest.raises(ValueError, match='/0: its size is not known yet.*'
+                                         'option axis'):
+        mixnorm.convert(model, 'batch')
+    mixnorm.convert(model, 'batch', axis=(0, 2, 3))
+    model(_images())
+    assert model[0].gamma.shape == (3,)
+
+
 def test_axis_that_has_no_counterpart():
     model = chainer.Sequential(L.BatchNormalization(axis=(0, 1)))
     with pytest.raises(ValueError, match=r'/0: its axis is \(0, 1\)'):
@@ -361,6 +486,43 @@ def test_link_in_several_places():
     assert mixnorm.convert(model, 'mode') == paths
     assert model[0] is model[2] is model.also
     assert isinstance(model[0], mixnorm.links.ModeNormalization)
+
+
+_Pair = collections.namedtuple('_Pair', ['name', 'link'])
+
+
+@pytest.mark.parametrize('hold,get', [
+    (lambda norm: [('norm', norm)], lambda held: held[0][1]),
+    (lambda norm: (1, norm), lambda held: held[1]),
+    (lambda norm: _Pair('norm', norm), lambda held: held.link),
+    (lambda norm: [[norm]], lambda held: held[0][0]),
+    (lambda norm: {'a': [norm], 'b': {}}, lambda held: held['a'][0]),
+    (lambda norm: norm.forward, lambda held: held.__self__),
+])
+@pytest.mark.parametrize('fail', [False, True])
+def test_references_however_deep(hold, get, fail):
+    model, _ = _trained()
+    old = model.norm
+    model.held = hold(old)
+    kind = type(model.held)
+    if fail:
+        # No place for it: the last link of the model is looked at last.
+        model.linear.held = old.start_finetuning
+        with pytest.raises(ValueError, match='start_finetuning'):
+            mixnorm.convert(model, 'instance', 'norm')
+        assert get(model.held) is model.norm is old
+    else:
+        mixnorm.convert(model, 'instance', 'norm')
+        assert get(model.held) is model.norm is not old
+    assert type(model.held) is kind
+
+
+def test_reference_to_itself():
+    model, _ = _trained()
+    model.held = [model.norm]
+    model.held.append(model.held)
+    mixnorm.convert(model, 'mode', 'norm')
+    assert model.held[0] is model.norm and model.held[1] is model.held
 
 
 def test_repeated_block():
@@ -413,6 +575,25 @@ def test_own_normalizer(monkeypatch):
     assert isinstance(model.norm, Scale) and model.norm.W.array[0] == 3
     mixnorm.convert(model, 'batch', 'norm')
     assert type(model.norm) is L.BatchNormalization
+
+
+def test_layer_that_holds_layers(monkeypatch):
+    monkeypatch.setattr(mixnorm.registry, '_FACTORIES', dict(
+        mixnorm.registry._FACTORIES))
+
+    class Scaled(chainer.Chain):
+        def __init__(self, size):
+            super().__init__(norm=L.BatchNormalization(size))
+            self.size = size
+
+        def forward(self, x):
+            return 2 * self.norm(x)
+
+    mixnorm.register_normalizer('scaled', Scaled)
+    model = _Model()
+    mixnorm.convert(model, 'scaled', 'norm')
+    assert mixnorm.convert(model, 'mode', 'norm') == ['/norm']
+    assert isinstance(model.norm, mixnorm.links.ModeNormalization)
 
 
 def test_saved_copied_and_loaded(tmp_path):
@@ -486,11 +667,67 @@ def test_spectral_hook():
     assert not model.linear.local_link_hooks
 
 
+@pytest.mark.parametrize('name', ['weight', 'spectral'])
+def test_hooks_of_links_with_units(name):
+    model = chainer.Sequential(
+        L.Linear(3, 4), L.PReLU((4,)), L.EmbedID(3, 4), L.PReLU(),
+        L.Deconvolution2D(4, 2, 3))
+    paths = dict((link, path) for path, link in model.namedlinks())
+    expected = sorted(paths[model[i]] for i in (0, 4))
+    assert sorted(mixnorm.convert(model, name)) == expected
+    assert mixnorm.convert(
+        model, name, paths[model[2]]) == [paths[model[2]]]
+
+
+def test_trained_factor_of_spectral_normalization():
+    model, optimizer = _trained()
+    mixnorm.convert(model, 'spectral', 'stem', use_gamma=True)
+    before = model.stem.gamma.array.copy()
+    _train(model, optimizer, 1)
+    assert model.stem.gamma.array != before
+
+
+@pytest.mark.parametrize('name', ['weight', 'spectral'])
+@pytest.mark.parametrize('n_in', [3, None])
+def test_refused_hooks_leave_nothing(name, n_in):
+    model = chainer.Chain(a=L.Linear(n_in, 4), b=L.PReLU())
+    assert not model.a.local_link_hooks
+    before = sorted(vars(model.a))
+    with pytest.raises(ValueError, match='/b: '):
+        mixnorm.convert(model, name, ['a', 'b'])
+    assert not model.a.local_link_hooks and not model.b.local_link_hooks
+    assert sorted(vars(model.a)) == before
+    assert model.b(model.a(numpy.ones((2, 3), 'f'))).shape == (2, 4)
+
+
+@pytest.mark.parametrize('options,message', [
+    ({'n_power_iteration': 0}, 'n_power_iteration is 0'),
+    ({'eps': -1}, 'eps is -1'),
+    ({'factor': 'a'}, "factor is 'a'"),
+    ({'power': 1}, 'spectral: .*power'),
+])
+def test_wrong_spectral_hook(options, message):
+    model = chainer.Sequential(L.Linear(3, 3))
+    with pytest.raises(ValueError, match=message):
+        mixnorm.convert(model, 'spectral', **options)
+    assert not model[0].local_link_hooks
+
+
+def test_factor_of_a_weight_to_come():
+    model = chainer.Sequential(L.Linear(None, 3))
+    mixnorm.convert(copy.deepcopy(model), 'spectral', use_gamma=True)
+    chainer.optimizers.SGD().setup(model)
+    with pytest.raises(ValueError, match='/0: use_gamma is True, but W'):
+        mixnorm.convert(model, 'spectral', use_gamma=True)
+    assert not model[0].local_link_hooks
+
+
 @pytest.mark.parametrize('where,options,message', [
     ('norm', {}, "where names 'norm'.*parameter W.*/stem"),
     ('first', {}, "where is 'first'"),
     (None, {'epsilon': 1}, 'weight: .*epsilon'),
     (None, {'axis': -1}, 'axis is -1'),
+    (None, {'weight_name': 3}, 'weight_name is 3'),
     # Linear layers have two axes, which is found out at the last of them.
     (None, {'axis': 3}, 'axis is 3'),
 ], ids=str)

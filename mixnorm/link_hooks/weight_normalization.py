@@ -12,7 +12,7 @@ from chainer import links as L
 from chainer import variable
 
 from mixnorm.mixture.validation import check_real
-from mixnorm.update_rules import new_update_rule
+from mixnorm.update_rules import copied_update_rule
 
 
 class WeightNormalization(link_hook.LinkHook):
@@ -43,7 +43,8 @@ class WeightNormalization(link_hook.LinkHook):
         weight_name (str): Name of the weight.
         axis (int or None): The weight's axis of output units.  ``None``: 1
             for deconvolutions, of which each group has its own units, and 0
-            for all other links.
+            for all other links; some need another, such as 2 for
+            :class:`chainer.links.Bilinear`.
         data_dependent (bool): If ``True``, the first mini-batch of training
             sets ``g`` and, if the link has one, the bias ``b`` such that each
             unit's outputs have zero mean and unit variance over the
@@ -78,6 +79,12 @@ class WeightNormalization(link_hook.LinkHook):
 
     def __init__(self, weight_name='W', axis=None, data_dependent=False,
                  eps=1e-12, name=None):
+        if not isinstance(weight_name, str) or not weight_name:
+            raise ValueError('weight_name is {!r}: it must be the name of a '
+                             'parameter'.format(weight_name))
+        if name is not None and (not isinstance(name, str) or not name):
+            raise ValueError('name is {!r}: it must be None or a string that '
+                             'is not empty'.format(name))
         if axis is not None and (
                 not isinstance(axis, numbers.Integral)
                 or isinstance(axis, bool) or axis < 0):
@@ -187,7 +194,7 @@ class WeightNormalization(link_hook.LinkHook):
             weight.dtype if initialized else chainer.get_dtype())))
         length.to_device(link.device)
         if weight.update_rule is not None:
-            length.update_rule = new_update_rule(weight.update_rule)
+            length.update_rule = copied_update_rule(weight.update_rule)
         with link.init_scope():
             setattr(link, self.length_name, length)
         if self.data_dependent:

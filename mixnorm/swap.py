@@ -1,0 +1,69 @@
+"""Links put in the places of others, in all or in none."""
+import functools
+import types
+
+
+def swap(model, pairs):
+    """Puts links in the places of others, wherever links hold them.
+
+    They are found in attributes, in lists, tuples and dictionaries there,
+    however deep, and as what a bound method belongs to.
+
+    Args:
+        model (~chainer.Link): The model, which is changed.
+        pairs (list of tuples): Pairs of an old link and the new one.
+
+    Raises:
+        ValueError: If an attribute is a method that the new link lacks.
+            After any error the model is as it was.
+
+    """
+    undo = []
+    try:
+        for old, new in pairs:
+            new.name = old.name
+            for holder in list({id(z): z for z in model.links()}.values()):
+                _replace_in(holder, old, new, undo)
+    except BaseException:
+        for put_back in reversed(undo):
+            put_back()
+        raise
+
+
+def _replace_in(holder, old, new, undo):
+    """Replaces a link in what another holds."""
+    _replace_items(vars(holder), old, new, undo, set())
+
+
+def _replace_items(container, old, new, undo, seen):
+    seen.add(id(container))
+    items = (container.items() if isinstance(container, dict)
+             else enumerate(container))
+    for key, value in list(items):
+        replaced = _replaced(value, old, new, undo, seen)
+        if replaced is not value:
+            container[key] = replaced
+            undo.append(functools.partial(container.__setitem__, key, value))
+
+
+def _replaced(value, old, new, undo, seen):
+    """Returns what comes into a value's place: mostly the value itself."""
+    if value is old:
+        return new
+    if isinstance(value, types.MethodType) and value.__self__ is old:
+        try:
+            return getattr(new, value.__name__)
+        except AttributeError:
+            raise ValueError('the model holds the method {} of a {}, which a '
+                             '{} does not have'.format(
+                                 value.__name__, type(old).__name__,
+                                 type(new).__name__))
+    if isinstance(value, (list, dict)) and id(value) not in seen:
+        _replace_items(value, old, new, undo, seen)
+    if isinstance(value, tuple):
+        items = [_replaced(item, old, new, undo, seen) for item in value]
+        if any(a is not b for a, b in zip(items, value)):
+            if hasattr(value, '_make'):
+                return value._make(items)
+            return type(value)(items)
+    return value
