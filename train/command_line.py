@@ -18,6 +18,20 @@ class ArgumentParser(argparse.ArgumentParser):
         self.exit(2, '{}: error: {}\n'.format(self.prog, message))
 
 
+def option(key):
+    """Returns the command line option of a setting."""
+    return '--' + key.replace('_', '-')
+
+
+def as_typed(value):
+    """Returns a setting's value as one types it."""
+    if isinstance(value, list):
+        return ' '.join(map(str, value))
+    if isinstance(value, dict):
+        return ' '.join(map('{0[0]}={0[1]}'.format, value.items())) or 'none'
+    return 'none' if value is None else value
+
+
 def exit_status(main, prog):
     """Runs a script's main function and turns user errors into a line.
 
@@ -26,8 +40,9 @@ def exit_status(main, prog):
         prog (str): Name of the script, for the message.
 
     Returns:
-        int: What ``main`` returned; 2 after a user error or an error of the
-        operating system, such as a full disk; 130 after Ctrl-C.
+        int: What ``main`` returned; 2 after a user error, an error of the
+        operating system, such as a full disk, or for want of memory; 130
+        after Ctrl-C.
 
     """
     try:
@@ -38,6 +53,8 @@ def exit_status(main, prog):
         message = '{}{}'.format(
             error.strerror or error,
             ': {}'.format(error.filename) if error.filename else '')
+    except MemoryError as error:
+        message = str(error) or 'out of memory'
     except KeyboardInterrupt:
         return 130
     sys.stderr.write('{}: error: {}\n'.format(prog, message))

@@ -217,9 +217,10 @@ def _resume(saved, given, args):
             settings[key] = value
         elif value != saved[key]:
             raise UserError(
-                '--{} {} differs from the {} that this series was started '
+                '{} {} differs from the {} that this series was started '
                 'with; a resumed series keeps its settings'.format(
-                    key.replace('_', '-'), value, saved[key]))
+                    command_line.option(key), command_line.as_typed(value),
+                    command_line.as_typed(saved[key])))
     return settings
 
 

@@ -82,18 +82,22 @@ def add_normalizer_arguments(group, layers):
 
 
 def check_use(settings, given):
-    """Raises UserError if a setting is given that would do nothing.
+    """Raises UserError if a setting would do nothing, or two the same.
 
     Args:
         settings (dict): All settings.
         given (dict): Those that the user gave.
 
     """
-    for key, (_, normalizers) in _OPTIONS.items():
+    for key, (option, normalizers) in _OPTIONS.items():
+        argument = command_line.option(key)
         if key in given and settings['normalizer'] not in normalizers:
-            raise UserError('--{} goes with --normalizer {}, not {}'.format(
-                key.replace('_', '-'), ' or '.join(normalizers),
-                settings['normalizer']))
+            raise UserError('{} goes with --normalizer {}, not {}'.format(
+                argument, ' or '.join(normalizers), settings['normalizer']))
+        if option in settings['normalizer_options'] and (
+                settings['normalizer'] in normalizers):
+            raise UserError('--normalizer-options {}={}: use {} for it'.format(
+                option, settings['normalizer_options'][option], argument))
     if 'at' in given and settings['normalizer'] == 'batch':
         raise UserError('--at says where another --normalizer stands in for '
                         'batch normalization; choose one')

@@ -1,6 +1,8 @@
 """The settings of a run: defaults, then a recipe's, then the user's own."""
 
 from train import normalizers
+from train.command_line import as_typed
+from train.command_line import option
 from train.command_line import UserError
 from train.recipes import RECIPES
 
@@ -85,16 +87,11 @@ def resume(saved, given):
             raise UserError(
                 '{} {} differs from the {} that this run was started with; a '
                 'resumed run keeps its settings'.format(
-                    option(key), _text(value), _text(saved[key])))
+                    option(key), as_typed(value), as_typed(saved[key])))
     settings = dict(saved)
     _override(settings, {key: value for key, value in given.items()
                          if key in _FREE_ON_RESUME})
     return settings
-
-
-def option(key):
-    """Returns the command line option of a setting."""
-    return '--' + key.replace('_', '-')
 
 
 def _override(settings, layer):
@@ -102,7 +99,3 @@ def _override(settings, layer):
         if key in _ALTERNATIVES:
             settings[_ALTERNATIVES[key]] = None
     settings.update(layer)
-
-
-def _text(value):
-    return ' '.join(map(str, value)) if isinstance(value, list) else value

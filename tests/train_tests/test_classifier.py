@@ -86,12 +86,13 @@ def test_normalizers_start_from_the_same_weights(run, tmp_path):
 def test_normalizer_and_its_options(run, tmp_path):
     for out, arguments in (
             ('mode', ['--normalizer', 'mode', '--modes', 3, '--at', 'conv2']),
-            ('option', ['--normalizer', 'mode', '--at', 'conv2',
-                        '--normalizer-options', 'n_modes=3'])):
+            ('option', ['--normalizer', 'mixture', '--at', 'conv2',
+                        '--normalizer-options', 'component_affine=True'])):
         assert run(*SMALL, '--iterations', 2, *arguments, out=out)[0] == 0
         prefix = 'trainer/updater/model:main/predictor/'
         with numpy.load(tmp_path / out / 'snapshot.npz') as file:
-            # A gate for each mode of 4 channels.
+            # A gate for each mode, or a scale for each component, of 4
+            # channels.
             assert any(file[key].shape in ((3, 4), (4, 3)) for key in file
                        if key.startswith(prefix + 'conv2/norm/'))
             assert sorted(key for key in file

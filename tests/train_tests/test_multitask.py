@@ -445,6 +445,9 @@ def test_damaged_run(name, content, words, run, tmp_path):
      'must divide'),
     ('--device @cupy:999', '--device @cupy:999 cannot be used'),
     ('--widths 1 2 3', '--widths: expected 4 arguments'),
+    # More than there is memory for, wherever this is run.
+    ('--widths 6 16 120 99999999999999', 'allocate'),
+    ('--normalizer mode --normalizer-options n_modes=4', 'use --modes'),
     ('--resume', 'there is no '), ('--epoch 3', 'unrecognized arguments')])
 def test_user_error_is_one_line(arguments, words, run, tmp_path):
     status, output, errors = run(*arguments.split())

@@ -84,6 +84,10 @@ def test_bad_option(text, words, capsys):
     ({'normalizer': 'mode', 'components': 2},
      '--components goes with --normalizer mixture, not mode'),
     ({'normalizer': 'group', 'em_iterations': 2}, '--em-iterations goes with'),
+    ({'normalizer': 'mode', 'normalizer_options': {'n_modes': 4}},
+     'n_modes=4: use --modes for it'),
+    ({'normalizer': 'mixture', 'normalizer_options': {'n_iter': 4}},
+     'n_iter=4: use --em-iterations for it'),
     ({'at': ['conv1']}, '--at says where')])
 def test_setting_that_would_do_nothing(given, words):
     with pytest.raises(UserError, match=words):
