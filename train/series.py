@@ -5,6 +5,7 @@ import os
 import re
 import statistics
 
+from train.command_line import as_typed
 from train.command_line import UserError
 from train.run_folder import clear as clear_run
 
@@ -167,11 +168,14 @@ def table(folders):
 
     """
     series = [_summarize(folder) for folder in folders]
-    sets = sorted({name for _, by_set in series for name in by_set})
+    sets = sorted({name for _, _, by_set in series for name in by_set})
     rows = [['normalizer', 'batch', 'updates', 'runs', 'test error in %']
             + sets]
-    rows += [cells + [by_set.get(name, '-') for name in sets]
-             for cells, by_set in series]
+    for settings, (title, *cells), by_set in series:
+        alike = [others for others, (theirs, *_), _ in series
+                 if theirs == title]
+        rows.append([', '.join([title] + _differences(settings, alike))]
+                    + cells + [by_set.get(name, '-') for name in sets])
     widths = [max(map(len, column)) for column in zip(*rows)]
     return '\n'.join('  '.join(
         [row[0].ljust(widths[0])] + list(map(str.rjust, row[1:], widths[1:])))
@@ -179,20 +183,32 @@ def table(folders):
 
 
 def _summarize(folder):
-    """Returns a series' cells, and its errors by set, as text."""
+    """Returns a series' settings, its cells and its errors by set."""
     settings, results = read_results(folder)
     try:
         cells = [
             describe(settings), str(settings['batch_size']),
             str(settings['iterations']), str(len(results)),
             mean_and_deviation([r['error'] for r in results])]
-        return cells, {
+        return settings, cells, {
             name: mean_and_deviation([r['errors'][name] for r in results])
             for name in settings['sets']}
     except (AttributeError, KeyError, TypeError) as error:
         raise UserError('the description or a result of the series in {} is '
                         'damaged ({}: {})'.format(
                             folder, type(error).__name__, error))
+
+
+# Settings that tell two series of the same normalizer apart.
+_TELLING = ('train_size', 'test_size', 'widths', 'optimizer', 'lr',
+            'weight_decay', 'decay', 'cuts', 'em_iterations')
+
+
+def _differences(settings, alike):
+    """Returns what tells a series from others of the same normalizer."""
+    return ['{} {}'.format(key.replace('_', ' '), as_typed(settings.get(key)))
+            for key in _TELLING
+            if any(others.get(key) != settings.get(key) for others in alike)]
 
 
 def describe(settings):

@@ -76,6 +76,19 @@ def test_table(tmp_path):
     assert len({len(line) for line in text.splitlines()}) == 1
 
 
+def test_series_of_one_normalizer_are_told_apart(tmp_path):
+    folders = [_write(tmp_path / name, {0: (1., 2.)}, **settings)
+               for name, settings in (
+                   ('a', {'lr': .05, 'widths': [6, 16, 120, 84]}),
+                   ('b', {'lr': .02, 'widths': [6, 16, 120, 84]}),
+                   ('c', {'lr': .02, 'widths': [3, 8, 60, 42]}),
+                   ('d', {'lr': .01, 'normalizer': 'none'}))]
+    assert [row[0].strip() for row in _cells(series.table(folders))[1:]] == [
+        'batch, widths 6 16 120 84, lr 0.05',
+        'batch, widths 6 16 120 84, lr 0.02',
+        'batch, widths 3 8 60 42, lr 0.02', 'none']
+
+
 def test_runs_that_have_not_ended_are_left_out(tmp_path):
     folder = _write(tmp_path / 'a', {3: (1., 2.), 1: (3., 4.)},
                     seeds=[3, 2, 1])
