@@ -5,7 +5,8 @@ from chainer import functions
 from chainer.utils import type_check
 
 from mixnorm.functions.components import check_affine_types
-from mixnorm.functions.modes import softmax, softmax_gradient
+from mixnorm.functions.modes import (
+    compose_shares, counts_of, softmax, softmax_gradient)
 from mixnorm.functions.row_normalization import RowNormalization
 
 
@@ -41,7 +42,7 @@ class ModeGroupNormalization(RowNormalization):
             axis=1, keepdims=True, dtype=numpy.float64)
         self._square = m * m
         self._square += variances
-        self._counts = _counts(gates.sum(axis=2))
+        self._counts = counts_of(gates.sum(axis=2))
         self._share = gates / self._counts[:, :, None]
         self._mean = mean = _weighted(m, self._share)
         self._variance = xp.maximum(
@@ -107,9 +108,7 @@ class ModeGroupNormalization(RowNormalization):
         square = functions.cast(variances, numpy.float64) + m * m
         gates, gamma, beta = (
             functions.cast(z, numpy.float64) for z in (gates, gamma, beta))
-        counts = functions.sum(gates, axis=1, keepdims=True)
-        counts = counts + (_counts(counts.array) - counts.array)
-        share = gates / functions.broadcast_to(counts, gates.shape)
+        share = compose_shares(gates, 1)
 
         def weighted(z):
             return functions.sum(share * functions.broadcast_to(
@@ -125,11 +124,6 @@ class ModeGroupNormalization(RowNormalization):
         if beta.ndim == 2:
             beta = functions.mean(beta, axis=0)
         return slope, offset + functions.broadcast_to(beta, offset.shape)
-
-
-def _counts(counts):
-    """Replaces 0 by 1: a mode without channels has mean and variance 0."""
-    return counts + (counts == 0)
 
 
 def _weighted(z, share):

@@ -5,7 +5,8 @@ from chainer import functions
 from chainer.utils import type_check
 
 from mixnorm.functions.components import check_affine_types
-from mixnorm.functions.modes import ModeCoefficients, SampleGated
+from mixnorm.functions.modes import (
+    compose_shares, counts_of, ModeCoefficients, SampleGated)
 from mixnorm.functions.row_normalization import RowNormalization
 
 
@@ -43,7 +44,7 @@ class ModeNormalization(RowNormalization):
         self._square = m * m
         self._square += variances
         gates = gates.astype(numpy.float64, copy=False)
-        self._counts = _counts(gates.sum(axis=0))
+        self._counts = counts_of(gates.sum(axis=0))
         self._share = gates / self._counts
         self._mean = mean = self._share.T @ m
         self._variance = variance = xp.maximum(
@@ -79,9 +80,7 @@ class ModeNormalization(RowNormalization):
         m = m - functions.broadcast_to(origin, m.shape)
         square = functions.cast(variances, numpy.float64) + m * m
         gates = functions.cast(gates, numpy.float64)
-        counts = functions.sum(gates, axis=0)
-        counts = counts + (_counts(counts.array) - counts.array)
-        share = gates / functions.broadcast_to(counts, gates.shape)
+        share = compose_shares(gates, 0)
         mean = functions.matmul(share, m, transa=True)
         variance = functions.relu(
             functions.matmul(share, square, transa=True) - mean * mean)
@@ -91,11 +90,6 @@ class ModeNormalization(RowNormalization):
 
 def _mean_over_samples(means):
     return means.sum(axis=0, dtype=numpy.float64) / max(1, len(means))
-
-
-def _counts(counts):
-    """Replaces 0 by 1: a mode without samples has mean and variance 0."""
-    return counts + (counts == 0)
 
 
 class GatedModeNormalization(SampleGated, ModeNormalization):

@@ -38,6 +38,46 @@ def softmax_gradient(gates, ggates):
     return gates * (ggates - (gates * ggates).sum(axis=1, keepdims=True))
 
 
+# What is divided by a smaller sum of gates can overflow.
+_LEAST_COUNT = 1e-290
+
+
+def counts_of(sums):
+    """Computes what gates are divided by to be the shares in a mode.
+
+    Args:
+        sums (array): The modes' sums of gates, float64.
+
+    Returns:
+        array: The same, but 1 for a mode that has nothing, or so little that
+        it cannot be divided by: its mean and variance are 0 then.
+
+    """
+    return backend.get_array_module(sums).where(
+        sums < _LEAST_COUNT, 1, sums)
+
+
+def compose_shares(gates, axis):
+    """Divides gates by their sums, in Chainer's functions.
+
+    Args:
+        gates (chainer.Variable): The gates, float64.
+        axis (int): Axis that is summed over.
+
+    Returns:
+        chainer.Variable: Gates divided by :func:`counts_of` their sums.
+
+    """
+    sums = gates.array.sum(axis=axis, keepdims=True)
+    counts = counts_of(sums)
+    # By constants first: derivatives divide by powers of the sums, which are
+    # beyond float64 long before the sums are.
+    gates = gates * (1 / counts)
+    totals = functions.sum(gates, axis=axis, keepdims=True) + (
+        counts != sums).astype(numpy.float64)
+    return gates / functions.broadcast_to(totals, gates.shape)
+
+
 class SampleGated(object):
 
     """Computes a node's gates of samples, ``g_n = softmax(W phi(x_n) + b)``.

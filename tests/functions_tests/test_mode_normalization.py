@@ -335,6 +335,31 @@ def test_gradient_penalty(kind):
 
 
 @pytest.mark.parametrize('kind', ['sample', 'group'])
+@pytest.mark.parametrize('factor', [1e-40, 1e-100, 1e-160, 1e-220, 1e-280])
+def test_gradient_penalty_of_a_mode_of_tiny_gates(factor, kind):
+    random = numpy.random.RandomState(_SEED)
+    x = random.randn(5, 3, 2)
+    gamma, beta = random.randn(2, 3)
+    gates = _gates(random, x.shape, 2, kind)
+    # A sample has nothing of such a mode; to the mean over modes it counts
+    # as it is, whatever it is multiplied by.
+    same = gates[:, :1] if kind == 'sample' else gates
+    outcomes = []
+    for each in gates * [1, factor], same:
+        variables = [chainer.Variable(z) for z in (x, each, gamma, beta)]
+        y = _FUNCTIONS[kind](*variables, 1e-2)
+        gx, = chainer.grad(
+            [F.sum(y ** 3)], variables[:1], enable_double_backprop=True)
+        F.sum(gx ** 2).backward()
+        assert all(numpy.isfinite(v.grad).all() for v in variables[:3])
+        outcomes.append([y.array, gx.array, variables[0].grad,
+                         variables[1].grad[..., 0], variables[2].grad])
+    for actual, expected in zip(*outcomes):
+        numpy.testing.assert_allclose(
+            actual, expected, rtol=1e-6, atol=1e-6 * abs(expected).max())
+
+
+@pytest.mark.parametrize('kind', ['sample', 'group'])
 @pytest.mark.parametrize('wanted', [(0,), (1,), (2,), (3,), (1, 3)], ids=str)
 def test_gradients_of_some_inputs_only(wanted, kind):
     random = numpy.random.RandomState(_SEED)

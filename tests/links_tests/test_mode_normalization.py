@@ -333,6 +333,55 @@ def test_copyparams(kind):
             numpy.testing.assert_array_equal(link(x).array, other(x).array)
 
 
+def _penalty_gradients(function, x):
+    """Gradients of the cubes' sum, and of their squares' sum."""
+    x = chainer.Variable(x)
+    gx, = chainer.grad(
+        [F.sum(function(x) ** 3)], [x], enable_double_backprop=True)
+    F.sum(gx ** 2).backward()
+    return gx.array, x.grad
+
+
+# The other mode has this share, or none at all.
+@pytest.mark.parametrize('score', [0, 50, 150, 300, 350, 500, 650, 800])
+@_kinds
+def test_gradient_penalty_of_a_mode_of_tiny_gates(kind, score):
+    x = numpy.random.RandomState(_SEED).randn(16, 6, 4, 4)
+    link = kind(6, dtype='d')
+    # All samples and channels alike, so that modes are, too.
+    link.gate_W.array[...] = 0
+    link.gate_b.array[1] = score
+
+    def expected(x):
+        axis = (0, 2, 3) if kind is ModeNormalization else (1, 2, 3)
+        v = x - F.broadcast_to(F.mean(x, axis, keepdims=True), x.shape)
+        square = F.mean(v * v, axis, keepdims=True) + 2e-5
+        return v / F.broadcast_to(F.sqrt(square), x.shape)
+
+    link.cleargrads()
+    actual = _penalty_gradients(link, x)
+    for parameter in link.gate_W, link.gate_b:
+        assert numpy.isfinite(parameter.grad).all()
+    if kind is ModeGroupNormalization and score == 800:
+        # By (5) a mode of nothing counts as one of mean and variance 0.
+        assert numpy.isfinite(actual).all()
+        return
+    for a, e in zip(actual, _penalty_gradients(expected, x)):
+        numpy.testing.assert_allclose(a, e, rtol=1e-6, atol=1e-9)
+
+
+@_kinds
+@pytest.mark.parametrize('seed', range(4))
+def test_gradient_penalty_far_from_zero(kind, seed):
+    numpy.random.seed(seed)
+    link = kind(64)
+    x = (numpy.random.randn(16, 64, 2, 2) + 3000).astype('f')
+    link.cleargrads()
+    assert numpy.isfinite(_penalty_gradients(link, x)).all()
+    for _, parameter in link.namedparams():
+        assert numpy.isfinite(parameter.grad).all()
+
+
 def _state(link):
     return {name: copy.deepcopy(getattr(getattr(link, name), 'array',
                                         getattr(link, name)))
