@@ -111,7 +111,9 @@ def _weigh(x, gamma, beta, rho, eps, batch_normalization):
     # Chainer's double gradients of batch normalization divide by the scale,
     # so that a share of 0 must not be put into it.
     ones = x.xp.ones(x.shape[1], dtype)
-    batch = batch_normalization(x, ones, x.xp.zeros_like(ones))
+    # No samples have no statistics.
+    batch = x if len(x) == 0 else batch_normalization(
+        x, ones, x.xp.zeros_like(ones))
     share = functions.reshape(gamma * rho, (1, -1) + (1,) * (x.ndim - 2))
     y = share * batch + group_normalization(
         x, x.shape[1], gamma * (1 - rho), beta, eps)

@@ -7,7 +7,8 @@ def check_channels(x, **vectors):
     """Checks an input and what belongs to its channels.
 
     Args:
-        x (~chainer.Variable): The input: floating, ``(N, C, *S)``, not empty.
+        x (~chainer.Variable): The input: floating, ``(N, C, *S)``, not empty;
+            in test mode ``N`` may be 0.
         vectors (~chainer.Variable): By name, floating and ``(C,)`` each.
 
     Raises:
@@ -19,7 +20,7 @@ def check_channels(x, **vectors):
     x_type = type_check.make_variable(
         type_check.TypeInfo(x.shape, x.dtype), 'x')
     type_check.expect(x_type.dtype.kind == 'f', x_type.ndim >= 2)
-    for i in range(x.ndim):
+    for i in range(0 if chainer.config.train else 1, x.ndim):
         type_check.expect(x_type.shape[i] > 0)
     for name, vector in vectors.items():
         v_type = type_check.make_variable(

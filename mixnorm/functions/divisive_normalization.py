@@ -117,7 +117,8 @@ def _widths(window, n_axes):
 def _local_mean(x, window):
     """Means over channels and windows, ``(N, 1, *S)``."""
     mean = functions.mean(x, axis=1, keepdims=True)
-    if not window:
+    # Chainer does not pool no samples.
+    if not window or len(x) == 0:
         return mean
     # Of the whole window, with zeros beyond the map, made good by the share
     # of it that lies within.  (With ``pad_value=None``, the gradient of

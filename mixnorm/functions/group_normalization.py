@@ -64,8 +64,14 @@ def group_normalization(x, groups, gamma, beta, eps=1e-5):
     # gives to the gradient of gamma.
     dtype = functools.reduce(
         numpy.promote_types, (x.dtype, gamma.dtype, numpy.float32))
-    x, gamma, beta = _Together().apply((
-        x, functions.cast(gamma, dtype), functions.cast(beta, dtype)))
+    gamma, beta = functions.cast(gamma, dtype), functions.cast(beta, dtype)
+    if len(x) == 0:
+        # Chainer's would ask how long a group of no samples is.
+        per_channel = (1, -1) + (1,) * (x.ndim - 2)
+        return functions.cast(
+            functions.cast(x, dtype) * functions.reshape(gamma, per_channel)
+            + functions.reshape(beta, per_channel), x.dtype)
+    x, gamma, beta = _Together().apply((x, gamma, beta))
     return functions.group_normalization(x, int(groups), gamma, beta, eps)
 
 

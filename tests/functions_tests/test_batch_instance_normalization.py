@@ -127,6 +127,30 @@ def test_shapes_that_do_not_fit(name, shape):
         mixnorm.functions.fixed_batch_instance_normalization(**arguments)
 
 
+@pytest.mark.parametrize('fixed', [False, True])
+@pytest.mark.filterwarnings('error')
+def test_empty_batch(fixed):
+    x, gamma = numpy.empty((0, 3, 4), 'f'), numpy.ones(3, 'f')
+    averages = numpy.ones((2, 3), 'f')
+
+    def normalize(*inputs):
+        if fixed:
+            return mixnorm.functions.fixed_batch_instance_normalization(
+                *inputs, *averages)
+        return mixnorm.functions.batch_instance_normalization(
+            *inputs, 2e-5, *averages)
+
+    with pytest.raises(type_check.InvalidType):
+        normalize(x, gamma, gamma, gamma)
+    variables = [chainer.Variable(z) for z in (x, gamma, gamma, gamma)]
+    with chainer.using_config('train', False):
+        y = normalize(*variables)
+    assert (y.shape, y.dtype) == (x.shape, x.dtype)
+    F.sum(y).backward()
+    assert not any(v.grad.any() for v in variables)
+    numpy.testing.assert_array_equal(averages, 1)
+
+
 @pytest.mark.parametrize('name', ['x', 'gamma', 'beta', 'rho'])
 def test_integers_are_refused(name):
     arguments = {key: numpy.ones(3, 'f') for key in ('gamma', 'beta', 'rho')}

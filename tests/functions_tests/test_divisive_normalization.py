@@ -132,6 +132,24 @@ def test_float16_does_not_overflow():
         y.array, _expected(x, gamma, beta, 1, 3, 2e-5), rtol=1e-2, atol=1e-2)
 
 
+@pytest.mark.parametrize('shape', [(0, 6), (0, 6, 4), (0, 6, 4, 3)], ids=str)
+@pytest.mark.filterwarnings('error')
+def test_empty_batch(shape):
+    def normalize(x, gamma, beta, rho):
+        return mixnorm.functions.divisive_normalization(
+            x, gamma, beta, rho, 3)
+
+    arrays = [numpy.ones(z, 'f') for z in (shape, 6, 6, ())]
+    with pytest.raises(type_check.InvalidType):
+        normalize(*arrays)
+    variables = [chainer.Variable(z) for z in arrays]
+    with chainer.using_config('train', False):
+        y = normalize(*variables)
+    assert (y.shape, y.dtype) == (shape, numpy.float32)
+    F.sum(y).backward()
+    assert not any(v.grad.any() for v in variables)
+
+
 @pytest.mark.parametrize(
     'window', [0, 2, -1, 3., True, 'wide', None, (3, 2), [3, 3]], ids=repr)
 def test_window_out_of_range(window):

@@ -103,6 +103,23 @@ def test_gradient_penalty():
                 gradient[c], (high - low) / 2e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize('shape', [(0, 6), (0, 6, 4), (0, 6, 4, 3)], ids=str)
+@pytest.mark.filterwarnings('error')
+def test_empty_batch(shape):
+    def normalize(x, gamma, beta):
+        return mixnorm.functions.group_normalization(x, 3, gamma, beta)
+
+    arrays = [numpy.ones(z, 'f') for z in (shape, 6, 6)]
+    with pytest.raises(type_check.InvalidType):
+        normalize(*arrays)
+    variables = [chainer.Variable(z) for z in arrays]
+    with chainer.using_config('train', False):
+        y = normalize(*variables)
+    assert (y.shape, y.dtype) == (shape, numpy.float32)
+    F.sum(y).backward()
+    assert not any(v.grad.any() for v in variables)
+
+
 @pytest.mark.parametrize('groups', [0, -2, 1.5, True, None, 3], ids=repr)
 def test_groups_out_of_range(groups):
     with pytest.raises(ValueError, match='groups is'):

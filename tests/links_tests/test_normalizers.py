@@ -39,6 +39,7 @@ class _Case(typing.NamedTuple):
         checks_input (bool): Whether it refuses inputs that do not fit.
         checks_first_input (bool): Whether it does so before it has seen one.
         bounds_vectors (bool): Whether outputs to ``(N, C)`` are small.
+        ours (bool): Whether it is a normalization of mixnorm's own.
 
     """
 
@@ -50,6 +51,7 @@ class _Case(typing.NamedTuple):
     checks_input: bool = True
     checks_first_input: bool = True
     bounds_vectors: bool = True
+    ours: bool = True
 
 
 def _point_axes(ndim):
@@ -59,7 +61,8 @@ def _point_axes(ndim):
 _CASES = {
     # Batch normalizations learn the size only by their axes; Chainer's takes
     # whatever the first mini-batch has beside them.
-    'batch': _Case(deferred=_point_axes, checks_first_input=False),
+    'batch': _Case(
+        deferred=_point_axes, checks_first_input=False, ours=False),
     'batch_renorm': _Case(deferred=_point_axes),
     # Away from the bounds of [0, 1], where it is clipped.
     'batch_instance': _Case(options={'initial_rho': .5}),
@@ -81,11 +84,13 @@ _CASES = {
     'mode of own scales': _Case('mode', {'mode_affine': True}),
     'divisive of learned smoother': _Case('divisive', {'learn_rho': True}),
     # It takes whatever it is given.
-    'none': _Case(checks_input=False),
+    'none': _Case(checks_input=False, ours=False),
 }
 
 _names = pytest.mark.parametrize(
     'name', sorted(set(mixnorm.normalizer_names()) | set(_CASES)))
+_own_names = pytest.mark.parametrize('name', [
+    name for name in _names.args[1] if _CASES.get(name, _Case()).ours])
 pytestmark = pytest.mark.filterwarnings(
     # Chainer's batch normalization, of mini-batches of one.
     'ignore:A batch with no more than one sample',
@@ -452,6 +457,27 @@ def test_bad_input_is_refused(name, deferred, train, x):
     if before is not None:
         _assert_same_state(_state(link), before)
     assert numpy.isfinite(link(good).array).all()
+
+
+@_own_names
+def test_empty_batch(name):
+    link, x = _make(name), _data(*_IMAGES)
+    link(x)
+    for shape in (0, 6), (0, 6, 4), (0, 6, 4, 3):
+        v = chainer.Variable(numpy.ones(shape, 'f'))
+        before = _state(link)
+        with pytest.raises(type_check.InvalidType):
+            link(v)
+        _assert_same_state(_state(link), before)
+        with chainer.using_config('train', False):
+            y = link(v)
+        assert (y.shape, y.dtype) == (v.shape, v.dtype)
+        link.cleargrads()
+        y.grad = y.array
+        y.backward()
+        assert v.grad.shape == shape
+        for key, parameter in link.namedparams():
+            assert not parameter.grad.any(), key
 
 
 @_names
