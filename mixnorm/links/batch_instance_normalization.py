@@ -7,10 +7,11 @@ from chainer.utils import argument
 from mixnorm.functions import batch_instance_normalization
 from mixnorm.functions import fixed_batch_instance_normalization
 from mixnorm.links.affine_normalization import AffineNormalization
+from mixnorm.links.running_averages import RunningAverages
 from mixnorm.mixture.validation import check_real
 
 
-class BatchInstanceNormalization(AffineNormalization):
+class BatchInstanceNormalization(RunningAverages, AffineNormalization):
 
     r"""Batch-instance normalization layer.
 
@@ -151,28 +152,8 @@ class BatchInstanceNormalization(AffineNormalization):
         # A recomputation (F.forget) leaves no trace.
         if chainer.config.in_recomputing:
             return restore(batch_instance_normalization(*inputs, self.eps))
-        decay = self.decay
-        if finetune:
-            self.N += 1
-            decay = 1 - 1 / self.N
-        averages = self.avg_mean.flatten(), self.avg_var.flatten()
-        y = batch_instance_normalization(*inputs, self.eps, *averages, decay)
-        self._take_averages(*averages)
+        mean, var = self.avg_mean.flatten(), self.avg_var.flatten()
+        y = batch_instance_normalization(
+            *inputs, self.eps, mean, var, self._decay(finetune))
+        self._take_averages(finetune, avg_mean=mean, avg_var=var)
         return restore(y)
-
-    def _take_averages(self, avg_mean, avg_var):
-        """Takes new running averages, if they are finite.
-
-        The choice is made on the device: nothing waits for it.
-
-        """
-        xp = self.xp
-        finite = xp.isfinite(avg_mean).all() & xp.isfinite(avg_var).all()
-        for name, new in ('avg_mean', avg_mean), ('avg_var', avg_var):
-            old = getattr(self, name)
-            setattr(self, name, xp.where(
-                finite, new.reshape(old.shape), old))
-
-    def start_finetuning(self):
-        """Starts the averages over mini-batches of fine-tuning anew."""
-        self.N = 0

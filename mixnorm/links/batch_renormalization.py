@@ -1,16 +1,19 @@
+import functools
 import math
 
 import numpy
 
 import chainer
 from chainer import functions
+from chainer import initializers
 import chainer.links as L
 
 from mixnorm.links import axes
+from mixnorm.links.running_averages import RunningAverages
 from mixnorm.mixture.validation import check_real
 
 
-class BatchRenormalization(L.BatchRenormalization):
+class BatchRenormalization(RunningAverages, L.BatchRenormalization):
 
     r"""Batch renormalization layer.
 
@@ -33,9 +36,11 @@ class BatchRenormalization(L.BatchRenormalization):
     It takes the place of :class:`chainer.links.BatchRenormalization`, and
     differs from it in these respects: gradients of gradients can be taken;
     it takes ``axis``, and with it leaves ``size`` to the first mini-batch, as
-    :class:`chainer.links.BatchNormalization` does; without gamma, activations
-    of float16 do not overflow; and ``initial_avg_mean`` and
-    ``initial_avg_var`` have the effect they should have.
+    :class:`chainer.links.BatchNormalization` does; it computes in the widest
+    of the types of input, parameters and float32, so that activations of
+    float16 do not overflow; averages that are not finite never enter the
+    running averages; and ``initial_avg_mean`` and ``initial_avg_var`` have
+    the effect they should have.
 
     Args:
         size (int, tuple of ints or None): Size or shape of the channel
@@ -47,8 +52,9 @@ class BatchRenormalization(L.BatchRenormalization):
         dmax (float): Largest ``|d|``, at least 0.
         decay (float): Decay rate of the running averages, in [0, 1].
         eps (float): Added to variances.
-        dtype (numpy.dtype): Type of the parameters and running averages; that
-            of ``chainer.config.dtype`` if ``None`` (float32 for mixed16).
+        dtype (numpy.dtype): Type of the parameters; that of
+            ``chainer.config.dtype`` if ``None`` (float32 for mixed16).  The
+            running averages are float32 at least.
         use_gamma (bool): If ``True``, scale by the parameter gamma.
         use_beta (bool): If ``True``, shift by the parameter beta.
         initial_gamma: Initializer of gamma; 1 if ``None``.
@@ -58,6 +64,13 @@ class BatchRenormalization(L.BatchRenormalization):
         axis (int, tuple of ints or None): Axes along which statistics are
             taken, in ascending order.  ``None``: all axes but those of
             ``size`` after the first.
+
+    Attributes:
+        gamma (~chainer.Parameter): Scale, or ``None``.
+        beta (~chainer.Parameter): Shift, or ``None``.
+        avg_mean (array): Running average of means.
+        avg_var (array): Running average of unbiased variances.
+        N (int): Mini-batches averaged by fine-tuning.
 
     Raises:
         ValueError: If ``rmax``, ``dmax``, ``decay`` or ``eps`` is out of its
@@ -98,6 +111,14 @@ class BatchRenormalization(L.BatchRenormalization):
         self.r = None
         self.d = None
 
+    def _init_array(self, initializer, default_value, size):
+        return initializers.generate_array(
+            initializers._get_initializer(
+                default_value if initializer is None else initializer),
+            size, self.xp,
+            numpy.promote_types(self._highprec_dtype, numpy.float32),
+            self.device)
+
     def forward(self, x, finetune=False):
         """Normalizes a mini-batch.
 
@@ -119,39 +140,50 @@ class BatchRenormalization(L.BatchRenormalization):
         x = chainer.as_variable(x)
         size = None if self.avg_mean is None else self.avg_mean.shape
         axes.check_type(x, size, self.axis)
-        if not chainer.config.train:
-            return super(L.BatchRenormalization, self).forward(x)
         point_axes, channel_axes = axes.split_axes(x.ndim, size, self.axis)
         if size is None:
             self._initialize_params(tuple(x.shape[a] for a in channel_axes))
-        gamma, beta = self.gamma, self.beta
-        if gamma is None:
-            gamma, = self._get_gamma()
-        if beta is None:
-            beta, = self._get_beta()
-        if chainer.config.in_recomputing:
-            # With what the first pass saw, and without a trace.
-            return functions.batch_normalization(
-                x, gamma * self.r, beta + gamma * self.d, eps=self.eps,
-                axis=point_axes)
-        decay = self.decay
-        if finetune:
-            self.N += 1
-            decay = 1 - 1 / self.N
-        self.r, self.d = self._corrections(x.array, point_axes)
-        return functions.batch_normalization(
-            x, gamma * self.r, beta + gamma * self.d, eps=self.eps,
-            running_mean=self.avg_mean, running_var=self.avg_var,
-            decay=decay, axis=point_axes)
+        dtype = functools.reduce(numpy.promote_types, (
+            x.dtype, self._highprec_dtype, numpy.float32))
+        y = self._normalize(
+            functions.cast(x, dtype), *self._scale_and_shift(dtype),
+            point_axes, finetune)
+        return functions.cast(y, x.dtype)
 
-    def _corrections(self, x, point_axes):
+    def _scale_and_shift(self, dtype):
+        with chainer.using_device(self.device):
+            return tuple(
+                make(self.avg_mean.shape, dtype) if parameter is None
+                else functions.cast(parameter, dtype)
+                for parameter, make in (
+                    (self.gamma, self.xp.ones), (self.beta, self.xp.zeros)))
+
+    def _normalize(self, x, gamma, beta, point_axes, finetune):
+        """Normalizes a variable, all in its dtype."""
+        mean, var = self.avg_mean.astype(x.dtype), self.avg_var.astype(x.dtype)
+        if not chainer.config.train:
+            return functions.fixed_batch_normalization(
+                x, gamma, beta, mean, var, self.eps, point_axes)
+        # A recomputation (F.forget) has what the first pass saw, and leaves
+        # no trace.
+        recomputing = chainer.config.in_recomputing
+        if not recomputing:
+            self.r, self.d = self._corrections(
+                x.array, mean, var, point_axes)
+        y = functions.batch_normalization(
+            x, gamma * self.r, beta + gamma * self.d, eps=self.eps,
+            running_mean=mean, running_var=var, decay=self._decay(finetune),
+            axis=point_axes)
+        if not recomputing:
+            self._take_averages(finetune, avg_mean=mean, avg_var=var)
+        return y
+
+    def _corrections(self, x, avg_mean, avg_var, point_axes):
         """Returns r and d for an array, under the running averages."""
         xp = self.xp
-        dtype = numpy.promote_types(x.dtype, self._highprec_dtype)
-        deviation = xp.sqrt(x.var(axis=point_axes, dtype=dtype) + self.eps)
-        running = xp.sqrt(self.avg_var + self.eps)
+        deviation = xp.sqrt(x.var(axis=point_axes) + self.eps)
+        running = xp.sqrt(avg_var + self.eps)
         r = xp.clip(deviation / running, 1 / self.rmax, self.rmax)
-        d = xp.clip((x.mean(axis=point_axes, dtype=dtype) - self.avg_mean)
-                    / running, -self.dmax, self.dmax)
-        return (r.astype(self._highprec_dtype, copy=False),
-                d.astype(self._highprec_dtype, copy=False))
+        d = xp.clip((x.mean(axis=point_axes) - avg_mean) / running,
+                    -self.dmax, self.dmax)
+        return r, d

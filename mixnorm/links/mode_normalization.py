@@ -7,10 +7,11 @@ from mixnorm.functions.fixed_mode_normalization import (
     GatedFixedModeNormalization)
 from mixnorm.functions.mode_normalization import GatedModeNormalization
 from mixnorm.links.gated_normalization import GatedNormalization
+from mixnorm.links.running_averages import RunningAverages
 from mixnorm.mixture.validation import check_real
 
 
-class ModeNormalization(GatedNormalization):
+class ModeNormalization(RunningAverages, GatedNormalization):
 
     r"""Mode normalization layer.
 
@@ -62,6 +63,7 @@ class ModeNormalization(GatedNormalization):
         avg_mean (array): Running average of :math:`\langle x \rangle_k`,
             ``(K,) + size``, float64; 0 at first.
         avg_sqmean (array): That of :math:`\langle x^2 \rangle_k`; 1 at first.
+        N (int): Mini-batches averaged by fine-tuning.
         gates (array): Gates ``(N, K)`` of the last batch.
 
     Raises:
@@ -91,7 +93,6 @@ class ModeNormalization(GatedNormalization):
             initial_beta, axis, mode_affine)
         check_real('decay', decay, 0, 1)
         self.decay = decay
-        # Mini-batches averaged by fine-tuning.
         self.N = 0
         self.register_persistent('N')
         # In float64, as the variance is a difference of the two.
@@ -153,27 +154,10 @@ class ModeNormalization(GatedNormalization):
         y = self._apply(node, points)
         # A recomputation (F.forget) leaves no trace.
         if not chainer.config.in_recomputing:
-            decay = self.decay
-            if finetune:
-                self.N += 1
-                decay = 1 - 1 / self.N
-            self._average(node.statistics, decay)
+            decay = self._decay(finetune)
+            mean, sqmean = (
+                decay * old + (1 - decay) * new.reshape(old.shape)
+                for old, new in zip(
+                    (self.avg_mean, self.avg_sqmean), node.statistics))
+            self._take_averages(finetune, avg_mean=mean, avg_sqmean=sqmean)
         return restore(y)
-
-    def _average(self, statistics, decay):
-        """Updates the running averages (4), if statistics are finite.
-
-        The choice is made on the device: nothing waits for it.
-
-        """
-        xp = self.xp
-        finite = xp.stack([xp.isfinite(z).all() for z in statistics]).all()
-        for name, new in zip(('avg_mean', 'avg_sqmean'), statistics):
-            old = getattr(self, name)
-            setattr(self, name, xp.where(
-                finite, decay * old + (1 - decay) * new.reshape(old.shape),
-                old))
-
-    def start_finetuning(self):
-        """Starts the averages over mini-batches of fine-tuning anew."""
-        self.N = 0

@@ -98,6 +98,45 @@ def test_recomputation_has_the_corrections_of_the_first_pass():
         numpy.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize('train', [True, False])
+@pytest.mark.parametrize('x_dtype', ['e', 'f', 'd'])
+@pytest.mark.parametrize('dtype', ['e', 'f', 'd'])
+def test_gradient_penalty_is_that_of_batch_normalization(
+        dtype, x_dtype, train):
+    # With the default limits it is that.
+    x, outcomes = _data(6, 3, 5).astype('e'), []
+    for link, x in ((BatchRenormalization(3, dtype=dtype), x.astype(x_dtype)),
+                    (L.BatchNormalization(3, dtype='d'), x.astype('d'))):
+        v = chainer.Variable(x)
+        with chainer.using_config('train', train):
+            gx, = chainer.grad(
+                [F.sum(.01 * link(v) ** 3)], [v],
+                enable_double_backprop=True)
+        link.cleargrads()
+        F.sum(gx ** 2).backward()
+        outcomes.append([gx.array, v.grad, link.gamma.grad])
+    for actual, expected in zip(*outcomes):
+        numpy.testing.assert_allclose(
+            actual, expected, atol=5e-3 * abs(expected).max())
+    assert outcomes[0][1].dtype == x_dtype
+
+
+@pytest.mark.parametrize('use_gamma', [True, False])
+def test_large_activations_in_half_precision(use_gamma):
+    x = (1e4 * _data(6, 3, 5)).astype('e')
+    options = {'use_gamma': use_gamma, 'use_beta': use_gamma}
+    with chainer.using_config('dtype', numpy.float16):
+        link = BatchRenormalization(3, 3, 5, **options)
+    wide = BatchRenormalization(3, 3, 5, dtype='d', **options)
+    for train in True, False:
+        with chainer.using_config('train', train):
+            numpy.testing.assert_allclose(
+                link(x).array, wide(x.astype('d')).array, rtol=1e-2)
+    for name in 'avg_mean', 'avg_var':
+        numpy.testing.assert_allclose(
+            getattr(link, name), getattr(wide, name), rtol=1e-4)
+
+
 def test_initial_averages():
     link = BatchRenormalization(3, initial_avg_mean=4, initial_avg_var=5)
     numpy.testing.assert_array_equal(link.avg_mean, [4] * 3)

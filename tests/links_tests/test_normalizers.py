@@ -346,6 +346,33 @@ def test_gradient_penalty(name):
         assert (link.gamma.grad != 0).all()
 
 
+@_own_names
+@pytest.mark.parametrize('train', [True, False])
+@pytest.mark.parametrize('dtype', ['e', 'f', 'd'])
+@pytest.mark.parametrize('config_dtype', ['e', 'f', 'd'])
+def test_gradient_penalty_of_other_dtypes(name, config_dtype, dtype, train):
+    with chainer.using_config('dtype', numpy.dtype(config_dtype)):
+        link = _make(name)
+    link(_data(*_IMAGES))
+    with chainer.using_config('dtype', numpy.float64):
+        wide = _make(name)
+    wide.copyparams(link)
+    outcomes = []
+    x = _data(*_IMAGES, dtype='e')
+    for each, x in (link, x.astype(dtype)), (wide, x.astype('d')):
+        v = chainer.Variable(x)
+        with chainer.using_config('train', train):
+            gx, = chainer.grad(
+                [F.sum(.01 * each(v) ** 3)], [v], enable_double_backprop=True)
+        each.cleargrads()
+        F.sum(gx ** 2).backward()
+        assert (gx.dtype, v.grad.dtype) == (x.dtype, x.dtype)
+        outcomes.append([gx.array, v.grad])
+    for actual, expected in zip(*outcomes):
+        numpy.testing.assert_allclose(
+            actual, expected, atol=1e-2 * abs(expected).max())
+
+
 @_names
 def test_update(name):
     link, x = _make(name), _data(*_IMAGES)
@@ -478,6 +505,26 @@ def test_empty_batch(name):
         assert v.grad.shape == shape
         for key, parameter in link.namedparams():
             assert not parameter.grad.any(), key
+
+
+_AVERAGING = pytest.mark.parametrize(
+    'name', ['batch_instance', 'batch_renorm', 'mode'])
+
+
+@_AVERAGING
+@pytest.mark.parametrize('bad', [numpy.nan, numpy.inf])
+@pytest.mark.filterwarnings('ignore:invalid value')
+def test_batch_that_is_not_finite_is_not_averaged(name, bad):
+    links, (x, spoilt, z) = [_make(name) for _ in range(2)], _data(3, *_IMAGES)
+    spoilt[2, 1, 3, 1] = bad
+    for finetune in False, True:
+        for link, batches in zip(links, ([x, spoilt, z], [x, z])):
+            link.start_finetuning()
+            for batch in batches:
+                y = link(batch, finetune=finetune).array
+                assert numpy.isfinite(y).all() == (batch is not spoilt)
+            assert link.N == 2 * finetune
+        _assert_same_state(*map(_state, links))
 
 
 @_names

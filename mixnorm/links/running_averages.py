@@ -1,0 +1,37 @@
+class RunningAverages(object):
+
+    """What links with running averages of mini-batches share.
+
+    It stands before a link with the attribute ``decay`` among the classes
+    that a link is derived from.
+
+    Attributes:
+        N (int): Mini-batches averaged by fine-tuning.
+
+    """
+
+    def start_finetuning(self):
+        """Starts the averages over mini-batches of fine-tuning anew."""
+        self.N = 0
+
+    def _decay(self, finetune):
+        """Returns what share the averages before a mini-batch keep."""
+        return 1 - 1 / (self.N + 1) if finetune else self.decay
+
+    def _take_averages(self, finetune, **averages):
+        """Takes new running averages, if all of them are finite.
+
+        The choice is made on the device: nothing waits for it, but the count
+        of fine-tuning.
+
+        """
+        xp = self.xp
+        finite = xp.stack([
+            xp.isfinite(z).all() for z in averages.values()]).all()
+        for name, new in averages.items():
+            old = getattr(self, name)
+            setattr(self, name, xp.where(
+                finite, new.reshape(old.shape), old).astype(
+                    old.dtype, copy=False))
+        if finetune:
+            self.N += int(finite)
