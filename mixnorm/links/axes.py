@@ -22,17 +22,19 @@ def check_size(size):
         tuple of ints or None: The size.
 
     Raises:
-        ValueError: If it is none of these, or a dimension is not positive.
+        ValueError: If it is none of these, or a dimension is not positive, or
+            there is none.
 
     """
     if size is None:
         return None
     sizes = size if isinstance(size, tuple) else (size,)
-    for s in sizes:
-        if (not isinstance(s, numbers.Integral) or isinstance(s, bool)
-                or s < 1):
-            raise ValueError('size is {!r}: it must be None, a positive '
-                             'integer or a tuple of them'.format(size))
+    if not sizes or not all(
+            isinstance(s, numbers.Integral) and not isinstance(s, bool)
+            and s > 0 for s in sizes):
+        raise ValueError(
+            'size is {!r}: it must be None, a positive integer or a tuple of '
+            'them that is not empty'.format(size))
     return tuple(int(s) for s in sizes)
 
 

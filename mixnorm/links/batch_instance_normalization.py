@@ -91,8 +91,7 @@ class BatchInstanceNormalization(RunningAverages, AffineNormalization):
         check_real('decay', decay, 0, 1)
         self.decay = decay
         with self.init_scope():
-            self.rho = self._make_parameter(
-                1 if initial_rho is None else initial_rho)
+            self.rho = self._make_parameter('rho', initial_rho, 1)
         self.N = 0
         self.avg_mean = None
         self.avg_var = None
@@ -105,8 +104,10 @@ class BatchInstanceNormalization(RunningAverages, AffineNormalization):
         super(BatchInstanceNormalization, self)._initialize(size)
         dtype = numpy.promote_types(self._highprec_dtype, numpy.float32)
         with chainer.using_device(self.device):
-            self.avg_mean = self.xp.zeros(size, dtype)
-            self.avg_var = self.xp.ones(size, dtype)
+            if self.avg_mean is None:
+                self.avg_mean = self.xp.zeros(size, dtype)
+            if self.avg_var is None:
+                self.avg_var = self.xp.ones(size, dtype)
 
     @property
     def printable_specs(self):

@@ -9,11 +9,15 @@ from chainer import initializers
 import chainer.links as L
 
 from mixnorm.links import axes
+from mixnorm.links.arguments import (
+    check_dtype, check_flag, check_initializer, naming_initializer)
 from mixnorm.links.running_averages import RunningAverages
+from mixnorm.links.sized_link import SizedLink
 from mixnorm.mixture.validation import check_real
 
 
-class BatchRenormalization(RunningAverages, L.BatchRenormalization):
+class BatchRenormalization(
+        RunningAverages, SizedLink, L.BatchRenormalization):
 
     r"""Batch renormalization layer.
 
@@ -44,7 +48,8 @@ class BatchRenormalization(RunningAverages, L.BatchRenormalization):
 
     Args:
         size (int, tuple of ints or None): Size or shape of the channel
-            dimensions.
+            dimensions.  If ``None``, the first mini-batch decides, by
+            ``axis``, which is needed then.
         rmax (float): Largest ``r``, at least 1.  With the defaults of 1 and
             0 it is batch normalization; the paper begins there and raises
             both, to 3 and 5, while it trains.  The attributes may be set at
@@ -73,8 +78,8 @@ class BatchRenormalization(RunningAverages, L.BatchRenormalization):
         N (int): Mini-batches averaged by fine-tuning.
 
     Raises:
-        ValueError: If ``rmax``, ``dmax``, ``decay`` or ``eps`` is out of its
-            range.
+        ValueError: If an argument is out of its range, or neither ``size``
+            nor ``axis`` is given.
 
     Source: S. Ioffe, *Batch Renormalization: Towards Reducing Minibatch
     Dependence in Batch-Normalized Models* (2017), algorithm 1; running
@@ -99,25 +104,62 @@ class BatchRenormalization(RunningAverages, L.BatchRenormalization):
         check_real('dmax', dmax, 0, math.inf)
         check_real('decay', decay, 0, 1)
         check_real('eps', eps, 0, math.inf, closed_high=False)
+        dtype = check_dtype(dtype)
+        check_flag('use_gamma', use_gamma)
+        check_flag('use_beta', use_beta)
+        for name, value in (
+                ('gamma', initial_gamma), ('beta', initial_beta),
+                ('avg_mean', initial_avg_mean), ('avg_var', initial_avg_var)):
+            check_initializer('initial_' + name, value)
+        size, axis = axes.check_size(size), axes.check_axis(axis)
+        if size is None and axis is None:
+            raise ValueError('size is None and axis is None: one of them must '
+                             'be given')
         # Its own constructor gives the running averages' initializers in the
         # place of others.
         super(L.BatchRenormalization, self).__init__(
             size, decay, eps, dtype, use_gamma, use_beta, initial_gamma,
-            initial_beta, axes.check_axis(axis), initial_avg_mean,
-            initial_avg_var)
+            initial_beta, axis, initial_avg_mean, initial_avg_var)
         self.rmax = rmax
         self.dmax = dmax
         # Of the last pass of training, for its recomputation (F.forget).
         self.r = None
         self.d = None
 
-    def _init_array(self, initializer, default_value, size):
-        return initializers.generate_array(
-            initializers._get_initializer(
-                default_value if initializer is None else initializer),
-            size, self.xp,
-            numpy.promote_types(self._highprec_dtype, numpy.float32),
-            self.device)
+    def _initialize_params(self, shape):
+        # The constructor of batch normalization calls it.
+        self._initialize(shape)
+
+    def _initialize(self, size):
+        averages = (('avg_mean', self._initial_avg_mean, 0),
+                    ('avg_var', self._initial_avg_var, 1))
+        for name, initializer, _ in averages:
+            check_initializer('initial_' + name, initializer, size)
+        super(BatchRenormalization, self)._initialize(size)
+        for name, initializer, default in averages:
+            if getattr(self, name, None) is None:
+                setattr(self, name, self._make_average(
+                    name, default if initializer is None else initializer,
+                    size))
+
+    def _make_average(self, name, initializer, size):
+        dtype = numpy.promote_types(self._highprec_dtype, numpy.float32)
+        with naming_initializer('initial_' + name, initializer, size):
+            return initializers.generate_array(
+                initializers._get_initializer(initializer), size, self.xp,
+                dtype, self.device)
+
+    @property
+    def printable_specs(self):
+        yield 'size', self.size
+        yield 'rmax', self.rmax
+        yield 'dmax', self.dmax
+        yield 'decay', self.decay
+        yield 'eps', self.eps
+        yield 'dtype', self._highprec_dtype
+        yield 'use_gamma', self.gamma is not None
+        yield 'use_beta', self.beta is not None
+        yield 'axis', self.axis
 
     def forward(self, x, finetune=False):
         """Normalizes a mini-batch.
@@ -138,11 +180,11 @@ class BatchRenormalization(RunningAverages, L.BatchRenormalization):
 
         """
         x = chainer.as_variable(x)
-        size = None if self.avg_mean is None else self.avg_mean.shape
-        axes.check_type(x, size, self.axis)
-        point_axes, channel_axes = axes.split_axes(x.ndim, size, self.axis)
-        if size is None:
-            self._initialize_params(tuple(x.shape[a] for a in channel_axes))
+        axes.check_type(x, self.size, self.axis)
+        point_axes, channel_axes = axes.split_axes(
+            x.ndim, self.size, self.axis)
+        if self.size is None:
+            self._initialize(tuple(x.shape[a] for a in channel_axes))
         dtype = functools.reduce(numpy.promote_types, (
             x.dtype, self._highprec_dtype, numpy.float32))
         y = self._normalize(
@@ -153,7 +195,7 @@ class BatchRenormalization(RunningAverages, L.BatchRenormalization):
     def _scale_and_shift(self, dtype):
         with chainer.using_device(self.device):
             return tuple(
-                make(self.avg_mean.shape, dtype) if parameter is None
+                make(self.size, dtype) if parameter is None
                 else functions.cast(parameter, dtype)
                 for parameter, make in (
                     (self.gamma, self.xp.ones), (self.beta, self.xp.zeros)))

@@ -3,6 +3,7 @@ import math
 from mixnorm.functions.divisive_normalization import (
     check_window, divisive_normalization)
 from mixnorm.links.affine_normalization import AffineNormalization
+from mixnorm.links.arguments import check_flag
 from mixnorm.mixture.validation import check_real
 
 
@@ -73,19 +74,20 @@ class DivisiveNormalization(AffineNormalization):
             size, eps, dtype, use_gamma, use_beta, initial_gamma,
             initial_beta, axis)
         check_real('rho', rho, 0, math.inf, closed_high=False)
-        if not isinstance(learn_rho, bool):
-            raise ValueError('learn_rho is {!r}: it must be True or '
-                             'False'.format(learn_rho))
+        check_flag('learn_rho', learn_rho)
         self.window = check_window(window)
         self.rho = rho
         if learn_rho:
             with self.init_scope():
-                self.rho = self._make_parameter(rho)
+                self.rho = self._make_parameter('rho', rho, None)
         if self.size is not None:
             self._initialize(self.size)
 
     def _shape(self, name, size):
         return () if name == 'rho' else size
+
+    def _size_of(self, name, shape):
+        return None if name == 'rho' else shape
 
     @property
     def printable_specs(self):

@@ -2,6 +2,7 @@ from chainer import functions
 from chainer import initializers
 
 from mixnorm.links.affine_normalization import AffineNormalization
+from mixnorm.links.arguments import check_flag
 from mixnorm.mixture.validation import check_integer
 
 
@@ -34,16 +35,15 @@ class GatedNormalization(AffineNormalization):
             size, eps, dtype, use_gamma, use_beta, initial_gamma,
             initial_beta, axis)
         check_integer('n_modes', n_modes, 1)
-        if not isinstance(mode_affine, bool):
-            raise ValueError('mode_affine is {!r}: it must be True or '
-                             'False'.format(mode_affine))
+        check_flag('mode_affine', mode_affine)
         self.n_modes = n_modes
         self.mode_affine = mode_affine
         # Of the last batch.
         self.gates = None
         with self.init_scope():
-            self.gate_W = self._make_parameter(_GateInitializer(n_modes))
-            self.gate_b = self._make_parameter(0)
+            self.gate_W = self._make_parameter(
+                'gate_W', None, _GateInitializer(n_modes))
+            self.gate_b = self._make_parameter('gate_b', None, 0)
 
     def _gate_shape(self, size):
         """Returns the shape of ``gate_W``."""

@@ -5,10 +5,12 @@ import chainer.links as L
 from mixnorm.functions.checks import check_channels
 from mixnorm.functions.group_normalization import (
     check_groups, group_normalization)
+from mixnorm.links.arguments import check_initializer
+from mixnorm.links.sized_link import SizedLink
 from mixnorm.mixture.validation import check_integer, check_real
 
 
-class GroupNormalization(L.GroupNormalization):
+class GroupNormalization(SizedLink, L.GroupNormalization):
 
     r"""Group normalization layer.
 
@@ -31,8 +33,8 @@ class GroupNormalization(L.GroupNormalization):
         beta (~chainer.Parameter): Shift.
 
     Raises:
-        ValueError: If ``groups`` is not a positive integer or does not divide
-            ``size``, or ``eps`` is out of its range.
+        ValueError: If ``groups`` does not divide ``size``, or an argument is
+            out of its range.
 
     Source: Y. Wu and K. He, *Group Normalization* (2018).
 
@@ -51,20 +53,25 @@ class GroupNormalization(L.GroupNormalization):
                  initial_beta=None):
         check_integer('groups', groups, 1)
         check_real('eps', eps, 0, math.inf, closed_high=False)
+        check_initializer('initial_gamma', initial_gamma)
+        check_initializer('initial_beta', initial_beta)
+        super(GroupNormalization, self).__init__(
+            groups, None, eps, initial_gamma, initial_beta)
         if size is not None:
             check_integer('size', size, 1)
-            check_groups(groups, size)
-        super(GroupNormalization, self).__init__(
-            groups, size, eps, initial_gamma, initial_beta)
+            self._initialize((int(size),))
+
+    def _check_size(self, size):
+        if len(size) != 1:
+            raise ValueError('size is {!r}: group normalization takes one '
+                             'axis of channels'.format(size))
+        check_groups(self.groups, size[0])
 
     @property
     def printable_specs(self):
         yield 'groups', self.groups
-        yield 'size', self.gamma.size if self.gamma.is_initialized else None
+        yield 'size', None if self.size is None else self.size[0]
         yield 'eps', self.eps
-
-    def __repr__(self):
-        return str(self)
 
     def forward(self, x):
         """Normalizes samples.
@@ -81,9 +88,8 @@ class GroupNormalization(L.GroupNormalization):
             ValueError: If ``groups`` does not divide the number of channels.
 
         """
-        if not self.gamma.is_initialized:
+        if self.size is None:
             check_channels(x)
-            check_groups(self.groups, x.shape[1])
-            self._initialize_params(x.shape[1])
+            self._initialize(x.shape[1:2])
         return group_normalization(
             x, self.groups, self.gamma, self.beta, self.eps)

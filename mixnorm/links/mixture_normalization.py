@@ -6,10 +6,7 @@ import numpy
 
 import chainer
 from chainer import functions
-from chainer import initializers
-from chainer import link
 from chainer.utils import argument
-from chainer import variable
 
 from mixnorm import compute
 from mixnorm.compute.parameters import Parameters
@@ -18,8 +15,10 @@ from mixnorm.compute.stack import stack, unstack
 from mixnorm.functions import fixed_mixture_normalization
 from mixnorm.functions import group_mixture_normalization
 from mixnorm.functions import mixture_normalization
+from mixnorm.links.arguments import check_dtype, check_flag
 from mixnorm.links.axes import (
     channels_second, check_axis, check_size, check_type, split_axes)
+from mixnorm.links.sized_link import SizedLink
 from mixnorm.mixture.fitting import fit_activation
 from mixnorm.mixture.set_fitting import fit_sets
 from mixnorm.mixture.validation import (
@@ -42,7 +41,7 @@ class Queue(typing.NamedTuple):
     variances: typing.Any
 
 
-class MixtureNormalization(link.Link):
+class MixtureNormalization(SizedLink):
 
     """Mixture normalization layer.
 
@@ -179,9 +178,9 @@ class MixtureNormalization(link.Link):
         if activation is not None and not callable(activation):
             raise ValueError('activation is {!r}: it must be None or a '
                              'function of variables'.format(activation))
-        if not isinstance(component_affine, bool):
-            raise ValueError('component_affine is {!r}: it must be True or '
-                             'False'.format(component_affine))
+        check_flag('component_affine', component_affine)
+        check_flag('use_gamma', use_gamma)
+        check_flag('use_beta', use_beta)
         self.over = _check_over(over)
         if self.over != 'batch' and inference == 'samples':
             raise ValueError(
@@ -213,18 +212,14 @@ class MixtureNormalization(link.Link):
         self.register_persistent('seed')
         self.register_persistent('n_fits')
 
-        self._highprec_dtype = numpy.dtype(chainer.get_dtype(
-            dtype, map_mixed16=numpy.float32))
-        if self._highprec_dtype.kind != 'f':
-            raise ValueError('dtype is {!r}: it must be a floating '
-                             'dtype'.format(dtype))
+        self._highprec_dtype = check_dtype(dtype)
         with self.init_scope():
             if use_gamma:
-                self.gamma = self._make_parameter(initial_gamma, 1)
+                self.gamma = self._make_parameter('gamma', initial_gamma, 1)
             if use_beta:
-                self.beta = self._make_parameter(initial_beta, 0)
+                self.beta = self._make_parameter('beta', initial_beta, 0)
             if order == 2:
-                self.delta = self._make_parameter(None, 0)
+                self.delta = self._make_parameter('delta', None, 0)
 
         if self.over == 'batch':
             self._register_queue()
@@ -249,19 +244,14 @@ class MixtureNormalization(link.Link):
             self.register_persistent('samples')
             self.register_persistent('sample_counts')
 
-    def _make_parameter(self, initializer, default):
-        initializer = initializers._get_initializer(
-            default if initializer is None else initializer)
-        initializer.dtype = self._highprec_dtype
-        return variable.Parameter(initializer)
-
     def _initialize(self, size):
-        self._count_groups(size)  # Raises if there are no such groups.
-        self.size = size
-        for parameter in self.params():
-            parameter.initialize(self._parameter_shape(size))
-        if self.over == 'batch':
+        super(MixtureNormalization, self)._initialize(size)
+        if self.over == 'batch' and any(
+                getattr(self, name) is None for name in _QUEUE_NAMES):
             self._empty_queue()
+
+    def _check_size(self, size):
+        self._count_groups(size)
 
     def _count_groups(self, size):
         n_channels = math.prod(size)
@@ -274,25 +264,38 @@ class MixtureNormalization(link.Link):
             return groups
         return 1 if self.over == 'layer' else n_channels
 
-    def _parameter_shape(self, size):
-        if self.component_affine:
-            return (self.n_components,) + size
-        return size
+    def _shape(self, name, size):
+        if name in ('samples', 'sample_counts'):
+            return None
+        if name not in _QUEUE_NAMES:
+            return (self.n_components,) + size if (
+                self.component_affine) else size
+        entries = self.queue_size if self.inference == 'parameters' else 1
+        if name == 'queue_factors':
+            return entries,
+        if name == 'queue_weights':
+            return entries, self.n_components
+        return (entries, self.n_components) + size
 
-    def _queue_shape(self, size):
-        return (self.queue_size if self.inference == 'parameters' else 1,
-                self.n_components) + size
+    def _size_of(self, name, shape):
+        if name in ('queue_means', 'queue_variances'):
+            return shape[2:]
+        if name in self._persistent:
+            return None
+        # A component's own has one more axis than the size, at least 1.
+        return shape[len(shape) > 1:] if self.component_affine else shape
 
     def _empty_queue(self):
-        shape = self._queue_shape(self.size)
         dtype = numpy.promote_types(self._highprec_dtype, numpy.float32)
+        factors, weights, means, variances = (
+            self._shape(name, self.size) for name in _QUEUE_NAMES)
         with chainer.using_device(self.device):
             xp = self.device.xp
-            self.queue_factors = xp.zeros(shape[:1], dtype)
+            self.queue_factors = xp.zeros(factors, dtype)
             self.queue_weights = xp.full(
-                shape[:2], 1 / self.n_components, dtype)
-            self.queue_means = xp.zeros(shape, dtype)
-            self.queue_variances = xp.ones(shape, dtype)
+                weights, 1 / self.n_components, dtype)
+            self.queue_means = xp.zeros(means, dtype)
+            self.queue_variances = xp.ones(variances, dtype)
 
     @property
     def printable_specs(self):
@@ -315,9 +318,6 @@ class MixtureNormalization(link.Link):
         yield 'axis', self.axis
         yield 'over', self.over
         yield 'order', self.order
-
-    def __repr__(self):
-        return str(self)
 
     @property
     def n_effective(self):
@@ -409,12 +409,6 @@ class MixtureNormalization(link.Link):
             raise ValueError(
                 'the input of {} holds {} of {} values that are not '
                 'finite'.format(self._title, n_bad, x.size))
-
-    @property
-    def _title(self):
-        if self.name is None:
-            return repr(self)
-        return '{!r}: {!r}'.format(self.name, self)
 
     def _parameters(self):
         """Returns gamma, beta and delta as the functions take them.
@@ -556,41 +550,6 @@ class MixtureNormalization(link.Link):
             stack(self.samples), (self.seed, self.n_fits, 1))
         self._push(statistics, 1)
 
-    def serialize(self, serializer):
-        """Serializes the link.
-
-        Args:
-            serializer (~chainer.AbstractSerializer): Serializer.
-
-        Raises:
-            KeyError: If what is to be loaded is not a mixture
-                normalization's, or that of one without what this one has.
-            ValueError: If it is that of one with another number of
-                components, queue size or size.  The link then stays as it
-                was.
-
-        """
-        loading = isinstance(serializer, chainer.Deserializer)
-        if loading:
-            if self.inference == 'samples':
-                serializer('samples', None)  # an error now if it has none
-            names = sorted(self._params)
-            if self.over == 'batch':
-                names = ['queue_means'] + names
-            saved = {name: serializer(name, None) for name in names}
-            shapes = {name: tuple(value.shape)
-                      for name, value in saved.items() if value is not None}
-            self._check_state(shapes)
-            size = self._find_size(shapes)
-            if self.size is None and size is not None:
-                self._initialize(size)
-            if self.inference == 'samples':
-                # Loaded whatever its length.
-                self.samples = self.sample_counts = None
-        super(MixtureNormalization, self).serialize(serializer)
-        if loading:
-            self._settle()
-
     def copyparams(self, link, copy_persistent=True):
         """Copies parameters and state from another mixture normalization.
 
@@ -604,67 +563,13 @@ class MixtureNormalization(link.Link):
                 link then stays as it was.
 
         """
-        if copy_persistent and (
-                self.over == 'batch') != (link.over == 'batch'):
+        if (copy_persistent and isinstance(link, MixtureNormalization)
+                and (self.over == 'batch') != (link.over == 'batch')):
             raise ValueError(
                 'over is {!r} where {} needs {!r}: only mixtures over the '
                 'batch have a queue'.format(
                     link.over, self._title, self.over))
-        arrays = {name: getattr(link, name).array
-                  for name in sorted(self._params & link._params)}
-        if copy_persistent and self.over == 'batch':
-            arrays['queue_means'] = link.queue_means
-        self._check_state({
-            name: tuple(array.shape) for name, array in arrays.items()
-            if array is not None})
-        if self.size is None and link.size is not None:
-            self._initialize(link.size)
-        if copy_persistent and self.inference == 'samples':
-            # Copied whatever its length.
-            self.samples = self.sample_counts = None
         super(MixtureNormalization, self).copyparams(link, copy_persistent)
-        if copy_persistent:
-            self._settle()
-
-    def _check_state(self, shapes):
-        """Raises ValueError unless arrays of these shapes can be taken."""
-        size = self._find_size(shapes) if self.size is None else self.size
-        if size is None:
-            return
-        for name, shape in shapes.items():
-            if name == 'queue_means':
-                expected = self._queue_shape(size)
-                meaning = 'entries, components, size'
-            else:
-                expected = self._parameter_shape(size)
-                meaning = ('components, size' if self.component_affine
-                           else 'size')
-            if shape != expected:
-                raise ValueError(
-                    '{} has shape {} where {} needs {} ({})'.format(
-                        name, shape, self._title, expected, meaning))
-
-    def _find_size(self, shapes):
-        """Tells the size from the shapes of state; ``None`` if none does."""
-        if self.over == 'batch':
-            if 'queue_means' in shapes:
-                return shapes['queue_means'][2:]
-            return None
-        for shape in shapes.values():
-            # A component's own has one more axis than the size, at least 1.
-            return shape[len(shape) > 1:] if self.component_affine else shape
-        return None
-
-    def _settle(self):
-        """Completes state that was set from elsewhere."""
-        if (self.over == 'batch' and self.size is not None
-                and self.queue_means is None):
-            # That of a link that has seen nothing yet.
-            self._empty_queue()
-        for name in self._persistent:
-            value = getattr(self, name)
-            if isinstance(value, chainer.get_array_types()):
-                setattr(self, name, self.device.send(value))
 
 
 _QUEUE_NAMES = (

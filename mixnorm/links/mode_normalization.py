@@ -110,8 +110,10 @@ class ModeNormalization(RunningAverages, GatedNormalization):
         super(ModeNormalization, self)._initialize(size)
         with chainer.using_device(self.device):
             shape = (self.n_modes,) + size
-            self.avg_mean = self.xp.zeros(shape, numpy.float64)
-            self.avg_sqmean = self.xp.ones(shape, numpy.float64)
+            if self.avg_mean is None:
+                self.avg_mean = self.xp.zeros(shape, numpy.float64)
+            if self.avg_sqmean is None:
+                self.avg_sqmean = self.xp.ones(shape, numpy.float64)
 
     @property
     def printable_specs(self):

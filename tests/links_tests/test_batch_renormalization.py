@@ -137,6 +137,13 @@ def test_large_activations_in_half_precision(use_gamma):
             getattr(link, name), getattr(wide, name), rtol=1e-4)
 
 
+def test_description_of_a_link_of_no_size_yet():
+    link = BatchRenormalization(axis=(0, 2), rmax=3)
+    assert 'size=None' in repr(link)
+    link(_data(6, 3, 5))
+    assert 'size=(3,)' in repr(link) and 'rmax=3' in repr(link)
+
+
 def test_initial_averages():
     link = BatchRenormalization(3, initial_avg_mean=4, initial_avg_var=5)
     numpy.testing.assert_array_equal(link.avg_mean, [4] * 3)
@@ -167,10 +174,28 @@ def test_axes_are_those_of_batch_normalization(shape, size, axis):
 
 @pytest.mark.parametrize('name, value', [
     ('rmax', .5), ('rmax', None), ('dmax', -1), ('decay', 2),
-    ('eps', -1e-5), ('axis', (1, 0))])
+    ('eps', -1e-5), ('axis', (1, 0)), ('size', ()), ('size', 0)])
 def test_arguments_out_of_range(name, value):
     with pytest.raises(ValueError, match='{} is'.format(name)):
-        BatchRenormalization(3, **{name: value})
+        BatchRenormalization(**dict({'size': 3}, **{name: value}))
+
+
+def test_neither_size_nor_axis():
+    with pytest.raises(ValueError, match='size is None and axis is None'):
+        BatchRenormalization()
+
+
+def test_state_of_batch_normalization():
+    x, source = _data(6, 3, 5), L.BatchNormalization(3)
+    source(x)
+    for link in BatchRenormalization(3), BatchRenormalization(axis=(0, 2)):
+        link.copyparams(source)
+        with chainer.using_config('train', False):
+            numpy.testing.assert_allclose(
+                link(x).array, source(x).array, rtol=1e-6)
+    link.copyparams(L.BatchNormalization(axis=(0, 2)))
+    numpy.testing.assert_array_equal(link.avg_mean, 0)
+    numpy.testing.assert_array_equal(link.avg_var, 1)
 
 
 testing.run_module(__name__, __file__)

@@ -280,6 +280,15 @@ def test_copyparams_of_another_kind_changes_nothing(kwargs):
     _assert_same_state(_state(other), before)
 
 
+@pytest.mark.parametrize('size', [3, None])
+def test_copyparams_of_batch_normalization(size):
+    link = MixtureNormalization(size, seed=1)
+    before = repr(_state(link))
+    with pytest.raises(ValueError, match='has no n_fits, queue_factors'):
+        link.copyparams(L.BatchNormalization(3))
+    assert repr(_state(link)) == before
+
+
 def test_copyparams_of_deferred_link():
     other = _trained(2)
     other.copyparams(MixtureNormalization(seed=1))

@@ -333,6 +333,21 @@ def test_copyparams(kind):
             numpy.testing.assert_array_equal(link(x).array, other(x).array)
 
 
+@pytest.mark.parametrize('how', ['load', 'copyparams'])
+def test_gates_outlive_the_first_batch(how, tmp_path):
+    options = {'use_gamma': False, 'use_beta': False}
+    source = _mode_link(kind=ModeGroupNormalization, **options)
+    link = ModeGroupNormalization(**options)
+    if how == 'load':
+        path = str(tmp_path / 'link.npz')
+        chainer.serializers.save_npz(path, source)
+        chainer.serializers.load_npz(path, link)
+    else:
+        link.copyparams(source)
+    x = numpy.random.RandomState(_SEED).randn(4, 3, 2).astype('f')
+    numpy.testing.assert_array_equal(link(x).array, source(x).array)
+
+
 def _penalty_gradients(function, x):
     """Gradients of the cubes' sum, and of their squares' sum."""
     x = chainer.Variable(x)

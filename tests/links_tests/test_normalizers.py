@@ -527,8 +527,123 @@ def test_batch_that_is_not_finite_is_not_averaged(name, bad):
         _assert_same_state(*map(_state, links))
 
 
+def _persistent(link):
+    state = _state(link)
+    return {name: state[name] for name in link._persistent}
+
+
+def _copy(source, target, tmp_path):
+    target.copyparams(source)
+
+
+def _save_and_load(source, target, tmp_path, strict=True, lacking=()):
+    path = str(tmp_path / 'link.npz')
+    chainer.serializers.save_npz(path, source)
+    with numpy.load(path, allow_pickle=True) as values:
+        rest = {key: values[key] for key in values if key not in lacking}
+    numpy.savez(path, **rest)
+    chainer.serializers.load_npz(path, target, strict=strict)
+
+
+@_own_names
+@pytest.mark.parametrize('take', [_copy, _save_and_load])
+def test_state_of_a_link_that_has_seen_nothing(name, take, tmp_path):
+    x = _data(*_IMAGES)
+    link, fresh = _make(name), _make(name, None)
+    initial = _persistent(link)
+    link(x)
+    take(fresh, link, tmp_path)
+    _assert_same_state(_persistent(link), initial)
+    _assert_finite(*_train(link, x))
+    assert numpy.isfinite(_test(link, x)).all()
+    # What it was taken from can still have any size.
+    assert fresh(_data(5, 9, 4, 3)).shape == (5, 9, 4, 3)
+
+
+@_own_names
+def test_state_that_lacks_something(name, tmp_path):
+    link, x = _make(name), _data(*_IMAGES)
+    link(x)
+    expected = _state(link)
+    for lacking in sorted(link._params | link._persistent):
+        other = _make(name, None)
+        _save_and_load(link, other, tmp_path, False, [lacking])
+        state = _state(other)
+        for key in link._persistent - {lacking}:
+            numpy.testing.assert_array_equal(state[key], expected[key])
+        y, _ = _train(other, x)
+        assert numpy.isfinite(y).all()
+        assert numpy.isfinite(_test(other, x)).all()
+        for key in link._params - {lacking}:
+            numpy.testing.assert_array_equal(
+                getattr(other, key).array, getattr(link, key).array)
+
+
+@_own_names
+@pytest.mark.parametrize('size', [_N_CHANNELS, None])
+def test_parameters_alone_are_copied(name, size):
+    link, other = _make(name), _make(name, size)
+    other.copyparams(link, copy_persistent=False)
+    other(_data(*_IMAGES))
+    for key in link._params:
+        numpy.testing.assert_array_equal(
+            getattr(other, key).array, getattr(link, key).array)
+
+
+@_own_names
+@pytest.mark.parametrize('size', [_N_CHANNELS, None])
+def test_copying_from_what_lacks_something(name, size):
+    link = _make(name, size)
+    before = _state(link)
+    sources = [chainer.links.Linear(6, 6)]
+    if 'use_beta' in mixnorm.registry.option_names(
+            _case(name).name or name):
+        sources.append(_make(name, use_beta=False))
+    for source in sources:
+        with pytest.raises(ValueError, match='has no .*beta'):
+            link.copyparams(source)
+        _assert_same_state(_state(link), before)
+
+
+@_own_names
+@pytest.mark.parametrize('option, bad', [
+    ('dtype', 'x'), ('dtype', 3), ('dtype', 'int32'), ('dtype', object()),
+    ('use_gamma', 'no'), ('use_gamma', 1), ('use_beta', None),
+    ('initial_gamma', 'x'), ('initial_gamma', [1] * 6),
+    ('initial_gamma', numpy.ones(5)), ('initial_gamma', numpy.ones((3, 1))),
+    ('initial_gamma', numpy.array(['x'] * 6)),
+    ('initial_gamma', chainer.initializers.HeNormal),
+    ('initial_gamma', chainer.initializers.Identity()),
+    ('initial_beta', numpy.ones(5)), ('initial_beta', True),
+    ('initial_beta', chainer.initializers.Constant(numpy.ones(5))),
+    ('initial_rho', 'x'), ('initial_rho', numpy.ones(5)),
+    ('initial_avg_mean', 'x'),
+    ('initial_avg_mean', chainer.initializers.Identity()),
+    ('initial_avg_var', numpy.ones(5))], ids=repr)
+def test_bad_options(name, option, bad):
+    if option not in mixnorm.registry.option_names(_case(name).name or name):
+        pytest.skip('it has no such option')
+    with pytest.raises(ValueError, match='^{} '.format(option)):
+        _link(name, _N_CHANNELS, **{option: bad})
+
+
+@_own_names
+def test_initial_values_of_another_size_than_the_first_batch(name):
+    random = numpy.random.RandomState(_SEED)
+    gamma = random.uniform(1, 2, 6)
+    link = _make(name, None, initial_gamma=gamma)
+    with pytest.raises(ValueError, match=r'^initial_gamma has shape \(6,\)'):
+        link(_data(5, 9, 4, 3))
+    assert not list(link.params(include_uninit=False))
+    link(_data(*_IMAGES))
+    numpy.testing.assert_allclose(
+        numpy.broadcast_to(gamma, link.gamma.shape), link.gamma.array,
+        rtol=1e-6)
+
+
 @_names
-@pytest.mark.parametrize('size', [0, -3, 2.5, '6', (6, 0), True], ids=repr)
+@pytest.mark.parametrize(
+    'size', [0, -3, 2.5, '6', (6, 0), True, ()], ids=repr)
 def test_bad_size(name, size):
     with pytest.raises(ValueError, match='size is'):
         _link(name, size)

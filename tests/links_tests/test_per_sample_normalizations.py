@@ -113,6 +113,21 @@ def test_learned_smoother_is_saved(tmp_path):
         assert loaded.rho.shape == ()
 
 
+@pytest.mark.parametrize('how', ['load', 'copyparams'])
+def test_learned_smoother_outlives_the_first_batch(how, tmp_path):
+    options = {'learn_rho': True, 'use_gamma': False, 'use_beta': False}
+    source = DivisiveNormalization(3, rho=.25, **options)
+    link = DivisiveNormalization(**options)
+    if how == 'load':
+        path = str(tmp_path / 'link.npz')
+        chainer.serializers.save_npz(path, source)
+        chainer.serializers.load_npz(path, link)
+    else:
+        link.copyparams(source)
+    link(_data(6, 3, 5))
+    assert link.rho.array == .25
+
+
 @pytest.mark.parametrize('make', [
     lambda size: InstanceNormalization(size),
     lambda size: DivisiveNormalization(size, learn_rho=True),

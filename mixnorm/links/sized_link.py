@@ -1,0 +1,176 @@
+import copy
+
+import chainer
+from chainer import initializers
+from chainer import link
+from chainer import variable
+
+from mixnorm.links.arguments import check_initializer, naming_initializer
+
+
+class SizedLink(link.Link):
+
+    """A link whose size may be left to the first mini-batch, or to state.
+
+    A subclass says what shapes its parameters and persistent values have, and
+    calls :meth:`_initialize` when it learns the size.
+
+    Attributes:
+        size (tuple of ints or None): Shape of the channel dimensions, if it
+            is known.
+
+    """
+
+    size = None
+
+    def __repr__(self):
+        return str(self)
+
+    @property
+    def _title(self):
+        if self.name is None:
+            return repr(self)
+        return '{!r}: {!r}'.format(self.name, self)
+
+    def _make_parameter(self, name, initializer, default):
+        """Makes a parameter as the argument ``'initial_' + name`` says."""
+        check_initializer('initial_' + name, initializer)
+        initializer = initializers._get_initializer(
+            default if initializer is None else initializer)
+        initializer.dtype = self._highprec_dtype
+        return variable.Parameter(initializer)
+
+    def _initialize(self, size):
+        """Makes what is not there yet of all that waits for the size.
+
+        Raises:
+            ValueError: If the size cannot be this link's.  It then stays as
+                it was.
+
+        """
+        self._check_size(size)
+        missing = [(name, getattr(self, name), self._shape(name, size))
+                   for name in sorted(self._params)
+                   if not getattr(self, name).is_initialized]
+        for name, parameter, shape in missing:
+            check_initializer(
+                'initial_' + name, parameter.initializer, shape)
+        for name, parameter, shape in missing:
+            with naming_initializer(
+                    'initial_' + name, parameter.initializer, shape):
+                parameter.initialize(shape)
+        self.size = size
+
+    def _check_size(self, size):
+        """Raises ValueError if the size cannot be this link's."""
+
+    def _shape(self, name, size):
+        """Returns the shape of a parameter or persistent value.
+
+        ``None`` if it may have any.
+
+        """
+        return size
+
+    def _size_of(self, name, shape):
+        """Returns the size that a shape tells, ``None`` if it does not."""
+        return shape
+
+    def serialize(self, serializer):
+        """Serializes the link.
+
+        Args:
+            serializer (~chainer.AbstractSerializer): Serializer.
+
+        Raises:
+            KeyError: If what is to be loaded is not this kind of link's.
+            ValueError: If it is that of one of other shapes.  The link then
+                stays as it was.
+
+        """
+        loading = isinstance(serializer, chainer.Deserializer)
+        if loading:
+            self._make_room({
+                name: serializer(name, None)
+                for name in self._params | self._persistent})
+        super(SizedLink, self).serialize(serializer)
+        if loading:
+            self._settle()
+
+    def copyparams(self, link, copy_persistent=True):
+        """Copies parameters and state from another link of this kind.
+
+        Args:
+            link (~chainer.Link): Where to copy from.  If it has no size yet,
+                it is taken as it would be made with this link's.
+            copy_persistent (bool): Whether to copy the state, too.
+
+        Raises:
+            ValueError: If the other link lacks something, or it has another
+                shape there.  This link then stays as it was.
+
+        """
+        names = set(self._params)
+        if copy_persistent:
+            names |= self._persistent
+        missing = sorted(names - link._params - link._persistent)
+        if missing:
+            raise ValueError('{} has no {}: {} needs it'.format(
+                type(link).__name__, ', '.join(missing), self._title))
+        if (self.size is not None and isinstance(link, SizedLink)
+                and link.size is None):
+            link = copy.deepcopy(link)
+            link._initialize(self.size)
+        self._make_room({
+            name: chainer.as_array(getattr(link, name)) for name in names})
+        super(SizedLink, self).copyparams(link, copy_persistent)
+        self._settle()
+
+    def _make_room(self, values):
+        """Makes ready to take parameters and persistent values.
+
+        Raises:
+            ValueError: If they cannot be taken.  Nothing is changed then.
+
+        """
+        # The one of most axes tells most.
+        shapes = dict(sorted(
+            _shapes(values).items(), key=lambda item: -len(item[1])))
+        size = self._find_size(shapes) if self.size is None else self.size
+        if size is not None:
+            self._check_size(size)
+        of_any_shape = []
+        for name, shape in shapes.items():
+            # Where none tells the size, none depends on it.
+            expected = self._shape(name, () if size is None else size)
+            if expected is None:
+                of_any_shape.append(name)
+            elif shape != expected:
+                raise ValueError('{} has shape {} where {} needs {}'.format(
+                    name, shape, self._title, expected))
+        if size is not None:
+            self._initialize(size)
+        for name in of_any_shape:
+            # What is there could not hold it.
+            setattr(self, name, None)
+
+    def _find_size(self, shapes):
+        """Returns the size that shapes tell, ``None`` if none does."""
+        sizes = (self._size_of(*item) for item in shapes.items())
+        return next((size for size in sizes if size is not None), None)
+
+    def _settle(self):
+        """Completes state that was set from elsewhere."""
+        if self.size is not None:
+            # That of a link that has seen nothing has nothing in places.
+            self._initialize(self.size)
+        for name in self._persistent:
+            value = getattr(self, name)
+            if isinstance(value, chainer.get_array_types()):
+                setattr(self, name, self.device.send(value))
+
+
+def _shapes(values):
+    """Returns the shapes of those values that are arrays with axes."""
+    return {name: tuple(value.shape) for name, value in sorted(values.items())
+            if getattr(value, 'ndim', 0) > 0}
