@@ -21,6 +21,12 @@ class ModeGroupNormalization(GatedNormalization):
     :func:`mixnorm.functions.mode_group_normalization`.  It works on each
     sample by itself, the same in training and in test mode.
 
+    All modes count alike, also one that a single channel of a sample has to
+    itself.  Without positions, as in ``(N, C)``, the variance of that one is
+    0, and every channel's distance from its mean is divided by
+    :math:`\sqrt\epsilon`: of inputs of large magnitude, the output of eq. (5)
+    itself can be beyond float16 then.
+
     Args:
         size (int, tuple of ints or None): Size or shape of the channel
             dimensions.  If ``None``, the first mini-batch decides.
