@@ -2,13 +2,20 @@
 
 import functools
 import inspect
+import math
 
 import chainer
 import chainer.links as L
 import numpy
 
 from mixnorm import links
-from mixnorm.links.axes import check_size
+from mixnorm.links.arguments import (
+    check_dtype, check_flag, check_initializer)
+from mixnorm.links.axes import check_axis, check_size
+from mixnorm.mixture.validation import check_real
+
+# What stands beside the names in :func:`mixnorm.convert`.
+_HOOKS = 'spectral', 'weight'
 
 
 class Identity(chainer.Link):
@@ -47,6 +54,29 @@ def _in_single_precision(factory):
     return make
 
 
+@_in_single_precision
+@functools.wraps(L.BatchNormalization)
+def _batch_normalization(*args, **kwargs):
+    """Makes Chainer's link, and tells what it would take amiss later."""
+    bound = inspect.signature(L.BatchNormalization).bind(*args, **kwargs)
+    bound.apply_defaults()
+    given = dict(bound.arguments)
+    if given['size'] is None and given['axis'] is None:
+        raise ValueError('size is None and axis is None: one of them must be '
+                         'given')
+    check_real('decay', given['decay'], 0, 1)
+    check_real('eps', given['eps'], 0, math.inf, closed_high=False)
+    given['axis'] = check_axis(given['axis'])
+    check_dtype(given['dtype'])
+    for name in ('use_gamma', 'use_beta'):
+        check_flag(name, given[name])
+    shape = check_size(given['size'])
+    for name in ('gamma', 'beta', 'avg_mean', 'avg_var'):
+        name = 'initial_' + name
+        check_initializer(name, given[name], shape)
+    return L.BatchNormalization(**given)
+
+
 def _layer_normalization(size, eps=1e-5, initial_gamma=None,
                          initial_beta=None):
     return links.GroupNormalization(
@@ -77,7 +107,7 @@ def _one_axis(name, size):
 
 
 _FACTORIES = {
-    'batch': _in_single_precision(L.BatchNormalization),
+    'batch': _batch_normalization,
     'batch_instance': links.BatchInstanceNormalization,
     'batch_renorm': _in_single_precision(links.BatchRenormalization),
     'divisive': links.DivisiveNormalization,
@@ -107,7 +137,9 @@ def normalizer(name, size, **options):
     =================  =====================================================
     name               link
     =================  =====================================================
-    ``batch``          :class:`chainer.links.BatchNormalization`
+    ``batch``          :class:`chainer.links.BatchNormalization`.  Gradients
+                       of its gradients need an input of the parameters'
+                       dtype
     ``batch_instance`` :class:`mixnorm.links.BatchInstanceNormalization`
     ``batch_renorm``   :class:`mixnorm.links.BatchRenormalization`
     ``divisive``       :class:`mixnorm.links.DivisiveNormalization`
@@ -219,8 +251,8 @@ def register_normalizer(name, factory):
             and with the options as keyword arguments.
 
     Raises:
-        ValueError: If the name is taken or empty, or ``factory`` is not a
-            callable that can be called with a size alone.
+        ValueError: If the name is taken, empty or a hook's, or ``factory`` is
+            not a callable that can be called with a size alone.
 
     .. admonition:: Example
 
@@ -236,9 +268,11 @@ def register_normalizer(name, factory):
     if not isinstance(name, str) or not name:
         raise ValueError('name is {!r}: it must be a string that is not '
                          'empty'.format(name))
-    if name in _FACTORIES:
-        raise ValueError('name is {!r}: there is a normalizer of that name '
-                         'already'.format(name))
+    if name in _FACTORIES or name in _HOOKS:
+        raise ValueError('name is {!r}: there is a {} of that name '
+                         'already'.format(
+                             name, 'hook' if name in _HOOKS
+                             else 'normalizer'))
     if not _takes_size(factory):
         raise ValueError('factory is {!r}: it must be a callable that takes a '
                          'size and makes a link'.format(factory))

@@ -116,6 +116,34 @@ def test_option_out_of_range_is_the_links_error():
         mixnorm.normalizer('mixture', 4, n_components=0)
 
 
+@pytest.mark.parametrize('options', [
+    {'eps': -1}, {'eps': 'x'}, {'decay': 2}, {'decay': 'x'}, {'axis': (2, 0)},
+    {'axis': 'x'}, {'dtype': 'int32'}, {'dtype': 'x'}, {'use_gamma': 'no'},
+    {'use_beta': 3}, {'initial_gamma': 'x'}, {'initial_beta': numpy.ones(5)},
+    {'initial_avg_var': 'x'}], ids=str)
+@pytest.mark.parametrize('name', ['batch', 'batch_renorm'])
+def test_options_out_of_range(name, options):
+    (key, _), = options.items()
+    with pytest.raises(ValueError, match=key + ' '):
+        mixnorm.normalizer(name, 6, **options)
+
+
+@pytest.mark.parametrize('name', ['batch', 'batch_renorm'])
+def test_size_to_come(name):
+    with pytest.raises(ValueError, match='size is None'):
+        mixnorm.normalizer(name, None)
+    link = mixnorm.normalizer(name, None, axis=[0, 2])
+    assert link(numpy.ones((2, 6, 3), 'f')).shape == (2, 6, 3)
+    assert link.gamma.shape == (6,)
+
+
+@pytest.mark.parametrize('name', sorted([*_KINDS, 'none']))
+@pytest.mark.parametrize('size', [0, -3, 2.5, True, (), (3, 0), 'x'], ids=str)
+def test_size_out_of_range(name, size):
+    with pytest.raises(ValueError, match='size is '):
+        mixnorm.normalizer(name, size)
+
+
 def test_own_normalizer(registry):
     made = []
 
@@ -150,7 +178,7 @@ def test_link_class_as_factory(registry):
     assert link.groups == 2
 
 
-@pytest.mark.parametrize('name', ['batch', 'none', '', None, 3])
+@pytest.mark.parametrize('name', ['batch', 'none', 'weight', '', None, 3])
 def test_name_that_cannot_be_registered(registry, name):
     with pytest.raises(ValueError, match='name is {!r}'.format(name)):
         mixnorm.register_normalizer(name, L.BatchNormalization)
