@@ -195,8 +195,8 @@ def test_model_is_as_if_nothing_had_passed(name, model_class):
     ({'normalizer': 'none', 'normalizer_options': {'eps': 1}}, "'eps'"),
     ({'normalizer': 'mode', 'normalizer_options': {'n_modes': 0}},
      'n_modes is 0'),
-    # Chainer's links see these only in a mini-batch.
-    ({'normalizer_options': {'decay': 'x'}}, '--normalizer-options do not'),
+    ({'normalizer_options': {'decay': 'x'}}, "decay is 'x'"),
+    # Chainer's links see this only in a mini-batch.
     ({'normalizer_options': {'axis': 1}}, '--normalizer-options do not'),
     ({'normalizer_options': {'size': 1}}, "'size'"),
     ({'normalizer_options': {'dtype': 'float99'}}, 'float99')])
