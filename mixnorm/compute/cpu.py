@@ -11,6 +11,7 @@ where a mean is far from the origin in units of the deviation.  Therefore
 points are centred where that is needed, and what is ill-conditioned all the
 same (components far apart and narrow) is computed from differences.
 """
+import functools
 import math
 
 import numpy
@@ -38,7 +39,7 @@ _SAMPLE_BYTES = 1 << 23
 _PREPARED_BYTES = 1 << 22
 
 # Points that tell roughly where the data lie.
-_ORIENTATION_POINTS = 64
+_ORIENTATION_POINTS = 32
 
 
 def orientation(x):
@@ -56,20 +57,28 @@ def orientation(x):
         return None
     if isinstance(x, Prepared):
         return x.origin
-    length = min(x.shape[2], _ORIENTATION_POINTS)
-    few = x[:max(1, _ORIENTATION_POINTS // max(1, length)), :, :length]
-    few = few.astype(numpy.float64)
+    numbers = _scattered(x.shape[0] * x.shape[2])
+    if len(numbers) == 0:
+        return None
+    few = take(x, numbers).astype(working_dtype(x.dtype))
     finite = numpy.isfinite(few)
     if not finite.all():
         # They shall spoil nothing but themselves.
         few[~finite] = 0
-    n_points = max(1, few.shape[0] * few.shape[2])
-    mean = few.sum(axis=(0, 2)) / n_points
-    mean_square = (few * few).sum(axis=(0, 2)) / n_points
-    # At most four deviations from the origin.
-    if (mean * mean <= 16 * (mean_square - mean * mean)).all():
+    # Nor shall points far from the others.
+    few.sort(axis=0)
+    low, median, high = (few[len(few) * i // 4] for i in (1, 2, 3))
+    # At most some four deviations from the origin.
+    if (abs(median) <= 3 * (high - low)).all():
         return None
-    return mean.astype(working_dtype(x.dtype))
+    return median
+
+
+@functools.lru_cache(maxsize=64)
+def _scattered(n_points):
+    """Returns numbers of a few points from all over, in no regular steps."""
+    steps = numpy.arange(min(n_points, _ORIENTATION_POINTS))
+    return (steps * ((5 ** .5 - 1) / 2) % 1 * n_points).astype(numpy.int64)
 
 
 def _block_sums(z, squares, tau):
@@ -102,9 +111,12 @@ def _moments(blocks, sums, responsibilities, fallback_means):
         variance = second / divisor - mean * mean
         tolerance = _LOST_DIGITS * numpy.finfo(blocks.dtype).eps
         if (variance < tolerance * mean * mean).any():
-            variance = _squared_deviations(
-                blocks, responsibilities,
-                mean.astype(blocks.dtype)) / divisor
+            mean = mean.astype(blocks.dtype)
+            first, second = _deviations(blocks, responsibilities, mean)
+            # Sums of large terms, as the mean is one, are rounded as well.
+            error = first / divisor
+            mean = mean + error
+            variance = second / divisor - error * error
         if blocks.origin is not None:
             mean = mean + blocks.origin
         return Parameters(
@@ -113,18 +125,20 @@ def _moments(blocks, sums, responsibilities, fallback_means):
             numpy.maximum(variance, 0).astype(blocks.dtype))
 
 
-def _squared_deviations(blocks, responsibilities, means):
-    """Sums ``tau_ik (z_i - mean_k)^2`` from the differences: ``(K, C)``."""
+def _deviations(blocks, responsibilities, means):
+    """Sums ``tau_ik (z_i - mean_k)`` and their squares: twice ``(K, C)``."""
     def work(block):
         z = blocks.load(block)
         tau = responsibilities(block, z)
         deviation = like(blocks.scratch(1), z)
-        total = numpy.empty(means.shape)
+        squares = like(blocks.scratch(3), z)
+        totals = numpy.empty((2,) + means.shape)
         for k, mean in enumerate(means):
             numpy.subtract(z, mean[:, None], out=deviation)
-            deviation *= deviation
-            total[k], = contract(tau[..., k:k + 1, :], deviation)
-        return total
+            numpy.multiply(deviation, deviation, out=squares)
+            totals[:, k] = [sums[0] for sums in contract(
+                tau[..., k:k + 1, :], deviation, squares)]
+        return totals
 
     return sum(for_blocks(work, blocks.blocks))
 
@@ -198,13 +212,22 @@ class _Density(object):
         numpy.add(joint.transpose(2, 0, 1, 3), self._constants, out=columns)
         columns = columns.reshape((*self._groups, math.prod(shape[1:])))
         top = columns.max(axis=1, keepdims=True)
+        far = top == -math.inf
+        if far.any():
+            # Beyond what the dtype can tell, components are alike.
+            present = self._constants.reshape(
+                self._groups + (1,)) > -math.inf
+            columns = numpy.where(
+                far, numpy.where(present, 0, -math.inf), columns)
+            top = numpy.where(far, 0, top)
         columns -= top
         numpy.exp(columns, out=columns)
         total = columns.sum(axis=1, keepdims=True)
         columns /= total
 
         def log_density():
-            return (numpy.log(total) + top).reshape(
+            return numpy.where(
+                far, -math.inf, numpy.log(total) + top).reshape(
                 [self._groups[0]] + shape[1:]).transpose(1, 2, 0, 3)
 
         return columns.reshape(shape).transpose(1, 2, 0, 3), log_density

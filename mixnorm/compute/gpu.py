@@ -32,7 +32,7 @@ _QUAD = 4
 _TILE_POINTS = 64
 _TILE_CHANNELS = 32
 
-# Points that the orientation is the mean of.
+# Points that the orientation is the median of; the kernel holds no more.
 _ORIENTATION_POINTS = 16
 
 NULL = numpy.uint64(0)
@@ -211,7 +211,7 @@ def orientation(x):
         x (cupy.ndarray): Stack ``(B, C, L)``.
 
     Returns:
-        cupy.ndarray: ``(C,)``, the mean of a few points.
+        cupy.ndarray: ``(C,)``, the median of a few points.
 
     """
     n_dims = x.shape[1]

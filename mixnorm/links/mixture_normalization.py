@@ -515,14 +515,19 @@ class MixtureNormalization(SizedLink):
         xp = self.xp
         finite = _are_finite(xp, statistics)
         newest = (xp.ones((), self.queue_factors.dtype),) + statistics
+        queue = {}
         for name, entry in zip(_QUEUE_NAMES, newest):
             old = getattr(self, name)
             kept = old[:-1]
             if name == 'queue_factors':
                 kept = kept * decay
             entry = entry.astype(old.dtype, copy=False).reshape(old[:1].shape)
-            setattr(self, name, xp.where(
-                finite, xp.concatenate([entry, kept]), old))
+            queue[name] = xp.where(
+                finite, xp.concatenate([entry, kept]), old)
+        # Other threads may be testing: factors tell them what there is, and
+        # come last.
+        for name in reversed(_QUEUE_NAMES):
+            setattr(self, name, queue[name])
 
     def _push_samples(self, x, statistics):
         """Puts a mini-batch at the head of the samples, if its statistics
@@ -530,13 +535,13 @@ class MixtureNormalization(SizedLink):
         xp = self.xp
         if not bool(_are_finite(xp, statistics)):
             return
-        points = x.transpose(0, 2, 1).reshape(-1, x.shape[1])
-        counts = [len(points)]
+        points = [x.transpose(0, 2, 1).reshape(-1, x.shape[1])]
+        counts = [len(points[0])]
         if self.samples is not None:
             counts += self.sample_counts.tolist()[:self.queue_size - 1]
-            points = xp.concatenate(
-                [points, self.samples[:sum(counts[1:])]])
-        self.samples = points
+            points.append(self.samples[:sum(counts[1:])])
+        # A copy in any case: the caller may use the array for other data.
+        self.samples = xp.concatenate(points)
         self.sample_counts = xp.asarray(counts)
         # The mixture of the earlier ones is out of date.
         self.queue_factors = xp.zeros_like(self.queue_factors)

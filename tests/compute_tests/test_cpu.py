@@ -46,6 +46,52 @@ def test_posterior_far_from_every_component():
     assert numpy.isfinite(log_density).all()
 
 
+@pytest.mark.parametrize('dtype,far', [('f', 1e25), ('d', 1e200)])
+def test_posterior_beyond_every_component(dtype, far):
+    # The squared distances are beyond the dtype: what is there is alike.
+    parameters = Parameters(*(z.astype(dtype) for z in _PARAMETERS._replace(
+        weights=numpy.array([.4, 0, .6]))))
+    X = numpy.array([[far, -far], [0, 1], [-far, 0]], dtype)
+    tau, log_density = _posterior(stack(X), parameters)
+    numpy.testing.assert_array_equal(tau[0, :, ::2], [[.5] * 2, [0] * 2,
+                                                      [.5] * 2])
+    assert (log_density[0, ::2] == -numpy.inf).all()
+    assert numpy.isfinite(log_density[0, 1])
+
+
+@pytest.mark.parametrize('far', [1e4, 1e7])
+@pytest.mark.parametrize('first', [True, False])
+def test_moments_whatever_stands_first(far, first):
+    # One sample of 64 lies far from the others.
+    x = numpy.random.RandomState(0).randn(64, 3, 64).astype('f')
+    tau = numpy.zeros((64, 2, 64), 'f')
+    i = 0 if first else 63
+    x[i] += numpy.float32(far)
+    tau[:, 1] = 1
+    tau[i] = [[1], [0]]
+    others = numpy.delete(x, i, axis=0).astype('d')
+    weights, means, variances = cpu.statistics(x, tau)
+    numpy.testing.assert_allclose(weights, [1 / 64, 63 / 64])
+    numpy.testing.assert_allclose(
+        means[1], others.mean(axis=(0, 2)), atol=1e-6)
+    numpy.testing.assert_allclose(
+        variances[1], others.var(axis=(0, 2)), rtol=1e-5)
+
+
+def test_mean_and_variance_of_a_narrow_component():
+    # Sums of terms near 1e5 are rounded; deviations of .01 show it.
+    X = numpy.random.RandomState(0).randn(4000, 2).astype('f')
+    X[1000:] = X[1000:] * numpy.float32(.01) + numpy.float32(1e5)
+    tau = numpy.zeros((1, 2, 4000), 'f')
+    tau[0, 0, :1000] = tau[0, 1, 1000:] = 1
+    _, means, variances = cpu.statistics(stack(X), tau)
+    narrow = X[1000:].astype('d')
+    step = numpy.spacing(numpy.float32(1e5))
+    numpy.testing.assert_allclose(
+        means[1], narrow.mean(axis=0), rtol=0, atol=step)
+    numpy.testing.assert_allclose(variances[1], narrow.var(axis=0), rtol=1e-4)
+
+
 def test_absent_component_takes_no_part():
     absent = _PARAMETERS._replace(weights=numpy.array([.4, 0, .6]))
     others = Parameters(*(z[[0, 2]] for z in absent))

@@ -398,6 +398,14 @@ def test_orientation(backend, case):
     assert (origin <= points.max(axis=0) + slack).all()
 
 
+def test_orientation_is_amid_most_points(backend):
+    case = _Case((16, 5, 64), 3, 'float32')
+    case.x[0] = 1e7
+    case.x[3, 1, 7] = numpy.nan
+    origin = backend.get(gpu.orientation(backend.send(case.x)))
+    assert (abs(origin) < 20).all()
+
+
 def test_absent_component(backend):
     # Its mean and variance, whatever they are, take no part.
     case = _Case((3, 20, 25), 3, 'float32')
@@ -548,13 +556,31 @@ def test_values_that_are_not_finite(backend, dtype, value):
     draws = numpy.random.RandomState(0).uniform(size=1 + 2 * 3)
     _, indices = backend.get(gpu.seed(x, 3, draws))
     assert ((0 <= indices) & (indices < 147)).all()
-    tau, _ = backend.get(gpu.posterior_and_statistics(
-        x, Parameters(*map(backend.send, case.parameters))))
+    tau, statistics = gpu.posterior_and_statistics(
+        x, Parameters(*map(backend.send, case.parameters)))
+    tau, (_, means, _) = backend.get(tau), backend.get(statistics)
     with numpy.errstate(invalid='ignore'):
         expected, _ = _posterior(case.x, case.parameters)
     others = numpy.isfinite(_rows(case.x)).all(axis=1)
     _assert_close(_rows(tau)[others], expected[others], 1e-3)
-    assert not numpy.isfinite(_rows(tau)[~others]).any()
+    assert not numpy.isfinite(means[:, 2]).any()
+    # What is infinite is as far from one component as from another.
+    assert numpy.isnan(tau[1, :, 3]).all() == numpy.isnan(value)
+    if not numpy.isnan(value):
+        _assert_close(tau[1, :, 3], numpy.full(3, 1 / 3), 1e-6)
+
+
+@pytest.mark.parametrize('dtype', ['float32', 'float64'])
+def test_points_beyond_all_components(backend, dtype):
+    case = _Case((3, 5, 49), 3, dtype)
+    case.x[1, :, 3] = {'float32': 1e25, 'float64': 1e200}[dtype]
+    weights = numpy.array([.4, .6, 0], dtype)
+    tau, log_density = backend.get(gpu.posterior(backend.send(case.x), *(
+        backend.send(z[None])
+        for z in (weights,) + case.parameters[1:])))
+    numpy.testing.assert_array_equal(tau[1, :, 3], [.5, .5, 0])
+    assert log_density[0, 1, 3] == -numpy.inf
+    assert numpy.isfinite(numpy.delete(log_density[0, 1], 3)).all()
 
 
 def test_everything_not_a_number(backend):

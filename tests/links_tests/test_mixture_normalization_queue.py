@@ -329,3 +329,31 @@ def test_training_statistics_serve_inference():
         y = link(x).array
     difference = abs(_infer(link, x) - y)
     assert difference.mean() < .15, difference.mean()
+
+
+def test_samples_are_the_links_own():
+    x = numpy.random.RandomState(0).randn(40, 3)
+    link = MixtureNormalization(3, 2, seed=0, inference='samples', dtype='d')
+    link(x)
+    kept = x.copy()
+    x[...] = 0
+    numpy.testing.assert_array_equal(link.samples, kept)
+
+
+def test_queue_is_complete_when_another_thread_sees_it():
+    class Watched(MixtureNormalization):
+
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+            if name.startswith('queue_') and watching:
+                seen.append((float(self.queue_factors[0]) > 0,
+                             bool((self.queue_means[0] != 0).all())))
+
+    seen, watching = [], False
+    link = Watched(3, 1, seed=0, inference='samples', dtype='d')
+    link(numpy.random.RandomState(0).randn(40, 3) + 1)
+    watching = True
+    with chainer.using_config('train', False):
+        link(numpy.ones((2, 3)))
+    assert seen[-1] == (True, True)
+    assert (True, False) not in seen

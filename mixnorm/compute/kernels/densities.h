@@ -33,13 +33,25 @@ __device__ inline void log_constants(
 }
 
 // Turns the quadratic forms of one point under one mixture into its
-// posterior, eq. (31) of Kalayeh & Shah. Returns the log density.
+// posterior, eq. (31) of Kalayeh & Shah. Returns the log density. Of a point
+// too far from all components to tell, they have equal shares.
 __device__ inline Working normalize_row(
     Working* row, const Working* constants, int n_components) {
   Working top = minus_infinity();
+  bool far = true;
   for (int k = 0; k < n_components; ++k) {
-    row[k] = constants[k] - Working(.5) * row[k];
+    // Not by its form, which can be 0 times infinity.
+    row[k] = constants[k] == minus_infinity()
+        ? minus_infinity()
+        : constants[k] - Working(.5) * row[k];
     if (row[k] > top) top = row[k];
+    if (row[k] != minus_infinity()) far = false;
+  }
+  if (far) {
+    top = 0;
+    for (int k = 0; k < n_components; ++k) {
+      if (constants[k] != minus_infinity()) row[k] = 0;
+    }
   }
   Working total = 0;
   for (int k = 0; k < n_components; ++k) {
@@ -47,7 +59,7 @@ __device__ inline Working normalize_row(
     total += row[k];
   }
   for (int k = 0; k < n_components; ++k) row[k] /= total;
-  return log(total) + top;
+  return far ? minus_infinity() : log(total) + top;
 }
 
 #endif  // MIXNORM_DENSITIES_H

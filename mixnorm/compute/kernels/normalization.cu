@@ -366,7 +366,11 @@ MIXNORM_KERNEL mixnorm_sum_rows(
   }
 }
 
-// A point (C,) amid the data: the mean of a few, from all over it.
+// Points that the orientation is the median of, at most.
+const int kOrientationPoints = 16;
+
+// A point (C,) amid the data: the median of a few, from all over it, so that
+// those far from the others have no say.
 MIXNORM_KERNEL mixnorm_orientation(
     const Input* x, Index x_batch, Index x_channel, Index x_length,
     Index length, Index n_points, int n_dims, int n_samples,
@@ -375,11 +379,19 @@ MIXNORM_KERNEL mixnorm_orientation(
       make_stack(x, x_batch, x_channel, x_length, length);
   int c = blockIdx.x * kThreads + threadIdx.x;
   if (c >= n_dims) return;
-  double sum = 0;
-#pragma unroll 8
+  Working sorted[kOrientationPoints];
   for (int i = 0; i < n_samples; ++i) {
-    sum += to_working(x[points.offset(n_points / n_samples * i) +
-                        c * x_channel]);
+    // In no regular steps, which might meet the same position every time.
+    double turns = i * 0.61803398874989484820;
+    Index number = Index((turns - floor(turns)) * n_points);
+    Working value = to_working(x[points.offset(number) + c * x_channel]);
+    // What is not finite spoils nothing but itself.
+    if (!(value - value == 0)) value = 0;
+    int place = i;
+    for (; place > 0 && sorted[place - 1] > value; --place) {
+      sorted[place] = sorted[place - 1];
+    }
+    sorted[place] = value;
   }
-  origin[c] = Working(sum / n_samples);
+  origin[c] = sorted[n_samples / 2];
 }
