@@ -17,6 +17,8 @@ from chainer.functions.array.broadcast import broadcast_to
 from chainer.functions.array.cast import cast
 from chainer.utils import type_check
 
+from mixnorm.mixture.validation import check_real
+
 
 def check_affine_types(x_type, gamma_type, beta_type, n_components):
     """Checks the types of input, scale and shift.
@@ -47,6 +49,23 @@ def check_affine_types(x_type, gamma_type, beta_type, n_components):
     type_check.expect(gamma_type.shape[ndim - 1] == x_type.shape[1])
     if ndim == 2:
         type_check.expect(gamma_type.shape[0] == n_components)
+
+
+def check_options(eps, activation):
+    """Checks what is no array.
+
+    Args:
+        eps (float): Added to variances.
+        activation (callable or None): Acts inside the sum.
+
+    Raises:
+        ValueError: If one of them is something else.
+
+    """
+    check_real('eps', eps, 0, math.inf, closed_high=False)
+    if activation is not None and not callable(activation):
+        raise ValueError('activation is {!r}: it must be None or a function '
+                         'of variables'.format(activation))
 
 
 def check_input_types(node, *inputs):

@@ -9,8 +9,8 @@ from mixnorm import compute
 from mixnorm.compute.stack import stack, unstack, working_dtype
 from mixnorm.functions.components import (
     centered, check_affine_types, check_delta_type, check_input_types,
-    composed_affine_sum, inverse_deviations, inverse_or_zero,
-    sum_of_components, transform)
+    check_options, composed_affine_sum, inverse_deviations,
+    inverse_or_zero, sum_of_components, transform)
 from mixnorm.functions.gradient import Gradient
 
 # The mixture of a queue entry is regularized as a fit is: no component is
@@ -222,6 +222,7 @@ def fixed_mixture_normalization(x, gamma, beta, weights, means, variances,
 
     Raises:
         chainer.utils.type_check.InvalidType: If shapes or dtypes do not fit.
+        ValueError: If ``eps`` or ``activation`` is out of its range.
 
     Source: M. M. Kalayeh and M. Shah, *Training Faster by Separating Modes
     of Variation in Batch-normalized Models* (2018), eqs. (33), (38), (39).
@@ -229,6 +230,7 @@ def fixed_mixture_normalization(x, gamma, beta, weights, means, variances,
     .. seealso:: :class:`mixnorm.links.MixtureNormalization`
 
     """
+    check_options(eps, activation)
     *queue, factors = map(
         chainer.as_array, (weights, means, variances, factors))
     node = FixedMixtureNormalization(*queue, factors, eps)

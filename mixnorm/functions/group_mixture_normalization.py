@@ -14,7 +14,7 @@ from mixnorm.compute import sets
 from mixnorm.compute.parameters import Parameters
 from mixnorm.compute.stack import working_dtype
 from mixnorm.functions.components import (
-    check_affine_types, check_delta_type, check_input_types,
+    check_affine_types, check_delta_type, check_input_types, check_options,
     composed_affine_sum, inverse_or_zero, sum_of_components, transform)
 from mixnorm.functions.gradient import Gradient
 
@@ -209,6 +209,7 @@ def group_mixture_normalization(x, groups, gamma, beta, weights, means,
     """
     x, gamma, beta = map(chainer.as_variable, (x, gamma, beta))
     mixture = [chainer.as_array(z) for z in (weights, means, variances)]
+    check_options(eps, activation)
     if (not isinstance(groups, numbers.Integral) or isinstance(groups, bool)
             or groups < 1 or x.ndim > 1 and x.shape[1] % groups != 0):
         raise ValueError('groups is {!r}: it must be a positive integer that '

@@ -11,8 +11,8 @@ from mixnorm import compute
 from mixnorm.compute.stack import stack, unstack, working_dtype
 from mixnorm.functions.components import (
     centered, check_affine_types, check_delta_type, check_input_types,
-    composed_affine_sum, inverse_deviations, inverse_or_zero,
-    sum_of_components, transform)
+    check_options, composed_affine_sum, inverse_deviations,
+    inverse_or_zero, sum_of_components, transform)
 from mixnorm.functions.gradient import Gradient
 
 
@@ -209,6 +209,7 @@ def mixture_normalization(x, gamma, beta, posterior, eps=2e-5,
 
     Raises:
         chainer.utils.type_check.InvalidType: If shapes or dtypes do not fit.
+        ValueError: If ``eps`` or ``activation`` is out of its range.
 
     Source: M. M. Kalayeh and M. Shah, *Training Faster by Separating Modes
     of Variation in Batch-normalized Models* (2018), eqs. (33) to (37), (40).
@@ -227,6 +228,7 @@ def mixture_normalization(x, gamma, beta, posterior, eps=2e-5,
         [-1.4142, 1.4142, -1.4142, 1.4142]
 
     """
+    check_options(eps, activation)
     node = MixtureNormalization(eps, statistics)
     x, gamma, beta = map(chainer.as_variable, (x, gamma, beta))
     posterior = chainer.as_array(posterior)

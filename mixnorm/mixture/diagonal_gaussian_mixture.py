@@ -90,17 +90,6 @@ numpy.random.Generator): Source of the random numbers.
                  reg_covar=1e-6, weights_init=None, means_init=None,
                  covariances_init=None, sample_ratio=1., min_weight=0.,
                  random_state=None):
-        check_integer('n_components', n_components, 1)
-        check_choice('init', init, ('k-means++', 'random'))
-        if n_init_trials is not None:
-            check_integer('n_init_trials', n_init_trials, 1)
-        check_integer('kmeans_iter', kmeans_iter, 0)
-        check_integer('max_iter', max_iter, 1)
-        check_real('tol', tol, 0, math.inf, closed_high=False)
-        check_real('reg_covar', reg_covar, 0, math.inf, closed_high=False)
-        check_real('sample_ratio', sample_ratio, 0, 1, closed_low=False)
-        check_real('min_weight', min_weight, 0, 1, closed_high=False)
-        check_random_state(random_state)
         self.n_components = n_components
         self.init = init
         self.n_init_trials = n_init_trials
@@ -114,6 +103,21 @@ numpy.random.Generator): Source of the random numbers.
         self.sample_ratio = sample_ratio
         self.min_weight = min_weight
         self.random_state = random_state
+        self._check()
+
+    def _check(self):
+        """Raises ValueError if a parameter is out of its range."""
+        check_integer('n_components', self.n_components, 1)
+        check_choice('init', self.init, ('k-means++', 'random'))
+        if self.n_init_trials is not None:
+            check_integer('n_init_trials', self.n_init_trials, 1)
+        check_integer('kmeans_iter', self.kmeans_iter, 0)
+        check_integer('max_iter', self.max_iter, 1)
+        check_real('tol', self.tol, 0, math.inf, closed_high=False)
+        check_real('reg_covar', self.reg_covar, 0, math.inf, closed_high=False)
+        check_real('sample_ratio', self.sample_ratio, 0, 1, closed_low=False)
+        check_real('min_weight', self.min_weight, 0, 1, closed_high=False)
+        check_random_state(self.random_state)
 
     def fit(self, X, y=None):
         """Fits the mixture to points.
@@ -127,10 +131,12 @@ numpy.random.Generator): Source of the random numbers.
 
         Raises:
             ValueError: If ``X`` is not an array of finite real points, a
-                starting value does not fit it, or no finite mixture does.
+                parameter is out of its range, a starting value does not fit
+                ``X``, or no finite mixture does.
                 The mixture then stays as it was.
 
         """
+        self._check()  # They may have been set since.
         x = stack(check_points(X))
         found = fit_mixture(
             x, as_generator(self.random_state),
@@ -166,21 +172,30 @@ numpy.random.Generator): Source of the random numbers.
         value = getattr(self, name)
         if value is None:
             return None
-        value = xp.asarray(value)
+        try:
+            value = xp.asarray(value)
+        except ValueError as error:
+            raise ValueError('{} is no array: {}'.format(name, error))
+        if value.dtype.kind not in 'fiu':
+            raise ValueError('{} has dtype {}: it must be real'.format(
+                name, value.dtype))
         if value.shape != shape:
             raise ValueError('{} has shape {}: it must be {}'.format(
                 name, value.shape, shape))
+        with numpy.errstate(over='ignore', under='ignore'):
+            value = value.astype(dtype, copy=False)
         if not bool(xp.isfinite(value).all()):
-            raise ValueError(
-                '{} holds values that are not finite'.format(name))
+            raise ValueError('{} holds values that are not finite, or beyond '
+                             'the dtype of X, {}'.format(name, dtype))
         if name == 'weights_init' and (
-                bool((value < 0).any()) or abs(float(value.sum()) - 1) > 1e-6):
+                bool((value < 0).any()) or abs(
+                    float(value.sum(dtype=numpy.float64)) - 1) > 1e-6):
             raise ValueError('weights_init is {}: its entries must not be '
                              'negative and must sum to 1'.format(value))
         if name == 'covariances_init' and not bool((value > 0).all()):
             raise ValueError('covariances_init holds values that are not '
-                             'positive')
-        return value.astype(dtype, copy=False)
+                             'positive in the dtype of X, {}'.format(dtype))
+        return value
 
     def _posterior(self, X):
         if not hasattr(self, 'weights_'):

@@ -48,7 +48,10 @@ def check_points(X):
 
     """
     xp = get_array_module(X)
-    X = xp.asarray(X)
+    try:
+        X = xp.asarray(X)
+    except ValueError as error:
+        raise ValueError('X is no array: {}'.format(error))
     if X.dtype.kind in 'biu':
         X = X.astype(numpy.float64)
     if X.dtype.kind != 'f':

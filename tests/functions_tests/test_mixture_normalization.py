@@ -334,6 +334,21 @@ def test_type_error(bad, f):
         mixnorm.functions.mixture_normalization(*arrays, activation=f)
 
 
+@pytest.mark.parametrize('options,message', [
+    ({'eps': -1}, 'eps is -1'), ({'eps': 'a'}, "eps is 'a'"),
+    ({'activation': 3}, 'activation is 3')])
+def test_options_out_of_range(options, message):
+    arrays = [numpy.ones(*z) for z in _GOOD.values()]
+    with pytest.raises(ValueError, match=message):
+        mixnorm.functions.mixture_normalization(*arrays, **options)
+    x, gamma, beta, _ = arrays
+    moments = numpy.ones((1, 2, 3), 'f')
+    with pytest.raises(ValueError, match=message):
+        mixnorm.functions.fixed_mixture_normalization(
+            x, gamma, beta, moments[..., 0] / 2, moments, moments,
+            numpy.ones(1, 'f'), **options)
+
+
 def test_good_types():
     # What the errors above differ from in one place.
     mixnorm.functions.mixture_normalization(

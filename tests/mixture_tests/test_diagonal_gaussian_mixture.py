@@ -392,6 +392,12 @@ _NAN = numpy.full((3, 2), numpy.nan)
     (None, {'weights_init': [1.]}, r'weights_init has shape \(1,\)'),
     (None, {'covariances_init': numpy.zeros((2, 2))},
      'covariances_init .* not positive'),
+    ([[1., 2.], [3.]], {}, 'X is no array'),
+    (None, {'means_init': [[1., 2.], [3.]]}, 'means_init is no array'),
+    (None, {'means_init': numpy.ones((2, 2)) * 1j}, 'means_init has dtype'),
+    (None, {'weights_init': ['a', 'b']}, 'weights_init has dtype'),
+    (None, {'sample_ratio': 7}, 'sample_ratio is 7'),
+    (None, {'n_components': 'a'}, "n_components is 'a'"),
 ], ids=lambda value: repr(value)[:30])
 def test_fit_that_fails_changes_nothing(X, changes, message):
     good = _points(0, 50, 2)
@@ -403,6 +409,16 @@ def test_fit_that_fails_changes_nothing(X, changes, message):
         gm.fit(good if changes else X)
     for name, value in before.items():
         numpy.testing.assert_array_equal(getattr(gm, name), value, name)
+
+
+@pytest.mark.parametrize('changes,message', [
+    ({'means_init': numpy.full((2, 2), 1e39)}, 'means_init .*float32'),
+    ({'covariances_init': numpy.full((2, 2), 1e-60)},
+     'covariances_init .*float32')], ids=['means', 'covariances'])
+def test_starting_values_beyond_the_dtype_of_the_points(changes, message):
+    gm = DiagonalGaussianMixture(2, random_state=0, **changes)
+    with pytest.raises(ValueError, match=message):
+        gm.fit(_points(0, 50, 2).astype('f'))
 
 
 @pytest.mark.parametrize('X,reg_covar', [
