@@ -32,8 +32,14 @@ class Conv2DNormReLU(chainer.Chain):
     def __init__(self, in_channels, out_channels, ksize, stride=1, pad=0,
                  normalizer='batch'):
         super().__init__()
-        name, options = (
-            (normalizer, {}) if isinstance(normalizer, str) else normalizer)
+        if isinstance(normalizer, str):
+            normalizer = normalizer, {}
+        if not (isinstance(normalizer, (tuple, list)) and len(normalizer) == 2
+                and isinstance(normalizer[1], dict)):
+            raise ValueError('normalizer is {!r}: it must be a name or a pair '
+                             'of a name and a dictionary of options'.format(
+                                 normalizer))
+        name, options = normalizer
         with self.init_scope():
             self.conv = L.Convolution2D(
                 in_channels, out_channels, ksize, stride, pad,

@@ -541,7 +541,8 @@ def main(argv=None):
     parser.add_argument('--only', nargs='+', choices=SECTIONS,
                         default=list(SECTIONS), metavar='SECTION',
                         help='any of %(choices)s (default: all)')
-    parser.add_argument('--seconds', type=float, default=2.,
+    parser.add_argument('--seconds', type=command_line.positive_float,
+                        default=2., metavar='S',
                         help='how long to measure a pair (default: 2)')
     parser.add_argument('--out', default='result/benchmark',
                         help='folder to write to (default: %(default)s)')
@@ -552,6 +553,7 @@ def main(argv=None):
 def measure(args):
     """Measures what parsed arguments ask for."""
     device = get_device(args.device)
+    os.makedirs(args.out, exist_ok=True)
     bench = Bench(device, args.seconds)
     result = describe(device)
     print(', '.join('{} {}'.format(*item) for item in result.items()))
@@ -560,7 +562,6 @@ def measure(args):
     for section in args.only:
         SECTIONS[section](bench)
     result.update(rows=bench.rows, growth=bench.growth)
-    os.makedirs(args.out, exist_ok=True)
     path = os.path.join(args.out, 'benchmark.json')
     with open(path + '.unfinished', 'w') as file:
         json.dump(result, file, indent=1)

@@ -8,6 +8,7 @@ and the steps (iterations) it took to reach the best of the first run.
 
 import argparse
 import json
+import math
 import os
 import sys
 
@@ -45,11 +46,11 @@ def read_log(folder):
     try:
         with open(path) as file:
             log = json.load(file)
-        has_tests = any(ACCURACY in entry for entry in log
-                        if entry['iteration'] > 0)
-    except (ValueError, TypeError, KeyError):
+        has_tests = [ACCURACY in entry and math.isfinite(entry[ACCURACY])
+                     for entry in log if entry['iteration'] > 0]
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise UserError('{} is not the log of a training run'.format(path))
-    if not has_tests:
+    if not any(has_tests):
         raise UserError('{} has no test accuracy yet'.format(path))
     return log
 
@@ -144,10 +145,12 @@ def _tabulate(args):
         names = folders
     logs = dict(zip(names, map(read_log, folders)))
     print(table(logs))
-    plot = args.plot or os.path.join(
-        os.path.dirname(folders[0]), run_folder.CURVES)
+    plot = args.plot or os.path.normpath(
+        os.path.join(folders[0], os.pardir, run_folder.CURVES))
     try:
         draw_curves(logs, plot)
+    except ValueError as error:
+        raise UserError('--plot: {}'.format(error))
     except ImportError:
         print('no curves are drawn: matplotlib is not installed')
     else:

@@ -39,9 +39,11 @@ from train.evaluation import Evaluation
 from train.normalizers import add_normalizer_arguments
 from train.normalizers import layer_normalizers
 from train.normalizers import make_model
+from train.optimizers import check_parameters
 from train.optimizers import make_optimizer
 from train.run import get_device
 from train.run import run
+from train.settings import are_complete
 from train.settings import complete
 from train.settings import resume
 
@@ -111,8 +113,11 @@ def train(args):
         given['at'] = sorted(set(given['at']))
     arrays = None
     if args.resume:
-        saved, arrays = snapshots.read(
-            os.path.join(args.out, run_folder.SNAPSHOT))
+        snapshot = os.path.join(args.out, run_folder.SNAPSHOT)
+        saved, arrays = snapshots.read(snapshot)
+        if not are_complete(saved):
+            raise UserError('{} is no snapshot of a run of this script'.format(
+                snapshot))
         settings = resume(saved, given)
     else:
         settings = complete(given)
@@ -155,6 +160,7 @@ def make_updater(settings, train_set, device):
         settings['widths'],
         layer_normalizers(settings, layers, layer_seeds)))
     classifier.to_device(device)
+    check_parameters(settings['optimizer'], classifier)
     optimizer = make_optimizer(settings['optimizer'], settings['lr'])
     optimizer.setup(classifier)
     if settings['weight_decay'] > 0:

@@ -42,6 +42,7 @@ from train.batches import BatchIterator
 from train.batches import send
 from train.command_line import UserError
 from train.evaluation import Evaluation
+from train.optimizers import check_parameters
 from train.optimizers import make_optimizer
 from train.optimizers import NAMES as OPTIMIZERS
 from train.run import get_device
@@ -172,7 +173,8 @@ def train(args):
     if settings['batch_size'] > len(sets[0].labels):
         raise UserError('--batch-size {} is more than the {} training images'
                         .format(settings['batch_size'], len(sets[0].labels)))
-    make_classifier(settings, 0)  # What is wrong with it is told now.
+    # What is wrong with it is told now.
+    check_parameters(settings['optimizer'], make_classifier(settings, 0))
     os.makedirs(args.out, exist_ok=True)
     if not args.resume:
         series.clear(args.out)

@@ -30,15 +30,21 @@ class _Options(argparse.Action):
     """Collects ``KEY=VALUE`` in a dictionary."""
 
     def __call__(self, parser, namespace, values, option_string=None):
-        options = {}
+        options = dict(getattr(namespace, self.dest, {}))
         for text in values:
             key, equals, value = text.partition('=')
             if not equals or not key.isidentifier():
                 raise argparse.ArgumentError(
                     self, 'must be KEY=VALUE, not {!r}'.format(text))
+            if key in options:
+                raise argparse.ArgumentError(
+                    self, '{} is given twice'.format(key))
+            if key == 'size':
+                raise argparse.ArgumentError(
+                    self, 'the network says what size is')
             try:
                 options[key] = ast.literal_eval(value)
-            except (SyntaxError, ValueError):
+            except (SyntaxError, ValueError, MemoryError, RecursionError):
                 options[key] = value
             try:
                 # As it will be read from where it is saved.

@@ -4,6 +4,9 @@ import collections
 
 from chainer import optimizers
 from chainer.training import extension
+import numpy
+
+from train.command_line import UserError
 
 
 _Choice = collections.namedtuple('_Choice', 'make attribute')
@@ -35,6 +38,21 @@ def make_optimizer(name, lr):
 
     """
     return _CHOICES[name].make(lr)
+
+
+def check_parameters(name, link):
+    """Raises UserError if an optimizer cannot train a link.
+
+    Args:
+        name (str): One of ``NAMES``.
+        link (~chainer.Link): The link.
+
+    """
+    for path, parameter in sorted(link.namedparams()):
+        if name == 'rmsprop' and parameter.dtype == numpy.float16:
+            # What keeps its divisor from 0 is 0 in float16.
+            raise UserError('--optimizer rmsprop cannot train float16 '
+                            'parameters, such as {}'.format(path))
 
 
 class LearningRate(extension.Extension):

@@ -66,6 +66,21 @@ def complete(given):
     return settings
 
 
+def are_complete(saved):
+    """Returns whether settings that were saved are those of a run.
+
+    Args:
+        saved: What was saved.
+
+    Returns:
+        bool: Whether every setting is there and names something known.
+
+    """
+    return (isinstance(saved, dict) and saved.keys() == complete({}).keys()
+            and saved['optimizer'] in _OPTIMIZER_DEFAULTS
+            and saved['dataset'] in _DATASET_DEFAULTS)
+
+
 def resume(saved, given):
     """Merges what a user gives on resuming with what a run was started with.
 

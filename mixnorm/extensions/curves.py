@@ -64,6 +64,7 @@ def draw_curves(logs, path):
 
     Raises:
         ImportError: If matplotlib is not installed.
+        ValueError: If matplotlib knows no format of that ending.
 
     """
     # A figure of its own, which no backend or window of the user's is in.
@@ -71,7 +72,11 @@ def draw_curves(logs, path):
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4.5), layout='constrained')
-    FigureCanvasAgg(figure)
+    canvas = FigureCanvasAgg(figure)
+    ending = os.path.splitext(path)[1][1:].lower()
+    if ending not in canvas.get_supported_filetypes():
+        raise ValueError('path is {!r}: it must end in one of {}'.format(
+            path, ', '.join(sorted(canvas.get_supported_filetypes()))))
     panels = figure.subplots(1, 2)
     for axes, quantity in zip(panels, ('loss', 'accuracy')):
         for index, (name, log) in enumerate(logs.items()):
@@ -91,6 +96,6 @@ def draw_curves(logs, path):
     # Below the panels, where it hides no curve.
     figure.legend(*panels[0].get_legend_handles_labels(),
                   loc='outside lower center', ncols=2)
-    unfinished = '{}.unfinished.png'.format(path)
-    figure.savefig(unfinished, dpi=100)
+    unfinished = '{}.unfinished'.format(path)
+    figure.savefig(unfinished, dpi=100, format=ending)
     os.replace(unfinished, path)

@@ -47,6 +47,22 @@ def test_curves_of_two_runs(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ['curves.png']
 
 
+@pytest.mark.parametrize('ending,start', [
+    ('.pdf', b'%PDF'), ('.svg', b'<?xml'), ('.PNG', b'\x89PNG')])
+def test_ending_gives_the_format(ending, start, tmp_path):
+    path = tmp_path / ('curves' + ending)
+    draw_curves({'a': _log([1., 2.])}, str(path))
+    assert path.read_bytes().startswith(start)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize('name', ['curves', 'curves.foo'])
+def test_format_that_there_is_not(name, tmp_path):
+    with pytest.raises(ValueError, match='path is .*pdf, .*png'):
+        draw_curves({'a': _log([1., 2.])}, str(tmp_path / name))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_missing_values_are_skipped(tmp_path):
     path = str(tmp_path / 'curves.png')
     draw_curves({'a': [{'iteration': 1, 'main/loss': 1.},

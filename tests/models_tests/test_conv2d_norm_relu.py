@@ -50,6 +50,13 @@ def test_bias_only_without_a_normalizer(normalizer, has_bias):
     assert (block.conv.b is not None) == has_bias
 
 
+@pytest.mark.parametrize('normalizer', [
+    None, 3, ('group',), ('group', None), ('group', {}, {})], ids=str)
+def test_normalizer_that_is_no_pair(normalizer):
+    with pytest.raises(ValueError, match='normalizer is '):
+        Conv2DNormReLU(3, 4, 3, normalizer=normalizer)
+
+
 def test_unknown_normalizer():
     with pytest.raises(ValueError, match='mixtrue'):
         Conv2DNormReLU(2, 3, 3, normalizer='mixtrue')

@@ -70,6 +70,21 @@ def test_writes_what_it_printed(monkeypatch, tmp_path, capsys):
         'benchmark.json', 'growth.png']
 
 
+@pytest.mark.parametrize('seconds', ['0', '-1', 'nan', 'inf'])
+def test_seconds_that_are_none(seconds, capsys):
+    with pytest.raises(SystemExit) as stop:
+        benchmark.main(['--seconds', seconds])
+    assert stop.value.code == 2
+    assert '--seconds: must be a number above 0' in capsys.readouterr().err
+
+
+def test_folder_that_cannot_be_made(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(benchmark, 'SECTIONS', {'a': None})
+    (tmp_path / 'f').write_text('a file')
+    assert benchmark.main(['--only', 'a', '--out', str(tmp_path / 'f')]) == 2
+    assert capsys.readouterr().err.count('\n') == 1
+
+
 def test_unknown_device(capsys):
     assert benchmark.main(['--device', '@nowhere']) == 2
     out, err = capsys.readouterr()

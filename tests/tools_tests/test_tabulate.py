@@ -58,6 +58,21 @@ def test_plot_goes_where_it_is_told(tmp_path, capsys):
     assert not (tmp_path / 'curves.png').exists()
 
 
+def test_plot_from_within_a_run(tmp_path, monkeypatch):
+    run = _write(tmp_path / 'a', [.5])
+    monkeypatch.chdir(run)
+    assert tabulate.main(['.']) == 0
+    assert (tmp_path / 'curves.png').exists()
+    assert not (tmp_path / 'a' / 'curves.png').exists()
+
+
+def test_plot_of_no_known_format(tmp_path, capsys):
+    run = _write(tmp_path / 'a', [.5])
+    assert tabulate.main([run, '--plot', str(tmp_path / 'a.foo')]) == 2
+    errors = capsys.readouterr().err
+    assert 'a.foo' in errors and 'png' in errors and errors.count('\n') == 1
+
+
 def test_runs_of_one_name_are_told_apart(tmp_path, capsys):
     runs = []
     for parent in ('x', 'y'):
@@ -78,6 +93,13 @@ def test_trailing_slash(tmp_path, capsys):
     ('[{"iteration": 1', 'is not the log'), ('{"a": 1}', 'is not the log'),
     ('7', 'is not the log'), ('[[1]]', 'is not the log'),
     ('[{"validation/main/accuracy": 1}]', 'is not the log'),
+    ('[{"iteration": 1, "validation/main/accuracy": "0.5"}]',
+     'is not the log'),
+    ('[{"iteration": 1, "validation/main/accuracy": null}]',
+     'is not the log'),
+    ('[{"iteration": 1, "validation/main/accuracy": 0.5}, {}]',
+     'is not the log'),
+    ('[' * 100000, 'is not the log'),
     ('[{"iteration": 5, "main/loss": 1.0}]', 'has no test accuracy yet'),
     ('[]', 'has no test accuracy yet')])
 def test_bad_folder_is_one_line(content, words, tmp_path, capsys):

@@ -192,6 +192,7 @@ def test_data_sets(dataset, run, image_cache, tmp_path):
     ('--normalizer-options decay=x', "decay is 'x': it must be a number in"),
     ('--normalizer-options axis=0', '--normalizer-options do not fit'),
     ('--normalizer-options eps={1}', 'eps must be a number, a string'),
+    ('--normalizer-options dtype=float16', 'cannot train float16 parameters'),
     ('--normalizer group --normalizer-options groups=5',
      'groups is 5: it must divide the number of channels, which is 16'),
     ('--recipe cifar10-cnn-MN-9', "invalid choice: 'cifar10-cnn-MN-9'"),

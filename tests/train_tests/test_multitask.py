@@ -439,6 +439,8 @@ def test_damaged_run(name, content, words, run, tmp_path):
     ('--normalizer-options decay=x', "decay is 'x': it must be a number in"),
     ('--normalizer-options axis=0', '--normalizer-options do not fit'),
     ('--normalizer-options eps={1}', 'eps must be a number, a string'),
+    ('--normalizer-options dtype=float16 --optimizer rmsprop',
+     'cannot train float16 parameters'),
     ('--normalizer none --normalizer-options eps=1', "'eps'"),
     ('--normalizer group --normalizer-options groups=5',
      'groups is 5: it must divide the number of channels, which is 6'),

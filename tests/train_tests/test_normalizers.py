@@ -56,6 +56,21 @@ def test_options(text, value):
     assert type(options[text.partition('=')[0]]) is type(value)
 
 
+def test_options_given_in_parts(capsys):
+    parts = ['--normalizer-options', 'groups=2', '--normalizer-options']
+    assert _parse(*parts, 'eps=.1') == {
+        'normalizer_options': {'groups': 2, 'eps': .1}}
+    with pytest.raises(SystemExit):
+        _parse(*parts, 'groups=4')
+    assert 'groups is given twice' in capsys.readouterr().err
+
+
+def test_literal_beyond_the_parser():
+    text = '-' * 20000 + '1'
+    assert _parse('--normalizer-options', 'groups=' + text) == {
+        'normalizer_options': {'groups': text}}
+
+
 def test_several_options():
     assert _parse('--normalizer-options', 'groups=2', 'eps=.1') == {
         'normalizer_options': {'groups': 2, 'eps': .1}}
@@ -67,7 +82,8 @@ def test_several_options():
     ('a-b=3', "must be KEY=VALUE, not 'a-b=3'"),
     ('groups={1, 2}', "groups must be a number, a string, True, False, None "
      "or a tuple of them, not '{1, 2}'"),
-    ('eps=1j', 'eps must be a number'), ("eps=b'1'", 'eps must be a number')])
+    ('eps=1j', 'eps must be a number'), ("eps=b'1'", 'eps must be a number'),
+    ('size=4', 'the network says what size is')])
 def test_bad_option(text, words, capsys):
     with pytest.raises(SystemExit) as stop:
         _parse('--normalizer-options', text)

@@ -152,6 +152,25 @@ def test_ignored_signal_stays_ignored(run, stop_in):
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
+@pytest.mark.parametrize('settings', [
+    3, {}, {'optimizer': 'sgd'}, {'optimizer': 'none'}, {'dataset': 'none'}],
+    ids=str)
+def test_resume_refuses_what_is_no_run(settings, run, tmp_path):
+    assert run(*SMALL, '--iterations', 1)[0] == 0
+    path = tmp_path / 'run' / 'snapshot.npz'
+    with numpy.load(path) as file:
+        arrays = dict(file)
+    if isinstance(settings, dict) and len(settings) == 1:
+        known = json.loads(str(arrays['settings']))
+        if 'none' in settings.values():
+            settings = dict(known, **settings)
+    arrays['settings'] = json.dumps(settings)
+    numpy.savez(path, **arrays)
+    status, _, errors = run('--resume')
+    assert status == 2 and errors.count('\n') == 1
+    assert 'is no snapshot of a run of this script' in errors
+
+
 def test_resume_refuses_other_settings(run, tmp_path):
     assert run(*SMALL, '--epoch', 1, '--lr', 0.01)[0] == 0
     before = (tmp_path / 'run' / 'snapshot.npz').read_bytes()
