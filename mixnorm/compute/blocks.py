@@ -8,8 +8,8 @@ import math
 
 import numpy
 
+from mixnorm.compute.memory import output, scratch
 from mixnorm.compute.stack import take, working_dtype
-from mixnorm.compute.threads import scratch
 
 # Elements of a block: with its temporaries it stays in the cache. Less would
 # not be worth waking another thread for.
@@ -238,8 +238,8 @@ def like(memory, z):
 
 
 def empty_like(x, dtype):
-    """Makes an array like a stack, in the same order in memory."""
-    return like(numpy.empty(math.prod(x.shape), dtype), x)
+    """Makes an output like a stack, in the same order in memory."""
+    return like(output(math.prod(x.shape), dtype), x)
 
 
 def _padded(n_columns):

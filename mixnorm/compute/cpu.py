@@ -19,9 +19,10 @@ import numpy
 from mixnorm.compute.blocks import (
     Blocks, contract, cut, empty_like, expand, like, padded_rows, Prepared,
     squared_norms, Standardized, with_ones)
+from mixnorm.compute.memory import scratch
 from mixnorm.compute.parameters import Parameters
 from mixnorm.compute.stack import take, working_dtype
-from mixnorm.compute.threads import for_blocks, scratch
+from mixnorm.compute.threads import for_blocks
 
 # Elements that a thread gathers at a time.
 _GATHERED_ELEMENTS = 1 << 17
@@ -251,10 +252,11 @@ def _squared_distances(z, norms, centers, buffer):
     return numpy.maximum(distances, 0, out=distances)
 
 
-def _gather(x, indices):
+def _gather(x, indices, origin):
     """Gathers points, in the working dtype, as a stack ``(1, C, m)``.
 
-    It lies in the calling thread's memory for samples.
+    It lies in the calling thread's memory for samples.  Returns it and, while
+    a part of it is in the cache, its :func:`_power_sums` about an origin.
 
     """
     n_dims = x.shape[1]
@@ -264,10 +266,14 @@ def _gather(x, indices):
     step = max(1, _GATHERED_ELEMENTS // x.shape[1])
 
     def work(start):
-        out[start:start + step] = take(x, indices[start:start + step])
+        part = out[start:start + step]
+        part[...] = take(x, indices[start:start + step])
+        if origin is not None:
+            part = part - origin
+        return _power_sums(part.T[None, None])
 
-    for_blocks(work, range(0, len(indices), step))
-    return out.T[None]
+    sums = for_blocks(work, range(0, len(indices), step))
+    return out.T[None], sums
 
 
 def prepared(x, origin):
@@ -310,12 +316,13 @@ def standardized_sample(x, indices):
     small = n_points * x.shape[1] * dtype.itemsize <= _SAMPLE_BYTES
     origin = orientation(x)
     if indices is not None and small:
-        x, indices = _gather(x, indices), None
-    sample = x
-    if indices is not None:
-        sample = Standardized(
-            x, indices, None, numpy.ones(x.shape[1], dtype))
-    mean, scale = _mean_and_deviation(Blocks(sample, 1, origin))
+        x, sums = _gather(x, indices, origin)
+    else:
+        blocks = Blocks(x if indices is None else Standardized(
+            x, indices, None, numpy.ones(x.shape[1], dtype)), 1, origin)
+        sums = for_blocks(
+            lambda block: _power_sums(blocks.load(block)), blocks.blocks)
+    mean, scale = _mean_and_deviation(sums, n_points, origin, dtype)
     scale[~(scale > 1e4 * math.sqrt(numpy.finfo(dtype).tiny))] = 1
     location = None if origin is None else mean
     if small:
@@ -336,25 +343,33 @@ def _standardize(x, location, scale):
         return numpy.divide(x, scale[:, None], out=z)
 
 
-def _mean_and_deviation(blocks):
+def _power_sums(z):
+    """Sums points ``(b, r, C, l)`` and their squares: twice ``(C,)``."""
+    return (numpy.einsum('brcl->c', z).astype(numpy.float64),
+            numpy.einsum('brcl,brcl->c', z, z).astype(numpy.float64))
+
+
+def _mean_and_deviation(sums, n_points, origin, dtype):
     """Computes the mean and the standard deviation ``(C,)`` of all points.
 
     They are to scale by: what rounding leaves of them will do.
 
-    """
-    def sums(block):
-        z = blocks.load(block)
-        return (numpy.einsum('brcl->c', z).astype(numpy.float64),
-                numpy.einsum('brcl,brcl->c', z, z).astype(numpy.float64))
+    Args:
+        sums (list): What :func:`_power_sums` returned for every part.
+        n_points (int): Number of points.
+        origin (numpy.ndarray or None): ``(C,)``, what the sums are about.
+        dtype (numpy.dtype): The working dtype.
 
-    mean, mean_square = (
-        sum(parts) / blocks.n_points
-        for parts in zip(*for_blocks(sums, blocks.blocks)))
+    Returns:
+        tuple of numpy.ndarray: Twice ``(C,)``.
+
+    """
+    mean, mean_square = (sum(parts) / n_points for parts in zip(*sums))
     with numpy.errstate(invalid='ignore'):
         deviation = numpy.sqrt(numpy.maximum(mean_square - mean * mean, 0))
-    if blocks.origin is not None:
-        mean = mean + blocks.origin
-    return mean.astype(blocks.dtype), deviation.astype(blocks.dtype)
+    if origin is not None:
+        mean = mean + origin
+    return mean.astype(dtype), deviation.astype(dtype)
 
 
 def seed(x, n_clusters, draws):

@@ -6,8 +6,9 @@ A *row* is what a sample holds of a channel: ``x`` is ``(N, C, L)`` and has
 import numpy
 
 from mixnorm.compute.blocks import empty_like, like
+from mixnorm.compute.memory import scratch
 from mixnorm.compute.stack import working_dtype
-from mixnorm.compute.threads import for_blocks, scratch
+from mixnorm.compute.threads import for_blocks
 
 # Elements of a block: with its temporaries it stays in the cache.
 _BLOCK_ELEMENTS = 1 << 18

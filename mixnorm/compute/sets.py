@@ -14,9 +14,10 @@ import typing
 
 import numpy
 
+from mixnorm.compute.memory import scratch
 from mixnorm.compute.parameters import Parameters
 from mixnorm.compute.stack import get_array_module, working_dtype
-from mixnorm.compute.threads import for_blocks, scratch
+from mixnorm.compute.threads import for_blocks
 
 # Elements of a temporary: in main memory all of them stay in the cache, on a
 # GPU they stay small.

@@ -10,8 +10,6 @@ import threading
 
 import numpy
 
-_local = threading.local()
-
 
 class _Workers(object):
 
@@ -58,27 +56,6 @@ def n_threads():
     if setting.isdigit() and int(setting) > 0:
         return int(setting)
     return len(os.sched_getaffinity(0))
-
-
-def scratch(number, size, dtype):
-    """Returns memory for a temporary, the same at every call.
-
-    Fresh memory costs as much to get from the system as a pass over it.
-
-    Args:
-        number (int or str): Tells a thread's temporaries apart.
-        size (int): Number of elements.
-        dtype (numpy.dtype): Their type.
-
-    Returns:
-        numpy.ndarray: ``(size,)``, the calling thread's own.
-
-    """
-    buffers = _local.__dict__
-    key = number, dtype
-    if key not in buffers or buffers[key].size < size:
-        buffers[key] = numpy.empty(size, dtype)
-    return buffers[key][:size]
 
 
 def for_blocks(work, blocks):
