@@ -3,16 +3,20 @@
     python tools/benchmark.py [--device @cupy:0] [--only layer fit ...]
 
 Prints ratios, never bare times: the two sides of a ratio are measured by
-turns in one process, and the ratio is the median over the pairs. Writes all of
-them as JSON, with the machine, the versions and the thread counts, and a plot
-of how time and memory grow.
+turns in one process, and the ratio is the median over the pairs. Beside it
+stands how many pages of memory the system gave each side in a call. Writes all
+of them as JSON, with the machine, the versions and the thread counts, and a
+plot of how time grows.
 """
 
 import argparse
+import ctypes
 import gc
 import json
+import multiprocessing
 import os
 import platform
+import resource
 import statistics
 import sys
 import time
@@ -22,6 +26,9 @@ if __name__ == '__main__':
     # Started as a script, it finds only its own folder by itself.
     sys.path.insert(0, os.path.dirname(os.path.dirname(
         os.path.abspath(__file__))))
+    # While OpenBLAS's threads wait for another product they hold their cores,
+    # for 2^26 cycles by default; mixture normalization's threads need them.
+    os.environ.setdefault('OPENBLAS_THREAD_TIMEOUT', '16')
 
 import mixnorm
 import chainer
@@ -32,6 +39,8 @@ import numpy
 from models.cifar_cnn import CifarCNN
 from train import command_line
 from train.run import get_device
+
+_libc = ctypes.CDLL(None)
 
 
 class Bench(object):
@@ -69,11 +78,21 @@ class Bench(object):
         self._wait()
         return time.perf_counter() - start
 
+    def _measure(self, function, given_back):
+        """Returns seconds, and how many pages of memory the system gave."""
+        if given_back:
+            _libc.malloc_trim(0)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        seconds = self._time(function)
+        return seconds, resource.getrusage(
+            resource.RUSAGE_SELF).ru_minflt - before
+
     def _wait(self):
         if self.device.xp is not numpy:
             self.device.xp.cuda.get_current_stream().synchronize()
 
-    def compare(self, section, what, against, ours, theirs, note=''):
+    def compare(self, section, what, against, ours, theirs, note='',
+                given_back=False):
         """Measures two functions by turns.
 
         Args:
@@ -83,6 +102,9 @@ class Bench(object):
             ours (callable): Does the first once.
             theirs (callable): Does the second once.
             note (str): What else to print.
+            given_back (bool): Whether the C library returns unused memory to
+                the system before each call, as it does now and then where
+                other layers take and leave theirs.
 
         Returns:
             float: Median of the ratios of times.
@@ -91,20 +113,27 @@ class Bench(object):
         for function in (ours, theirs, ours, theirs):
             function()
         gc.collect()
-        ratios = []
+        pairs = []
         end = time.perf_counter() + self.seconds
-        while len(ratios) < 5 or (
-                time.perf_counter() < end and len(ratios) < 1000):
-            ratios.append(self._time(ours) / self._time(theirs))
+        while len(pairs) < 5 or (
+                time.perf_counter() < end and len(pairs) < 1000):
+            pairs.append((self._measure(ours, given_back),
+                          self._measure(theirs, given_back)))
+        ratios = [a / b for (a, _), (b, _) in pairs]
         ratio = statistics.median(ratios)
         low, _, high = statistics.quantiles(ratios, n=4)
+        # Pages that the system has to give anew cost about as much as a pass
+        # over them, and whether it has to is the C library's affair.
+        pages = [round(statistics.median(side[1] for side in sides))
+                 for sides in zip(*pairs)]
         self.rows.append({
             'section': section, 'what': what, 'against': against,
-            'ratio': ratio, 'quartiles': [low, high], 'pairs': len(ratios),
-            'note': note})
-        print('{:<10} {:<44} {:<27} {:7.3f}  ({:.3f} to {:.3f})  {}'.format(
-            section, what, against, ratio, low, high, note).rstrip(),
-            flush=True)
+            'ratio': ratio, 'quartiles': [low, high], 'pairs': len(pairs),
+            'given_back': given_back, 'pages': pages, 'note': note})
+        print('{:<10} {:<44} {:<27} {:7.3f}  ({:.3f} to {:.3f})  '
+              '{:>5} {:>5}  {}'.format(
+                  section, what, against, ratio, low, high, *pages,
+                  note).rstrip(), flush=True)
         return ratio
 
     def shortest(self, function):
@@ -133,13 +162,14 @@ def forward_and_backward(link, x):
 
 def bench_layer(bench):
     """Forward and backward pass, fit included."""
-    cases = [((256, 128, 8, 8), k, 2) for k in range(1, 9)]
-    cases += [((256, 128, 8, 8), 3, n_iter) for n_iter in (4, 8)]
-    cases += [((n, c, 8, 8), 3, 2)
-              for n, c in ((256, 64), (256, 256), (256, 448), (64, 128))]
-    cases += [((256, 64, 16, 16), 3, 2), ((128, 64, 32, 32), 3, 2),
-              ((16384, 128), 3, 2)]
-    for shape, n_components, n_iter in cases:
+    cases = [((256, 128, 8, 8), k, 2, False) for k in range(1, 9)]
+    if bench.device.xp is numpy and hasattr(_libc, 'malloc_trim'):
+        cases += [((256, 128, 8, 8), k, 2, True) for k in (3, 8)]
+    cases += [((256, 128, 8, 8), 3, n_iter, False) for n_iter in (4, 8)]
+    cases += [(shape, 3, 2, False) for shape in (
+        (256, 64, 8, 8), (256, 256, 8, 8), (256, 448, 8, 8), (64, 128, 8, 8),
+        (256, 64, 16, 16), (128, 64, 32, 32), (16384, 128))]
+    for shape, n_components, n_iter, given_back in cases:
         x = bench.activation(shape)
         ours = mixnorm.links.MixtureNormalization(
             shape[1], n_components, n_iter, seed=0)
@@ -150,7 +180,8 @@ def bench_layer(bench):
             'layer', 'mixture {}, K {}, EM iter. {}'.format(
                 'x'.join(map(str, shape)), n_components, n_iter),
             'L.BatchNormalization',
-            forward_and_backward(ours, x), forward_and_backward(theirs, x))
+            forward_and_backward(ours, x), forward_and_backward(theirs, x),
+            'memory given back in between' if given_back else '', given_back)
 
 
 def torch_forward_and_backward(x):
@@ -395,35 +426,51 @@ def bench_network(bench):
                   for layer in layers}), step({}))
 
 
+def extra_bytes(shape):
+    """Measures what memory a layer takes that has not run before.
+
+    For a process of its own: memory of earlier calls would not be seen.
+
+    Args:
+        shape (tuple of ints): Shape of the input.
+
+    Returns:
+        int: The most, in bytes, that is in use during either pass beyond
+        input, output or gradient of the input, and posterior.
+
+    """
+    x = Bench(chainer.get_device('@numpy'), 0).activation(shape)
+    tracemalloc.start()
+    link = mixnorm.links.MixtureNormalization(shape[1], seed=0)
+    posterior = 4 * link.n_components * (x.size // shape[1])
+    most = 0
+    for _ in range(3):
+        v = chainer.Variable(x)
+        tracemalloc.reset_peak()
+        y = link(v)
+        most = max(most, tracemalloc.get_traced_memory()[1]
+                   - x.nbytes - posterior)
+        y.grad = x
+        tracemalloc.reset_peak()
+        y.backward()
+        most = max(most, tracemalloc.get_traced_memory()[1]
+                   - 2 * x.nbytes - posterior)
+        del v, y
+    tracemalloc.stop()
+    return most
+
+
 def bench_growth(bench):
     """Time and memory of a layer against the number of points and channels."""
     def measure(shape):
-        x = bench.activation(shape)
         link = mixnorm.links.MixtureNormalization(shape[1], seed=0)
         link.to_device(bench.device)
-        run = forward_and_backward(link, x)
-        seconds = bench.shortest(run)
-        memory = None
-        if bench.device.xp is numpy:
-            tracemalloc.start()
-            v = chainer.Variable(x)
-            y = link(v)
-            y.grad = x
-            before = tracemalloc.get_traced_memory()[0]
-            tracemalloc.reset_peak()
-            y.backward()
-            backward = tracemalloc.get_traced_memory()[1] - before
-            del v, y
-            tracemalloc.reset_peak()
-            before = tracemalloc.get_traced_memory()[0]
-            y = link(x)
-            forward = tracemalloc.get_traced_memory()[1] - before
-            tracemalloc.stop()
-            n_points = x.size // shape[1]
-            # Output or input gradient, and posterior.
-            memory = max(backward - x.nbytes, forward - x.nbytes
-                         - 4 * link.n_components * n_points)
-        return seconds, memory
+        seconds = bench.shortest(
+            forward_and_backward(link, bench.activation(shape)))
+        if bench.device.xp is not numpy:
+            return seconds, None
+        with multiprocessing.get_context('spawn').Pool(1) as pool:
+            return seconds, pool.apply(extra_bytes, (shape,))
 
     growth = {}
     for name, shapes, size in (
@@ -506,7 +553,8 @@ def describe(device):
         'device': str(device), 'machine': platform.machine(),
         'cores': len(os.sched_getaffinity(0)),
         'threads': {name: os.environ.get(name) for name in (
-            'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS')},
+            'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS',
+            'OPENBLAS_THREAD_TIMEOUT')},
         'python': platform.python_version(), 'numpy': numpy.__version__,
         'chainer': chainer.__version__, 'mixnorm': mixnorm.__version__,
         'scikit-learn': sklearn.__version__}
@@ -557,8 +605,8 @@ def measure(args):
     bench = Bench(device, args.seconds)
     result = describe(device)
     print(', '.join('{} {}'.format(*item) for item in result.items()))
-    print('{:<10} {:<44} {:<27} {:>7}  {}'.format(
-        '', 'what', 'against', 'ratio', '(quartiles)'))
+    print('{:<10} {:<44} {:<27} {:>7}  {:<17} {}'.format(
+        '', 'what', 'against', 'ratio', '(quartiles)', 'new pages'))
     for section in args.only:
         SECTIONS[section](bench)
     result.update(rows=bench.rows, growth=bench.growth)

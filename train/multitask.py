@@ -23,6 +23,9 @@ if __name__ == '__main__':
     # Started as a script, it finds only its own folder by itself.
     sys.path.insert(0, os.path.dirname(os.path.dirname(
         os.path.abspath(__file__))))
+    # While OpenBLAS's threads wait for another product they hold their cores,
+    # for 2^26 cycles by default; mixture normalization's threads need them.
+    os.environ.setdefault('OPENBLAS_THREAD_TIMEOUT', '16')
 
 import mixnorm  # NOQA  (before Chainer)
 import chainer

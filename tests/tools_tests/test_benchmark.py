@@ -1,4 +1,5 @@
 import json
+import mmap
 import os
 
 import mixnorm
@@ -37,6 +38,18 @@ def test_median_of_the_ratios_of_pairs(bench, monkeypatch, capsys):
     assert '2.000' in capsys.readouterr().out
 
 
+def test_counts_new_pages(bench):
+    def touch_new_memory():
+        with mmap.mmap(-1, 300 * mmap.PAGESIZE) as memory:
+            for i in range(0, len(memory), mmap.PAGESIZE):
+                memory[i] = 1
+
+    bench.compare('part', 'a', 'b', touch_new_memory, lambda: None)
+    (ours, theirs), = (row['pages'] for row in bench.rows)
+    assert ours >= 300
+    assert theirs < 300
+
+
 def test_activation_is_rectified_and_seeded(bench):
     x = bench.activation((50, 3, 4))
     assert x.shape == (50, 3, 4) and x.dtype == numpy.float32
@@ -65,9 +78,48 @@ def test_writes_what_it_printed(monkeypatch, tmp_path, capsys):
     assert result['growth']['points'][2]['size'] == 64
     assert result['numpy'] == numpy.__version__
     assert set(result['threads']) == {
-        'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS'}
+        'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'OPENBLAS_THREAD_TIMEOUT'}
     assert sorted(os.listdir(str(tmp_path / 'new'))) == [
         'benchmark.json', 'growth.png']
+
+
+def test_gives_memory_back_before_each_call(bench, monkeypatch):
+    order = []
+
+    class Library(object):
+
+        def malloc_trim(self, padding):
+            order.append('trim')
+
+    monkeypatch.setattr(benchmark, '_libc', Library())
+    calls = [lambda: order.append('ours'), lambda: order.append('theirs')]
+    bench.compare('part', 'a', 'b', *calls)
+    assert 'trim' not in order
+    del order[:]
+    bench.compare('part', 'a', 'b', *calls, given_back=True)
+    # The first calls are not measured.
+    assert order[4:8] == ['trim', 'ours', 'trim', 'theirs']
+    assert [row['given_back'] for row in bench.rows] == [False, True]
+
+
+@pytest.mark.parametrize('when', ['forward', 'backward'])
+def test_extra_bytes(when, monkeypatch):
+    shape = 32, 16, 8, 8
+    without = benchmark.extra_bytes(shape)
+    assert without > 0
+    kind = {'forward': mixnorm.links.MixtureNormalization,
+            'backward': chainer.Variable}[when]
+    method = getattr(kind, when)
+
+    def with_more(self, *args):
+        more = numpy.zeros(3 << 20, 'B')
+        result = method(self, *args)
+        del more
+        return result
+
+    monkeypatch.setattr(kind, when, with_more)
+    assert benchmark.extra_bytes(shape) - without == pytest.approx(
+        3 << 20, rel=.2)
 
 
 @pytest.mark.parametrize('seconds', ['0', '-1', 'nan', 'inf'])
