@@ -9,19 +9,12 @@ import numpy
 
 import chainer
 import chainer.links as L
-from chainer import link_hooks as chainer_link_hooks
 
-from mixnorm import link_hooks
 from mixnorm import links
 from mixnorm import registry
 from mixnorm.mixture.validation import check_integer, check_real
 from mixnorm.swap import swap
 from mixnorm.update_rules import copied_update_rule, new_update_rule
-
-_HOOKS = {
-    'spectral': chainer_link_hooks.SpectralNormalization,
-    'weight': link_hooks.WeightNormalization,
-}
 
 # Links that have the hooks unless they are told otherwise: the rows or
 # columns of their weights are units, which those of others need not be.
@@ -107,14 +100,14 @@ def convert(model, name, where=None, **options):
     """
     if not isinstance(model, chainer.Link):
         raise ValueError('model is {!r}: it must be a link'.format(model))
-    if isinstance(name, str) and name in _HOOKS:
+    if isinstance(name, str) and name in registry.HOOKS:
         return _add_hooks(model, name, where, options)
     if not isinstance(name, str) or name not in registry.normalizer_names():
         raise ValueError('name is {!r}: there are the normalizers {} and the '
                          'hooks {}'.format(name, *(
                              ', '.join(map(repr, names)) for names in (
                                  registry.normalizer_names(),
-                                 sorted(_HOOKS)))))
+                                 sorted(registry.HOOKS)))))
     chosen = _outermost(_choose(
         model, where, registry.is_normalization, 'normalization layer'))
     new = {}
@@ -420,7 +413,7 @@ def _add_hooks(model, name, where, options):
         raise ValueError("where is 'first', which is of batch normalization: "
                          '{!r} is a hook of links with a weight. A link of '
                          "that name is '/first'".format(name))
-    hook_class = _HOOKS[name]
+    hook_class = registry.HOOKS[name]
     if name == 'spectral':
         _check_spectral(**options)
     try:

@@ -5,17 +5,22 @@ import inspect
 import math
 
 import chainer
+from chainer.link_hooks import SpectralNormalization
 import chainer.links as L
 import numpy
 
 from mixnorm import links
+from mixnorm.link_hooks import WeightNormalization
 from mixnorm.links.arguments import (
     check_dtype, check_flag, check_initializer)
 from mixnorm.links.axes import check_axis, check_size
 from mixnorm.mixture.validation import check_real
 
 # What stands beside the names in :func:`mixnorm.convert`.
-_HOOKS = 'spectral', 'weight'
+HOOKS = {
+    'spectral': SpectralNormalization,
+    'weight': WeightNormalization,
+}
 
 
 class Identity(chainer.Link):
@@ -268,10 +273,10 @@ def register_normalizer(name, factory):
     if not isinstance(name, str) or not name:
         raise ValueError('name is {!r}: it must be a string that is not '
                          'empty'.format(name))
-    if name in _FACTORIES or name in _HOOKS:
+    if name in _FACTORIES or name in HOOKS:
         raise ValueError('name is {!r}: there is a {} of that name '
                          'already'.format(
-                             name, 'hook' if name in _HOOKS
+                             name, 'hook' if name in HOOKS
                              else 'normalizer'))
     if not _takes_size(factory):
         raise ValueError('factory is {!r}: it must be a callable that takes a '

@@ -23,19 +23,15 @@ def swap(model, pairs):
         for old, new in pairs:
             new.name = old.name
             for holder in list({id(z): z for z in model.links()}.values()):
-                _replace_in(holder, old, new, undo)
+                _replace_items(vars(holder), old, new, undo, set())
     except BaseException:
         for put_back in reversed(undo):
             put_back()
         raise
 
 
-def _replace_in(holder, old, new, undo):
-    """Replaces a link in what another holds."""
-    _replace_items(vars(holder), old, new, undo, set())
-
-
 def _replace_items(container, old, new, undo, seen):
+    """Replaces a link in a list or dictionary, and in what is in there."""
     seen.add(id(container))
     items = (container.items() if isinstance(container, dict)
              else enumerate(container))

@@ -205,18 +205,19 @@ def test_failure_while_swapping_is_undone(monkeypatch):
     model, _ = _trained()
     before = _state(model)
     module = mixnorm.swap
-    replace_in = module._replace_in
-    calls = []
+    replace_items = module._replace_items
+    replaced = []
 
-    def fail_late(holder, old, new, undo):
-        calls.append(holder)
-        if len(calls) == 20:
+    def fail_late(container, old, new, undo, seen):
+        replaced[:] = undo
+        if len(replaced) == 2:
             raise MemoryError
-        replace_in(holder, old, new, undo)
+        replace_items(container, old, new, undo, seen)
 
-    monkeypatch.setattr(module, '_replace_in', fail_late)
+    monkeypatch.setattr(module, '_replace_items', fail_late)
     with pytest.raises(MemoryError):
         mixnorm.convert(model, 'mixture')
+    assert len(replaced) == 2
     _assert_unchanged(model, before)
 
 

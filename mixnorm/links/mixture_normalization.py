@@ -9,12 +9,13 @@ from chainer import functions
 from chainer.utils import argument
 
 from mixnorm import compute
-from mixnorm.compute.parameters import Parameters
+from mixnorm.compute.parameters import are_finite, Parameters
 from mixnorm.compute.sets import group_channels
 from mixnorm.compute.stack import stack, unstack
 from mixnorm.functions import fixed_mixture_normalization
 from mixnorm.functions import group_mixture_normalization
 from mixnorm.functions import mixture_normalization
+from mixnorm.functions.components import check_options
 from mixnorm.links.arguments import check_dtype, check_flag
 from mixnorm.links.axes import (
     channels_second, check_axis, check_size, check_type, split_axes)
@@ -174,10 +175,7 @@ class MixtureNormalization(SizedLink):
         check_integer('queue_size', queue_size, 1)
         check_real('queue_decay', queue_decay, 0, 1, closed_low=False)
         check_choice('inference', inference, ('parameters', 'samples'))
-        check_real('eps', eps, 0, math.inf, closed_high=False)
-        if activation is not None and not callable(activation):
-            raise ValueError('activation is {!r}: it must be None or a '
-                             'function of variables'.format(activation))
+        check_options(eps, activation)
         check_flag('component_affine', component_affine)
         check_flag('use_gamma', use_gamma)
         check_flag('use_beta', use_beta)
@@ -513,7 +511,7 @@ class MixtureNormalization(SizedLink):
 
         """
         xp = self.xp
-        finite = _are_finite(xp, statistics)
+        finite = are_finite(statistics)
         newest = (xp.ones((), self.queue_factors.dtype),) + statistics
         queue = {}
         for name, entry in zip(_QUEUE_NAMES, newest):
@@ -533,7 +531,7 @@ class MixtureNormalization(SizedLink):
         """Puts a mini-batch at the head of the samples, if its statistics
         are finite."""
         xp = self.xp
-        if not bool(_are_finite(xp, statistics)):
+        if not bool(are_finite(statistics)):
             return
         points = [x.transpose(0, 2, 1).reshape(-1, x.shape[1])]
         counts = [len(points[0])]
@@ -579,11 +577,6 @@ class MixtureNormalization(SizedLink):
 
 _QUEUE_NAMES = (
     'queue_factors', 'queue_weights', 'queue_means', 'queue_variances')
-
-
-def _are_finite(xp, arrays):
-    """Returns whether all values are finite, an array without axes."""
-    return xp.stack([xp.isfinite(z).all() for z in arrays]).all()
 
 
 def _check_over(over):

@@ -1,3 +1,6 @@
+from mixnorm.compute.parameters import are_finite
+
+
 class RunningAverages(object):
 
     """What links with running averages of mini-batches share.
@@ -25,12 +28,10 @@ class RunningAverages(object):
         of fine-tuning.
 
         """
-        xp = self.xp
-        finite = xp.stack([
-            xp.isfinite(z).all() for z in averages.values()]).all()
+        finite = are_finite(averages.values())
         for name, new in averages.items():
             old = getattr(self, name)
-            setattr(self, name, xp.where(
+            setattr(self, name, self.xp.where(
                 finite, new.reshape(old.shape), old).astype(
                     old.dtype, copy=False))
         if finetune:

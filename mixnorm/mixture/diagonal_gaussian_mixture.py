@@ -4,7 +4,7 @@ import math
 import numpy
 
 from mixnorm import compute
-from mixnorm.compute.parameters import Parameters
+from mixnorm.compute.parameters import are_finite, Parameters
 from mixnorm.compute.stack import (
     get_array_module, stack, unstack, working_dtype)
 from mixnorm.mixture.fitting import fit_mixture
@@ -145,8 +145,7 @@ numpy.random.Generator): Source of the random numbers.
             max_iter=self.max_iter, tol=self.tol, reg_covar=self.reg_covar,
             sample_ratio=self.sample_ratio, min_weight=self.min_weight,
             start=self._start(x))
-        xp = get_array_module(x)
-        if not all(bool(xp.isfinite(z).all()) for z in found.parameters):
+        if not bool(are_finite(found.parameters)):
             raise ValueError(
                 'reg_covar is {!r}, and a component collapsed or X is too '
                 'large for its dtype, {}: scale X or raise reg_covar'.format(
