@@ -320,7 +320,7 @@ class _ResolutionError(Exception):
     """A requirement that is not met."""
 
 
-class _WorkingSet(object):
+class _WorkingSet:
     """The part of ``pkg_resources.WorkingSet`` that Chainer's tests use."""
 
     def require(self, *requirements):
@@ -329,11 +329,10 @@ class _WorkingSet(object):
             try:
                 version = importlib.metadata.version(requirement.name)
             except importlib.metadata.PackageNotFoundError:
-                raise _ResolutionError('{} is not installed'.format(
-                    requirement.name))
+                raise _ResolutionError(f'{requirement.name} is not installed')
             if not requirement.specifier.contains(version, prereleases=True):
-                raise _ResolutionError('{} is required, {} installed'.format(
-                    requirement, version))
+                raise _ResolutionError(f'{requirement} is required, {version} '
+                                       'installed')
 
 
 @_repairs_module('chainer.testing.helper')

@@ -99,7 +99,7 @@ def convert(model, name, where=None, **options):
 
     """
     if not isinstance(model, chainer.Link):
-        raise ValueError('model is {!r}: it must be a link'.format(model))
+        raise ValueError(f'model is {model!r}: it must be a link')
     if isinstance(name, str) and name in registry.HOOKS:
         return _add_hooks(model, name, where, options)
     if not isinstance(name, str) or name not in registry.normalizer_names():
@@ -113,9 +113,9 @@ def convert(model, name, where=None, **options):
     new = {}
     for path, old in chosen:
         if old is model:
-            raise ValueError('{} is the model itself: nothing holds it, so '
-                             'nothing can hold another in its place'.format(
-                                 type(old).__name__))
+            raise ValueError(f'{type(old).__name__} is the model itself: '
+                             'nothing holds it, so nothing can hold another '
+                             'in its place')
         if id(old) in new:
             continue
         try:
@@ -123,7 +123,7 @@ def convert(model, name, where=None, **options):
                 old, name, dict(options, **_seed(options, len(new))),
                 _update_rule(model, path, old))
         except (ValueError, TypeError, RuntimeError) as error:
-            raise ValueError('{}: {}'.format(path, error)) from error
+            raise ValueError(f'{path}: {error}') from error
     swap(model, list(new.values()))
     return [path for path, _ in chosen]
 
@@ -157,23 +157,21 @@ def _choose(model, where, is_wanted, what, is_possible=None):
         patterns = [where] if isinstance(where, str) else where
         if not isinstance(patterns, (list, tuple, set)) or not patterns or (
                 not all(isinstance(p, str) and p for p in patterns)):
-            raise ValueError("where is {!r}: it must be None, 'first', a path "
-                             'or a list of paths: {}'.format(
-                                 where, _listing('', wanted)))
+            raise ValueError(f"where is {where!r}: it must be None, 'first', "
+                             'a path or a list of paths: '
+                             f"{_listing('', wanted)}")
     chosen = set()
     for pattern in patterns:
-        absolute = '/' + pattern.strip('/')
+        absolute = f"/{pattern.strip('/')}"
         holders = [path for path, _ in named
                    if path == absolute or fnmatch.fnmatchcase(path, absolute)]
         found = {path for path, _ in wanted for holder in holders
                  if path == holder
-                 or path.startswith(holder.rstrip('/') + '/')}
+                 or path.startswith(f"{holder.rstrip('/')}/")}
         found |= {path for path, _ in possible if path == absolute}
         if not found:
-            raise ValueError('where names {!r}, which is no {} and holds '
-                             'none: {}'.format(
-                                 pattern, what,
-                                 _listing(absolute, wanted)))
+            raise ValueError(f'where names {pattern!r}, which is no {what} '
+                             f'and holds none: {_listing(absolute, wanted)}')
         chosen |= found
     return [(path, link) for path, link in possible if path in chosen]
 
@@ -181,7 +179,7 @@ def _choose(model, where, is_wanted, what, is_possible=None):
 def _outermost(chosen):
     """Leaves out links that others among them hold."""
     return [(path, link) for path, link in chosen
-            if not any(path.startswith(holder + '/') for holder, _ in chosen)]
+            if not any(path.startswith(f'{holder}/') for holder, _ in chosen)]
 
 
 def _listing(pattern, wanted):
@@ -190,9 +188,9 @@ def _listing(pattern, wanted):
         return 'the model has none'
     near = difflib.get_close_matches(pattern, paths, _LISTED, 0)
     listed = near + [path for path in paths if path not in near]
-    text = 'there are ' + ', '.join(listed[:_LISTED])
+    text = f"there are {', '.join(listed[:_LISTED])}"
     if len(listed) > _LISTED:
-        text += ' and {} more'.format(len(listed) - _LISTED)
+        text += f' and {len(listed) - _LISTED} more'
     return text
 
 
@@ -202,7 +200,7 @@ def _first(model, wanted):
         if isinstance(link, L.BatchNormalization) and id(link) in paths:
             return paths[id(link)], link
     raise ValueError("where is 'first': the model has no batch normalization "
-                     'that could be it; {}'.format(_listing('', wanted)))
+                     f"that could be it; {_listing('', wanted)}")
 
 
 def _in_order_of_definition(link):
@@ -237,7 +235,7 @@ def _update_rule(model, path, old):
     while not rules and path:
         path = path.rpartition('/')[0]
         rules = [p.update_rule for name, p in model.namedparams()
-                 if name.startswith(path + '/') and p.update_rule is not None]
+                 if name.startswith(f'{path}/') and p.update_rule is not None]
     rules = [rule for rule in rules if rule is not None]
     return next((rule for rule in rules if rule.enabled),
                 rules[0] if rules else None)
@@ -246,15 +244,15 @@ def _update_rule(model, path, old):
 def _replacement(old, name, options, rule):
     """Makes what takes a link's place, and leaves that as it is."""
     if old.local_link_hooks:
-        raise ValueError('it has the hooks {}, which cannot go with it: '
-                         'delete them first'.format(', '.join(
-                             map(repr, old.local_link_hooks))))
+        raise ValueError('it has the hooks '
+                         f"{', '.join(map(repr, old.local_link_hooks))}, "
+                         'which cannot go with it: delete them first')
     size = _size(old)
     carried = {key: getattr(old, key, None)
                for key in ('eps', 'decay', 'axis')}
     for key in ('gamma', 'beta'):
         if hasattr(old, key):
-            carried['use_' + key] = getattr(old, key) is not None
+            carried[f'use_{key}'] = getattr(old, key) is not None
     carried['dtype'] = getattr(old, '_highprec_dtype', None)
     allowed = registry.option_names(name)
     arguments = {key: value for key, value in carried.items()
@@ -278,7 +276,7 @@ def _replacement(old, name, options, rule):
     if hasattr(old, 'N') and hasattr(new, 'N'):
         new.N = old.N
     _carry_affine(old, new, [
-        key for key in ('gamma', 'beta') if 'initial_' + key not in options])
+        key for key in ('gamma', 'beta') if f'initial_{key}' not in options])
     _carry_averages(old, new)
     _set_update_rules(old, new, rule)
     return new
@@ -290,8 +288,8 @@ def _check_axis(axis, name):
         return
     axis = axis if isinstance(axis, tuple) else (axis,)
     if axis != (0,) + tuple(range(2, 1 + len(axis))):
-        raise ValueError('its axis is {}, and normalizer {!r} has no '
-                         'argument axis'.format(axis, name))
+        raise ValueError(f'its axis is {axis}, and normalizer {name!r} has no '
+                         'argument axis')
 
 
 def _set_update_rules(old, new, rule):
@@ -411,15 +409,15 @@ def _averages(link):
 def _add_hooks(model, name, where, options):
     if isinstance(where, str) and where == 'first':
         raise ValueError("where is 'first', which is of batch normalization: "
-                         '{!r} is a hook of links with a weight. A link of '
-                         "that name is '/first'".format(name))
+                         f'{name!r} is a hook of links with a weight. A link '
+                         "of that name is '/first'")
     hook_class = registry.HOOKS[name]
     if name == 'spectral':
         _check_spectral(**options)
     try:
         hook = hook_class(**options)
     except TypeError as error:
-        raise ValueError('{}: {}'.format(name, error)) from error
+        raise ValueError(f'{name}: {error}') from error
 
     def has_weight(link):
         return isinstance(
@@ -458,19 +456,19 @@ def _attributes(link):
 
 def _add_hook(path, link, hook):
     if hook.name in link.local_link_hooks:
-        raise ValueError('{} has a hook {!r} already'.format(path, hook.name))
+        raise ValueError(f'{path} has a hook {hook.name!r} already')
     weight = getattr(link, hook.weight_name)
     if weight.array is None and weight.update_rule is not None and (
             getattr(hook, 'use_gamma', False)):
         # It would be made later, without an update rule.
         raise ValueError(
-            '{}: use_gamma is True, but {} is not there yet: let a mini-batch '
-            'pass before'.format(path, hook.weight_name))
+            f'{path}: use_gamma is True, but {hook.weight_name} is not there '
+            'yet: let a mini-batch pass before')
     before = {id(parameter) for parameter in link.params()}
     try:
         link.add_hook(hook)
     except Exception as error:
-        raise ValueError('{}: {}'.format(path, error)) from error
+        raise ValueError(f'{path}: {error}') from error
     for parameter in link.params():
         if id(parameter) not in before and parameter.update_rule is None and (
                 weight.update_rule is not None):

@@ -77,7 +77,7 @@ def _batch_normalization(*args, **kwargs):
         check_flag(name, given[name])
     shape = check_size(given['size'])
     for name in ('gamma', 'beta', 'avg_mean', 'avg_var'):
-        name = 'initial_' + name
+        name = f'initial_{name}'
         check_initializer(name, given[name], shape)
     return L.BatchNormalization(**given)
 
@@ -106,8 +106,8 @@ def _one_axis(name, size):
     if not isinstance(size, tuple):
         return size
     if len(size) != 1:
-        raise ValueError('size is {}: normalizer {!r} takes one axis of '
-                         'channels'.format(size, name))
+        raise ValueError(f'size is {size}: normalizer {name!r} takes one axis '
+                         'of channels')
     return size[0]
 
 
@@ -186,20 +186,20 @@ def normalizer(name, size, **options):
 
     """
     if not isinstance(name, str) or name not in _FACTORIES:
-        raise ValueError('unknown normalizer {!r}: there are {}'.format(
-            name, ', '.join(map(repr, normalizer_names()))))
+        raise ValueError(f'unknown normalizer {name!r}: there are '
+                         f"{', '.join(map(repr, normalizer_names()))}")
     factory = _FACTORIES[name]
     check_size(size)
     allowed = option_names(name)
     for key in options:
         if allowed is not None and key not in allowed:
             raise ValueError('normalizer {!r} has no option {!r}: {}'.format(
-                name, key, 'it has ' + ', '.join(allowed) if allowed
+                name, key, f"it has {', '.join(allowed)}" if allowed
                 else 'it has none'))
     link = factory(size, **options)
     if not isinstance(link, chainer.Link):
-        raise ValueError('normalizer {!r} made {!r}: it must make a '
-                         'link'.format(name, link))
+        raise ValueError(f'normalizer {name!r} made {link!r}: it must make a '
+                         'link')
     return link
 
 
@@ -271,16 +271,15 @@ def register_normalizer(name, factory):
 
     """
     if not isinstance(name, str) or not name:
-        raise ValueError('name is {!r}: it must be a string that is not '
-                         'empty'.format(name))
+        raise ValueError(f'name is {name!r}: it must be a string that is not '
+                         'empty')
     if name in _FACTORIES or name in HOOKS:
-        raise ValueError('name is {!r}: there is a {} of that name '
-                         'already'.format(
-                             name, 'hook' if name in HOOKS
-                             else 'normalizer'))
+        raise ValueError(f'name is {name!r}: there is a '
+                         f"{'hook' if name in HOOKS else 'normalizer'} of "
+                         'that name already')
     if not _takes_size(factory):
-        raise ValueError('factory is {!r}: it must be a callable that takes a '
-                         'size and makes a link'.format(factory))
+        raise ValueError(f'factory is {factory!r}: it must be a callable that '
+                         'takes a size and makes a link')
     _FACTORIES[name] = factory
 
 

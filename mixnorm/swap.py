@@ -50,10 +50,9 @@ def _replaced(value, old, new, undo, seen):
         try:
             return getattr(new, value.__name__)
         except AttributeError:
-            raise ValueError('the model holds the method {} of a {}, which a '
-                             '{} does not have'.format(
-                                 value.__name__, type(old).__name__,
-                                 type(new).__name__))
+            raise ValueError(f'the model holds the method {value.__name__} of '
+                             f'a {type(old).__name__}, which a '
+                             f'{type(new).__name__} does not have')
     if isinstance(value, (list, dict)) and id(value) not in seen:
         _replace_items(value, old, new, undo, seen)
     if isinstance(value, tuple):

@@ -36,9 +36,9 @@ class Conv2DNormReLU(chainer.Chain):
             normalizer = normalizer, {}
         if not (isinstance(normalizer, (tuple, list)) and len(normalizer) == 2
                 and isinstance(normalizer[1], dict)):
-            raise ValueError('normalizer is {!r}: it must be a name or a pair '
-                             'of a name and a dictionary of options'.format(
-                                 normalizer))
+            raise ValueError(f'normalizer is {normalizer!r}: it must be a '
+                             'name or a pair of a name and a dictionary of '
+                             'options')
         name, options = normalizer
         with self.init_scope():
             self.conv = L.Convolution2D(

@@ -42,13 +42,13 @@ class LeNet(chainer.Chain):
         if len(widths) != 4:
             raise ValueError(
                 'widths must be four, for conv1, conv2, linear1 and linear2, '
-                'not {}'.format(widths))
+                f'not {widths}')
         norm = dict.fromkeys(self.normalized_layers, 'batch')
         for layer in normalizers or {}:
             if layer not in norm:
                 raise ValueError(
-                    'normalizers names a layer {!r}: there are {}'.format(
-                        layer, ', '.join(self.normalized_layers)))
+                    f'normalizers names a layer {layer!r}: there are '
+                    f"{', '.join(self.normalized_layers)}")
         norm.update(normalizers or {})
         w1, w2, w3, w4 = widths
         with self.init_scope():

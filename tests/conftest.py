@@ -28,4 +28,4 @@ def pytest_runtest_setup(item):
                             ('ideep', intel64.is_ideep_available()),
                             ('chainerx', chainerx.is_available())]:
         if item.get_closest_marker(mark) and not available:
-            pytest.skip('{} is not available'.format(mark))
+            pytest.skip(f'{mark} is not available')

@@ -93,7 +93,7 @@ def _python(code, *options, path=()):
         [sys.executable, *options, '-c', textwrap.dedent(code)],
         env=dict(os.environ, PYTHONPATH=os.pathsep.join([*path, ROOT])),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        universal_newlines=True)
+        text=True)
     assert result.returncode == 0, result.stdout
     return result.stdout
 

@@ -200,7 +200,7 @@ ONE_FLOAT = {
 }
 
 CASES = [pytest.param(chainers, numpys, shapes, dtype,
-                      id='{}, {}'.format(name, dtype.__name__))
+                      id=f'{name}, {dtype.__name__}')
          for name, (chainers, numpys, shapes) in ANY_FLOAT.items()
          for dtype in TOLERANCES]
 CASES += [pytest.param(*case, id=name) for name, case in ONE_FLOAT.items()]
@@ -220,7 +220,7 @@ def test_value(chainers, numpys, shapes, dtype):
     assert y.dtype == dtype
     numpy.testing.assert_allclose(
         y.array, numpys(*[x.astype(numpy.float64) for x in arrays]),
-        err_msg='seed {}'.format(SEED), **TOLERANCES[dtype])
+        err_msg=f'seed {SEED}', **TOLERANCES[dtype])
 
 
 NO_GRADIENT = ['fix', 'resize_images, nearest', 'resize_images, bilinear',

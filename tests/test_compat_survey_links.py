@@ -78,8 +78,8 @@ def test_n_step_gru_of_two_lengths():
     link = L.NStepGRU(1, 2, 3, dropout=0)
     xs = [_random(4, 2), _random(2, 2)]
     _, ys = link(None, xs)
-    w = [getattr(link[0], 'w{}'.format(i)).array for i in range(6)]
-    b = [getattr(link[0], 'b{}'.format(i)).array for i in range(6)]
+    w = [getattr(link[0], f'w{i}').array for i in range(6)]
+    b = [getattr(link[0], f'b{i}').array for i in range(6)]
     for x, y in zip(xs, ys):
         h = numpy.zeros(3)
         for t, row in enumerate(x):
@@ -227,7 +227,7 @@ def test_clipping_of_float16_gradients():
     target = chainer.Link()
     with target.init_scope():
         for i in range(30):
-            setattr(target, 'w{}'.format(i), chainer.Parameter(
+            setattr(target, f'w{i}', chainer.Parameter(
                 numpy.zeros(1, numpy.float16)))
     optimizer = optimizers.SGD(1).setup(target)
     optimizer.add_hook(optimizer_hooks.GradientClipping(1.))

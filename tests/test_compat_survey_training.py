@@ -92,7 +92,7 @@ def test_run_with_extensions(tmp_path, capsys):
     assert len(printed.getvalue().splitlines()) > EPOCHS
     assert 'this epoch [#####' in capsys.readouterr().out
     assert 'LinearFunction' in (tmp_path / 'cg.dot').read_text()
-    for name in ('model.npz', 'snapshot_iter_{}'.format(EPOCHS * steps)):
+    for name in ('model.npz', f'snapshot_iter_{EPOCHS * steps}'):
         assert (tmp_path / name).exists()
     if extensions.PlotReport.available():
         assert (tmp_path / 'plot.png').read_bytes().startswith(b'\x89PNG')

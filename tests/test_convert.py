@@ -99,7 +99,7 @@ def _assert_unchanged(model, before):
         numpy.testing.assert_array_equal(after[2][key], value)
 
 
-_NAMES = [name for name in mixnorm.normalizer_names()]
+_NAMES = [*mixnorm.normalizer_names()]
 
 
 @pytest.mark.parametrize('name', _NAMES)
@@ -673,7 +673,7 @@ def test_hooks_of_links_with_units(name):
     model = chainer.Sequential(
         L.Linear(3, 4), L.PReLU((4,)), L.EmbedID(3, 4), L.PReLU(),
         L.Deconvolution2D(4, 2, 3))
-    paths = dict((link, path) for path, link in model.namedlinks())
+    paths = {link: path for path, link in model.namedlinks()}
     expected = sorted(paths[model[i]] for i in (0, 4))
     assert sorted(mixnorm.convert(model, name)) == expected
     assert mixnorm.convert(

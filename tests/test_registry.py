@@ -55,7 +55,7 @@ def test_default_groups(size, groups):
 
 @pytest.mark.parametrize('groups', [4, 0, 12, 1.5, True])
 def test_groups_that_do_not_divide(groups):
-    with pytest.raises(ValueError, match='groups is {}'.format(groups)):
+    with pytest.raises(ValueError, match=f'groups is {groups}'):
         mixnorm.normalizer('group', 6, groups=groups)
 
 
@@ -124,7 +124,7 @@ def test_option_out_of_range_is_the_links_error():
 @pytest.mark.parametrize('name', ['batch', 'batch_renorm'])
 def test_options_out_of_range(name, options):
     (key, _), = options.items()
-    with pytest.raises(ValueError, match=key + ' '):
+    with pytest.raises(ValueError, match=f'{key} '):
         mixnorm.normalizer(name, 6, **options)
 
 
@@ -180,7 +180,7 @@ def test_link_class_as_factory(registry):
 
 @pytest.mark.parametrize('name', ['batch', 'none', 'weight', '', None, 3])
 def test_name_that_cannot_be_registered(registry, name):
-    with pytest.raises(ValueError, match='name is {!r}'.format(name)):
+    with pytest.raises(ValueError, match=f'name is {name!r}'):
         mixnorm.register_normalizer(name, L.BatchNormalization)
     assert mixnorm.normalizer_names() == sorted([*_KINDS, 'none'])
 

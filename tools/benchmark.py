@@ -43,7 +43,7 @@ from train.run import get_device
 _libc = ctypes.CDLL(None)
 
 
-class Bench(object):
+class Bench:
 
     """Where and how long to measure.
 
@@ -177,8 +177,8 @@ def bench_layer(bench):
         for link in (ours, theirs):
             link.to_device(bench.device)
         bench.compare(
-            'layer', 'mixture {}, K {}, EM iter. {}'.format(
-                'x'.join(map(str, shape)), n_components, n_iter),
+            'layer', f"mixture {'x'.join(map(str, shape))}, K {n_components}, "
+                     f'EM iter. {n_iter}',
             'L.BatchNormalization',
             forward_and_backward(ours, x), forward_and_backward(theirs, x),
             'memory given back in between' if given_back else '', given_back)
@@ -227,8 +227,8 @@ def bench_modes(bench):
             ours.to_device(bench.device)
             for rival, theirs in rivals:
                 bench.compare(
-                    'modes', '{} {}, K {}'.format(
-                        name, 'x'.join(map(str, shape)), n_modes), rival,
+                    'modes', f"{name} {'x'.join(map(str, shape))}, K "
+                             f'{n_modes}', rival,
                     forward_and_backward(ours, x), theirs)
 
     compare('mode', mixnorm.links.ModeNormalization, against)
@@ -250,16 +250,15 @@ def bench_inference(bench):
                 link(bench.activation(shape, seed=seed))
         with chainer.using_config('train', False), chainer.no_backprop_mode():
             bench.compare(
-                'inference', 'mixture {}, K {}, T {}'.format(
-                    'x'.join(map(str, shape)), n_components,
-                    ours.queue_size),
+                'inference', f"mixture {'x'.join(map(str, shape))}, K "
+                             f'{n_components}, T {ours.queue_size}',
                 'L.BatchNormalization',
                 lambda: ours(x), lambda: theirs(x))
     modes = mixnorm.links.ModeNormalization(shape[1], 2)
     modes.to_device(bench.device)
     with chainer.using_config('train', False), chainer.no_backprop_mode():
         bench.compare(
-            'inference', 'mode {}, K 2'.format('x'.join(map(str, shape))),
+            'inference', f"mode {'x'.join(map(str, shape))}, K 2",
             'L.BatchNormalization', lambda: modes(x), lambda: theirs(x))
 
 
@@ -284,10 +283,12 @@ def bench_output(bench):
                     x, gamma, beta, posterior, statistics=statistics)
 
         ratio = bench.compare(
-            'output', 'mixture {}, K 3'.format('x'.join(map(str, shape))),
+            'output', f"mixture {'x'.join(map(str, shape))}, K 3",
             'copy of the input', ours, lambda: x.copy())
-        print('{:<10} its bytes/s are {:.0%} of the copy\'s'.format(
-            '', (2 * x.nbytes + posterior.nbytes) / (2 * x.nbytes) / ratio))
+        print(
+            f"{'':<10} its bytes/s are "
+            f'{(2 * x.nbytes + posterior.nbytes) / (2 * x.nbytes) / ratio:.0%}'
+            " of the copy's")
 
 
 def plain_fit(xp, X, n_components, uniform):
@@ -362,11 +363,11 @@ def bench_fit(bench):
         our_score = statistics.median(
             fit_ours(sample_ratio, seed).score(X) for seed in seeds)
         bench.compare(
-            'fit', '16384x128, K 3, 1 + 1 iterations, {:g} of points'.format(
-                sample_ratio), 'scikit-learn, 2 iterations',
+            'fit', f'16384x128, K 3, 1 + 1 iterations, {sample_ratio:g} of '
+                   'points', 'scikit-learn, 2 iterations',
             lambda: fit_ours(sample_ratio), fit_theirs, _gain(
                 our_score, their_score,
-                ', medians of {} seeds'.format(len(seeds))))
+                f', medians of {len(seeds)} seeds'))
 
     uniform = numpy.random.RandomState(0).rand(3, 3)
     bench.compare(
@@ -389,8 +390,7 @@ def bench_fit(bench):
 
 
 def _gain(ours, theirs, note=''):
-    return 'log-likelihood {:+.3f} %{}'.format(
-        100 * (ours - theirs) / abs(theirs), note)
+    return f'log-likelihood {100 * (ours - theirs) / abs(theirs):+.3f} %{note}'
 
 
 def bench_network(bench):
@@ -419,8 +419,8 @@ def bench_network(bench):
             (['conv3'], 2), (['conv3'], 4), (['conv3'], 8), (['conv2'], 2),
             (['conv2', 'conv3'], 2)):
         bench.compare(
-            'network', 'mixture at {}, K 3, EM iter. {}, batch {}'.format(
-                ' and '.join(layers), n_iter, batch_size),
+            'network', f"mixture at {' and '.join(layers)}, K 3, EM iter. "
+                       f'{n_iter}, batch {batch_size}',
             'batch normalization',
             step({layer: ('mixture', {'n_iter': n_iter, 'seed': 0})
                   for layer in layers}), step({}))
@@ -495,8 +495,8 @@ def bench_growth(bench):
             print('growth     {:<9} {:>8}: {:6.3f} of the straight line{}'
                   .format(name, p['size'], p['of_line'],
                           '' if p['extra_bytes'] is None else
-                          ', {:.1f} MiB beyond input, output and posterior'
-                          .format(p['extra_bytes'] / 2 ** 20)), flush=True)
+                          f", {p['extra_bytes'] / 2 ** 20:.1f} MiB beyond "
+                          'input, output and posterior'), flush=True)
     bench.growth = growth
 
 
@@ -528,7 +528,7 @@ def draw_growth(growth, path):
             color='gray', label='in proportion to the size')
         axes.set_xscale('log', base=2)
         axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.set_xlabel('number of ' + name)
+        axes.set_xlabel(f'number of {name}')
         axes.set_ylabel('forward and backward pass, ms')
         axes.grid(alpha=.3, which='both')
         axes.legend()
@@ -605,16 +605,16 @@ def measure(args):
     bench = Bench(device, args.seconds)
     result = describe(device)
     print(', '.join('{} {}'.format(*item) for item in result.items()))
-    print('{:<10} {:<44} {:<27} {:>7}  {:<17} {}'.format(
-        '', 'what', 'against', 'ratio', '(quartiles)', 'new pages'))
+    print(f"{'':<10} {'what':<44} {'against':<27} {'ratio':>7}  "
+          f"{'(quartiles)':<17} {'new pages'}")
     for section in args.only:
         SECTIONS[section](bench)
     result.update(rows=bench.rows, growth=bench.growth)
     path = os.path.join(args.out, 'benchmark.json')
-    with open(path + '.unfinished', 'w') as file:
+    with open(f'{path}.unfinished', 'w') as file:
         json.dump(result, file, indent=1)
-    os.replace(path + '.unfinished', path)
-    print('all of it: {}'.format(path))
+    os.replace(f'{path}.unfinished', path)
+    print(f'all of it: {path}')
     if bench.growth:
         plot = os.path.join(args.out, 'growth.png')
         try:
@@ -622,7 +622,7 @@ def measure(args):
         except ImportError:
             print('no growth is drawn: matplotlib is not installed')
         else:
-            print('growth: {}'.format(plot))
+            print(f'growth: {plot}')
     return 0
 
 

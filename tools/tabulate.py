@@ -41,17 +41,16 @@ def read_log(folder):
     """
     path = os.path.join(folder, run_folder.LOG)
     if not os.path.exists(path):
-        raise UserError('{} holds no training run: there is no {}'.format(
-            folder, path))
+        raise UserError(f'{folder} holds no training run: there is no {path}')
     try:
         with open(path) as file:
             log = json.load(file)
         has_tests = [ACCURACY in entry and math.isfinite(entry[ACCURACY])
                      for entry in log if entry['iteration'] > 0]
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise UserError('{} is not the log of a training run'.format(path))
+        raise UserError(f'{path} is not the log of a training run')
     if not any(has_tests):
-        raise UserError('{} has no test accuracy yet'.format(path))
+        raise UserError(f'{path} has no test accuracy yet')
     return log
 
 
@@ -103,14 +102,13 @@ def table(logs):
     for name, log in logs.items():
         summary = summarize(log, target)
         rows.append([name, str(summary['steps'])] + [
-            '-' if accuracy is None else '{:.4f}'.format(accuracy)
+            '-' if accuracy is None else f'{accuracy:.4f}'
             for accuracy in summary['quarters'] + [summary['best']]] + [
             str(summary['steps_to_target'] or 'not reached')])
     widths = [max(map(len, column)) for column in zip(*rows)]
     caption = (
         'Test accuracy after each quarter of the run, the best, and the steps '
-        'to reach\nthe best of {} ({:.4f}):\n\n'.format(
-            next(iter(logs)), target))
+        f'to reach\nthe best of {next(iter(logs))} ({target:.4f}):\n\n')
     return caption + '\n'.join(
         '  '.join([row[0].ljust(widths[0])] + list(
             map(str.rjust, row[1:], widths[1:]))) for row in rows)
@@ -150,11 +148,11 @@ def _tabulate(args):
     try:
         draw_curves(logs, plot)
     except ValueError as error:
-        raise UserError('--plot: {}'.format(error))
+        raise UserError(f'--plot: {error}')
     except ImportError:
         print('no curves are drawn: matplotlib is not installed')
     else:
-        print('curves side by side: {}'.format(plot))
+        print(f'curves side by side: {plot}')
     return 0
 
 

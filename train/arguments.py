@@ -67,12 +67,12 @@ def add_run_arguments(parser, is_series=False):
     if is_series:
         group.add_argument(
             '--seeds', type=command_line.seed, nargs='+', metavar='N',
-            help='a run for each, the seed of all its random numbers: {} '
-            '(default: 0)'.format(of_what))
+            help='a run for each, the seed of all its random numbers: '
+                 f'{of_what} (default: 0)')
     else:
         group.add_argument(
             '--seed', type=command_line.seed, metavar='N',
-            help='of all random numbers: {} (default: 0)'.format(of_what))
+            help=f'of all random numbers: {of_what} (default: 0)')
     group.add_argument(
         '--device', metavar='DEVICE',
         help="Chainer's name for a device, such as @numpy or @cupy:0 "
@@ -82,9 +82,9 @@ def add_run_arguments(parser, is_series=False):
             ('test', 'a test on the whole test set'),
             ('snapshot', 'a snapshot')):
         group.add_argument(
-            '--{}-every'.format(name), type=command_line.positive_int,
+            f'--{name}-every', type=command_line.positive_int,
             metavar='ITERATIONS', help='iterations from one to the next of '
-            '{} (default: an epoch)'.format(what))
+                                       f'{what} (default: an epoch)')
     group.add_argument(
         '--no-progress', action='store_false', dest='progress', default=True,
         help='draw no progress bar; there is none outside a terminal either')

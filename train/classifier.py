@@ -119,8 +119,8 @@ def train(args):
         snapshot = os.path.join(args.out, run_folder.SNAPSHOT)
         saved, arrays = snapshots.read(snapshot)
         if not are_complete(saved):
-            raise UserError('{} is no snapshot of a run of this script'.format(
-                snapshot))
+            raise UserError(f'{snapshot} is no snapshot of a run of this '
+                            'script')
         settings = resume(saved, given)
     else:
         settings = complete(given)
@@ -130,9 +130,8 @@ def train(args):
     train_set, test_set = datasets.load(
         settings['dataset'], settings['train_size'], settings['test_size'])
     if settings['batch_size'] > len(train_set.labels):
-        raise UserError('--batch-size {} is more than the {} training images'
-                        .format(settings['batch_size'],
-                                len(train_set.labels)))
+        raise UserError(f"--batch-size {settings['batch_size']} is more than "
+                        f'the {len(train_set.labels)} training images')
     updater = make_updater(settings, train_set, device)
     evaluation = Evaluation(*test_set, settings['batch_size'],
                             updater.get_optimizer('main').target)

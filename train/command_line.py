@@ -15,12 +15,12 @@ class ArgumentParser(argparse.ArgumentParser):
     """An argument parser that reports an error in one line."""
 
     def error(self, message):
-        self.exit(2, '{}: error: {}\n'.format(self.prog, message))
+        self.exit(2, f'{self.prog}: error: {message}\n')
 
 
 def option(key):
     """Returns the command line option of a setting."""
-    return '--' + key.replace('_', '-')
+    return f"--{key.replace('_', '-')}"
 
 
 def as_typed(value):
@@ -52,12 +52,12 @@ def exit_status(main, prog):
     except OSError as error:
         message = '{}{}'.format(
             error.strerror or error,
-            ': {}'.format(error.filename) if error.filename else '')
+            f': {error.filename}' if error.filename else '')
     except MemoryError as error:
         message = str(error) or 'out of memory'
     except KeyboardInterrupt:
         return 130
-    sys.stderr.write('{}: error: {}\n'.format(prog, message))
+    sys.stderr.write(f'{prog}: error: {message}\n')
     return 2
 
 
@@ -69,7 +69,7 @@ def _number(kind, allowed, is_allowed):
             value = None
         if value is None or not math.isfinite(value) or not is_allowed(value):
             raise argparse.ArgumentTypeError(
-                'must be {}, not {!r}'.format(allowed, text))
+                f'must be {allowed}, not {text!r}')
         return value
     return parse
 

@@ -128,21 +128,20 @@ def read_arrays(name, read, files):
         reason = ' '.join(str(error).split()) or type(error).__name__
         if missing:
             raise UserError(
-                'cannot fetch {}: there is no {}, and downloading it failed '
-                '({}); copy the file there from a machine whose Chainer has '
-                'fetched it, or set CHAINER_DATASET_ROOT to a folder that '
-                'holds {}'.format(name, ' nor '.join(missing), reason,
-                                  ' and '.join(files)))
-        raise UserError('cannot read {} from {}: {}; remove the file to '
-                        'fetch it again'.format(
-                            name, ' and '.join(paths), reason))
+                f"cannot fetch {name}: there is no {' nor '.join(missing)}, "
+                f'and downloading it failed ({reason}); copy the file there '
+                'from a machine whose Chainer has fetched it, or set '
+                'CHAINER_DATASET_ROOT to a folder that holds '
+                f"{' and '.join(files)}")
+        raise UserError(f"cannot read {name} from {' and '.join(paths)}: "
+                        f'{reason}; remove the file to fetch it again')
 
 
 def _first(part, size, name, which):
     if size is None:
         return part
     if size > len(part.labels):
-        raise UserError('--{}-size {} is more than the {} {} images of {}'
-                        .format('train' if which == 'training' else which,
-                                size, len(part.labels), which, name))
+        raise UserError(f"--{'train' if which == 'training' else which}-size "
+                        f'{size} is more than the {len(part.labels)} {which} '
+                        f'images of {name}')
     return Images(part.images[:size].copy(), part.labels[:size].copy())

@@ -94,9 +94,9 @@ def parse(argv):
         help='print the recipes and exit')
     for which in ('train', 'test'):
         group.add_argument(
-            '--{}-size'.format(which), type=command_line.positive_int,
-            metavar='N', help='use the first N {} images of each set '
-            'only'.format(which))
+            f'--{which}-size', type=command_line.positive_int,
+            metavar='N', help=f'use the first N {which} images of each set '
+                              'only')
     normalizers.add_normalizer_arguments(group, LeNet.normalized_layers)
     group.add_argument(
         '--widths', type=command_line.positive_int, nargs=4, metavar='N',
@@ -157,7 +157,7 @@ def train(args):
     for key, values in (('at', given.get('at', [])),
                         ('sets', given.get('sets', [])), ('seeds', seeds)):
         if len(set(values)) < len(values):
-            raise UserError('--{} names one twice'.format(key))
+            raise UserError(f'--{key} names one twice')
     if 'at' in given:
         given['at'] = sorted(given['at'])
     if args.resume:
@@ -174,8 +174,8 @@ def train(args):
     sets = task_sets.load(
         settings['sets'], settings['train_size'], settings['test_size'])
     if settings['batch_size'] > len(sets[0].labels):
-        raise UserError('--batch-size {} is more than the {} training images'
-                        .format(settings['batch_size'], len(sets[0].labels)))
+        raise UserError(f"--batch-size {settings['batch_size']} is more than "
+                        f'the {len(sets[0].labels)} training images')
     # What is wrong with it is told now.
     check_parameters(settings['optimizer'], make_classifier(settings, 0))
     os.makedirs(args.out, exist_ok=True)
@@ -210,9 +210,8 @@ def _complete(given, args):
 def _resume(saved, given, args):
     """Merges what a user gives now with what a series was started with."""
     if saved.keys() != _DEFAULTS.keys():
-        raise UserError('{} holds a series with other settings than this '
-                        'version knows, or its description is damaged'.format(
-                            args.out))
+        raise UserError(f'{args.out} holds a series with other settings than '
+                        'this version knows, or its description is damaged')
     wanted = dict(given)
     if hasattr(args, 'samples'):
         wanted['iterations'] = _iterations(args, saved)
@@ -222,10 +221,10 @@ def _resume(saved, given, args):
             settings[key] = value
         elif value != saved[key]:
             raise UserError(
-                '{} {} differs from the {} that this series was started '
-                'with; a resumed series keeps its settings'.format(
-                    command_line.option(key), command_line.as_typed(value),
-                    command_line.as_typed(saved[key])))
+                f'{command_line.option(key)} {command_line.as_typed(value)} '
+                f'differs from the {command_line.as_typed(saved[key])} that '
+                'this series was started with; a resumed series keeps its '
+                'settings')
     return settings
 
 
@@ -239,7 +238,7 @@ def _run_one(args, settings, seed, sets, standardize, device):
     result = os.path.join(folder, series.RESULT)
     if args.resume and os.path.exists(result):
         return 0
-    print('seed {}: {}'.format(seed, series.describe(settings)))
+    print(f'seed {seed}: {series.describe(settings)}')
     arrays = None
     snapshot = os.path.join(folder, run_folder.SNAPSHOT)
     if args.resume and os.path.exists(snapshot):

@@ -22,9 +22,9 @@ _HEADER = 'recipe', 'normalizer', 'K', 'batch', 'length', 'lr'
 
 def _recipes():
     for prefix, common in (('multitask', _LARGE), ('multitask-small', _SMALL)):
-        yield prefix + '-BN', dict(common, normalizer='batch')
+        yield f'{prefix}-BN', dict(common, normalizer='batch')
         for n_modes in (2, 4, 6):
-            yield '{}-MN-{}'.format(prefix, n_modes), dict(
+            yield f'{prefix}-MN-{n_modes}', dict(
                 common, normalizer='mode', modes=n_modes)
 
 
@@ -42,6 +42,6 @@ def table():
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ['  '.join(map(str.ljust, row, widths)).rstrip() for row in rows]
     return '\n'.join(lines + [
-        '', 'All: {}; SGD. The paper also has batches of 256 and 512, and '
-        'small ones of 4 and 8'.format(', '.join(_SETS)),
+        '', f"All: {', '.join(_SETS)}; SGD. The paper also has batches of 256 "
+            'and 512, and small ones of 4 and 8',
         '(--batch-size), and five seeds (--seeds 0 1 2 3 4).'])

@@ -35,10 +35,10 @@ class _Options(argparse.Action):
             key, equals, value = text.partition('=')
             if not equals or not key.isidentifier():
                 raise argparse.ArgumentError(
-                    self, 'must be KEY=VALUE, not {!r}'.format(text))
+                    self, f'must be KEY=VALUE, not {text!r}')
             if key in options:
                 raise argparse.ArgumentError(
-                    self, '{} is given twice'.format(key))
+                    self, f'{key} is given twice')
             if key == 'size':
                 raise argparse.ArgumentError(
                     self, 'the network says what size is')
@@ -51,8 +51,8 @@ class _Options(argparse.Action):
                 options[key] = json.loads(json.dumps(options[key]))
             except TypeError:
                 raise argparse.ArgumentError(
-                    self, '{} must be a number, a string, True, False, None '
-                    'or a tuple of them, not {!r}'.format(key, value))
+                    self, f'{key} must be a number, a string, True, False, '
+                          f'None or a tuple of them, not {value!r}')
         setattr(namespace, self.dest, options)
 
 
@@ -98,12 +98,15 @@ def check_use(settings, given):
     for key, (option, normalizers) in _OPTIONS.items():
         argument = command_line.option(key)
         if key in given and settings['normalizer'] not in normalizers:
-            raise UserError('{} goes with --normalizer {}, not {}'.format(
-                argument, ' or '.join(normalizers), settings['normalizer']))
+            raise UserError(f'{argument} goes with --normalizer '
+                            f"{' or '.join(normalizers)}, not "
+                            f"{settings['normalizer']}")
         if option in settings['normalizer_options'] and (
                 settings['normalizer'] in normalizers):
-            raise UserError('--normalizer-options {}={}: use {} for it'.format(
-                option, settings['normalizer_options'][option], argument))
+            raise UserError(
+                '--normalizer-options '
+                f"{option}={settings['normalizer_options'][option]}: use "
+                f'{argument} for it')
     if 'at' in given and settings['normalizer'] == 'batch':
         raise UserError('--at says where another --normalizer stands in for '
                         'batch normalization; choose one')
@@ -162,8 +165,7 @@ error.
     except ValueError as error:
         raise UserError(_one_line(error))
     except (TypeError, type_check.InvalidType) as error:
-        raise UserError('--normalizer-options do not fit: {}'.format(
-            _one_line(error)))
+        raise UserError(f'--normalizer-options do not fit: {_one_line(error)}')
     return model
 
 

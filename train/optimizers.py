@@ -52,7 +52,7 @@ def check_parameters(name, link):
         if name == 'rmsprop' and parameter.dtype == numpy.float16:
             # What keeps its divisor from 0 is 0 in float16.
             raise UserError('--optimizer rmsprop cannot train float16 '
-                            'parameters, such as {}'.format(path))
+                            f'parameters, such as {path}')
 
 
 class LearningRate(extension.Extension):

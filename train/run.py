@@ -37,8 +37,8 @@ def get_device(name):
         device.use()
     except Exception as error:
         # Chainer, CuPy and the CUDA driver each raise their own.
-        raise UserError('--device {} cannot be used: {}'.format(
-            name, ' '.join(str(error).split())))
+        raise UserError(f'--device {name} cannot be used: '
+                        f"{' '.join(str(error).split())}")
     return device
 
 
@@ -93,7 +93,7 @@ def run(updater, evaluation, settings, folder, arrays=None, progress=True,
                 [sys.argv[0], '--resume', '--out', resume_folder or folder]))
     else:
         message = 'stopped before there was a snapshot to go on from'
-    sys.stderr.write(message + '\n')
+    sys.stderr.write(f"{message}\n")
     return 128 + interruption.signal
 
 
@@ -137,5 +137,5 @@ def _print_result(log, folder):
     accuracy, iteration = max(
         (entry['validation/main/accuracy'], -entry['iteration'])
         for entry in log if 'validation/main/accuracy' in entry)
-    print('best test accuracy {:.4f} at iteration {}; everything is in {}'
-          .format(accuracy, -iteration, folder))
+    print(f'best test accuracy {accuracy:.4f} at iteration {-iteration}; '
+          f'everything is in {folder}')

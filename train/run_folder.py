@@ -25,9 +25,9 @@ def require_free(folder):
     held = [name for name in _FILES
             if os.path.exists(os.path.join(folder, name))]
     if held:
-        raise UserError('{} holds a run already ({}): --resume goes on with '
-                        'it, --overwrite starts anew in its place, or choose '
-                        'another --out'.format(folder, ', '.join(held)))
+        raise UserError(f"{folder} holds a run already ({', '.join(held)}): "
+                        '--resume goes on with it, --overwrite starts anew in '
+                        'its place, or choose another --out')
 
 
 def clear(folder):
@@ -62,7 +62,7 @@ def describe(folder, settings, iteration):
             pass
     starts.append({'iteration': iteration, 'device': settings['device'],
                    'versions': _versions()})
-    unfinished = path + '.unfinished'
+    unfinished = f'{path}.unfinished'
     with open(unfinished, 'w') as file:
         json.dump({'settings': settings, 'starts': starts}, file, indent=2)
     os.replace(unfinished, path)

@@ -16,16 +16,16 @@ RESULT = 'result.json'
 
 def run_folder(folder, seed):
     """Returns the folder of the run with a seed."""
-    return os.path.join(folder, 'seed-{}'.format(seed))
+    return os.path.join(folder, f'seed-{seed}')
 
 
 def require_free(folder):
     """Raises UserError if a folder holds a series, or runs of one, already."""
     if (os.path.exists(os.path.join(folder, DESCRIPTION))
             or _find_runs(folder)):
-        raise UserError('{} holds a series already: --resume goes on with it, '
-                        '--overwrite starts anew in its place, or choose '
-                        'another --out'.format(folder))
+        raise UserError(f'{folder} holds a series already: --resume goes on '
+                        'with it, --overwrite starts anew in its place, or '
+                        'choose another --out')
 
 
 def clear(folder):
@@ -55,7 +55,7 @@ def _find_runs(folder):
 
 def write(path, value):
     """Writes JSON: all of it, or, if anything goes wrong, nothing."""
-    unfinished = path + '.unfinished'
+    unfinished = f'{path}.unfinished'
     try:
         with open(unfinished, 'w') as file:
             json.dump(value, file, indent=1)
@@ -81,11 +81,11 @@ def read(path, what):
         with open(path) as file:
             found = json.load(file)
     except FileNotFoundError:
-        raise UserError('there is no {}, {}'.format(path, what))
+        raise UserError(f'there is no {path}, {what}')
     except (OSError, ValueError) as error:
-        raise UserError('{} is not {} ({})'.format(path, what, error))
+        raise UserError(f'{path} is not {what} ({error})')
     if not isinstance(found, dict):
-        raise UserError('{} is not {}'.format(path, what))
+        raise UserError(f'{path} is not {what}')
     return found
 
 
@@ -108,7 +108,7 @@ def read_description(folder):
     settings, seeds = found.get('settings'), found.get('seeds')
     if not (isinstance(settings, dict) and isinstance(seeds, list)
             and all(isinstance(seed, int) for seed in seeds)):
-        raise UserError('{} is not {}'.format(path, what))
+        raise UserError(f'{path} is not {what}')
     return settings, seeds
 
 
@@ -134,7 +134,7 @@ def read_results(folder):
         if os.path.exists(path):
             results.append(read(path, 'the result of a run'))
     if not results:
-        raise UserError('no run of {} has ended yet'.format(folder))
+        raise UserError(f'no run of {folder} has ended yet')
     return settings, results
 
 
@@ -148,10 +148,10 @@ def mean_and_deviation(values):
         str: Such as ``26.91 +- 1.08``; of one run only, no deviation.
 
     """
-    mean = '{:.2f}'.format(statistics.mean(values))
+    mean = f'{statistics.mean(values):.2f}'
     if len(values) == 1:
         return mean
-    return '{} +- {:.2f}'.format(mean, statistics.stdev(values))
+    return f'{mean} +- {statistics.stdev(values):.2f}'
 
 
 def table(folders):
@@ -194,9 +194,9 @@ def _summarize(folder):
             name: mean_and_deviation([r['errors'][name] for r in results])
             for name in settings['sets']}
     except (AttributeError, KeyError, TypeError) as error:
-        raise UserError('the description or a result of the series in {} is '
-                        'damaged ({}: {})'.format(
-                            folder, type(error).__name__, error))
+        raise UserError('the description or a result of the series in '
+                        f'{folder} is damaged ({type(error).__name__}: '
+                        f'{error})')
 
 
 # Settings that tell two series of the same normalizer apart.
@@ -206,7 +206,7 @@ _TELLING = ('train_size', 'test_size', 'widths', 'optimizer', 'lr',
 
 def _differences(settings, alike):
     """Returns what tells a series from others of the same normalizer."""
-    return ['{} {}'.format(key.replace('_', ' '), as_typed(settings.get(key)))
+    return [f"{key.replace('_', ' ')} {as_typed(settings.get(key))}"
             for key in _TELLING
             if any(others.get(key) != settings.get(key) for others in alike)]
 
@@ -216,11 +216,11 @@ def describe(settings):
     name = settings['normalizer']
     parts = [name]
     if name in ('mode', 'mode_group'):
-        parts.append('K {}'.format(settings['modes']))
+        parts.append(f"K {settings['modes']}")
     if name == 'mixture':
-        parts.append('K {}'.format(settings['components']))
+        parts.append(f"K {settings['components']}")
     parts += ['{} {}'.format(*item)
               for item in sorted(settings['normalizer_options'].items())]
     if settings['at']:
-        parts.append('at ' + ' '.join(settings['at']))
+        parts.append(f"at {' '.join(settings['at'])}")
     return ', '.join(parts)

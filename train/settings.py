@@ -100,9 +100,9 @@ def resume(saved, given):
     for key, value in wanted.items():
         if key not in _FREE_ON_RESUME and value != saved[key]:
             raise UserError(
-                '{} {} differs from the {} that this run was started with; a '
-                'resumed run keeps its settings'.format(
-                    option(key), as_typed(value), as_typed(saved[key])))
+                f'{option(key)} {as_typed(value)} differs from the '
+                f'{as_typed(saved[key])} that this run was started with; a '
+                'resumed run keeps its settings')
     settings = dict(saved)
     _override(settings, {key: value for key, value in given.items()
                          if key in _FREE_ON_RESUME})

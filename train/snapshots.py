@@ -48,7 +48,7 @@ def save(path, trainer, settings):
     serializer = serializers.DictionarySerializer()
     serializer('settings', json.dumps(settings))
     trainer.serialize(serializer['trainer'])
-    unfinished = path + '.unfinished'
+    unfinished = f'{path}.unfinished'
     try:
         with open(unfinished, 'wb') as file:
             numpy.savez(file, **serializer.target)
@@ -77,7 +77,7 @@ def read(path):
 
     """
     if not os.path.exists(path):
-        raise UserError('there is no snapshot {}'.format(path))
+        raise UserError(f'there is no snapshot {path}')
     try:
         # Every member is read, and checked against its checksum. Pickles, of
         # which a snapshot has none, could run anything.
@@ -86,8 +86,8 @@ def read(path):
         return json.loads(str(arrays['settings'])), arrays
     except Exception as error:
         # Any bytes may stand in the file, and NumPy raises what they lead to.
-        raise UserError('{} is damaged or no snapshot of a training run '
-                        '({})'.format(path, _reason(error)))
+        raise UserError(f'{path} is damaged or no snapshot of a training run '
+                        f'({_reason(error)})')
 
 
 def load(path, arrays, trainer):
@@ -106,13 +106,12 @@ def load(path, arrays, trainer):
     try:
         serializers.NpzDeserializer(arrays)['trainer'].load(trainer)
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError('{} does not fit the run that its settings describe '
-                        '({})'.format(path, _reason(error)))
+        raise UserError(f'{path} does not fit the run that its settings '
+                        f'describe ({_reason(error)})')
 
 
 def _reason(error):
-    return '{}: {}'.format(
-        type(error).__name__, ' '.join(str(error).split()))
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _sync_folder(folder):

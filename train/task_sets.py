@@ -172,8 +172,8 @@ def load(names, train_size=None, test_size=None):
         for task, (name, pair) in enumerate(zip(names, sets)):
             images, labels = pair[i]
             if size is not None and size > len(labels):
-                raise UserError('--{}-size {} is more than the {} images of '
-                                '{}'.format(which, size, len(labels), name))
+                raise UserError(f'--{which}-size {size} is more than the '
+                                f'{len(labels)} images of {name}')
             labels = labels[:size] + numpy.int32(first_label)
             parts.append((images[:size], labels,
                           numpy.full(len(labels), task, numpy.int32)))
@@ -182,7 +182,7 @@ def load(names, train_size=None, test_size=None):
     return tuple(unions)
 
 
-class Standardize(object):
+class Standardize:
 
     """Makes images float32, of mean 0 and deviation 1 over a training set.
 

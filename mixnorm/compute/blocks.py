@@ -21,7 +21,7 @@ _BLOCK_ELEMENTS = 1 << 19
 _PRODUCT_SIZE = 1 << 18
 
 
-class Standardized(object):
+class Standardized:
 
     """Points of a stack, standardized when they are read.
 
@@ -68,7 +68,7 @@ class Standardized(object):
         return points
 
 
-class Prepared(object):
+class Prepared:
 
     """Points with what every pass over them needs: centred, and squared.
 
@@ -108,7 +108,7 @@ class Prepared(object):
         return take(self._x, indices)
 
 
-class Blocks(object):
+class Blocks:
 
     """The blocks of a stack, loaded in the working dtype and centred.
 

@@ -144,7 +144,7 @@ def _deviations(blocks, responsibilities, means):
     return sum(for_blocks(work, blocks.blocks))
 
 
-class _Density(object):
+class _Density:
 
     """Log densities of mixtures as thin products.
 

@@ -33,7 +33,7 @@ def _temporary(number, x):
 
 def _sums(*factors):
     """Sums the products of arrays ``(n, c, l)`` over ``l``, in float64."""
-    formula = ','.join(['ncl'] * len(factors)) + '->nc'
+    formula = f"{','.join(['ncl'] * len(factors))}->nc"
     total = numpy.zeros(factors[0].shape[:2])
     for start in range(0, factors[0].shape[2], _SUMMED_ELEMENTS):
         total += numpy.einsum(formula, *(

@@ -48,8 +48,8 @@ def launch(source, name, dtype, grid, shared_bytes, arguments):
 
 def _check_components(n_components):
     if n_components > _MAX_COMPONENTS:
-        raise ValueError('n_components is {}: on a GPU it must be at most '
-                         '{}'.format(n_components, _MAX_COMPONENTS))
+        raise ValueError(f'n_components is {n_components}: on a GPU it must '
+                         f'be at most {_MAX_COMPONENTS}')
 
 
 def _divide_up(n, by):

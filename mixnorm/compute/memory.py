@@ -60,7 +60,7 @@ def output(size, dtype):
     return numpy.empty(size, dtype)
 
 
-class _Outputs(object):
+class _Outputs:
 
     """Memory that outputs lie in or have lain in."""
 

@@ -72,7 +72,7 @@ def for_sets(work, x, n_elements):
     return [(block, work(block)) for block in blocks]
 
 
-class Block(object):
+class Block:
 
     """Memory for what is computed on some sets.
 

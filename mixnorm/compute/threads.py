@@ -11,7 +11,7 @@ import threading
 import numpy
 
 
-class _Workers(object):
+class _Workers:
 
     """Threads that wait for work, started when they are first needed.
 

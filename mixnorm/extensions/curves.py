@@ -75,27 +75,28 @@ def draw_curves(logs, path):
     canvas = FigureCanvasAgg(figure)
     ending = os.path.splitext(path)[1][1:].lower()
     if ending not in canvas.get_supported_filetypes():
-        raise ValueError('path is {!r}: it must end in one of {}'.format(
-            path, ', '.join(sorted(canvas.get_supported_filetypes()))))
+        raise ValueError(
+            f'path is {path!r}: it must end in one of '
+            f"{', '.join(sorted(canvas.get_supported_filetypes()))}")
     panels = figure.subplots(1, 2)
     for axes, quantity in zip(panels, ('loss', 'accuracy')):
         for index, (name, log) in enumerate(logs.items()):
             for key, label, style in (
-                    ('main/' + quantity, 'training',
+                    (f'main/{quantity}', 'training',
                      {'linewidth': 0.9, 'alpha': 0.6}),
-                    ('validation/main/' + quantity, 'test',
+                    (f'validation/main/{quantity}', 'test',
                      {'linewidth': 2, 'marker': '.'})):
                 points = [(entry['iteration'], entry[key])
                           for entry in log if key in entry]
                 if points:
-                    axes.plot(*zip(*points), color='C{}'.format(index % 10),
-                              label='{}, {}'.format(name, label), **style)
+                    axes.plot(*zip(*points), color=f'C{index % 10}',
+                              label=f'{name}, {label}', **style)
         axes.set_xlabel('iteration')
         axes.set_ylabel(quantity)
         axes.grid(alpha=0.3)
     # Below the panels, where it hides no curve.
     figure.legend(*panels[0].get_legend_handles_labels(),
                   loc='outside lower center', ncols=2)
-    unfinished = '{}.unfinished'.format(path)
+    unfinished = f'{path}.unfinished'
     figure.savefig(unfinished, dpi=100, format=ending)
     os.replace(unfinished, path)

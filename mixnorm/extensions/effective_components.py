@@ -28,4 +28,4 @@ class EffectiveComponents(extension.Extension):
             if isinstance(link, MixtureNormalization):
                 n_effective = link.n_effective
                 if n_effective is not None:
-                    trainer.observation['n_effective' + path] = n_effective
+                    trainer.observation[f'n_effective{path}'] = n_effective

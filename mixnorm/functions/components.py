@@ -64,8 +64,8 @@ def check_options(eps, activation):
     """
     check_real('eps', eps, 0, math.inf, closed_high=False)
     if activation is not None and not callable(activation):
-        raise ValueError('activation is {!r}: it must be None or a function '
-                         'of variables'.format(activation))
+        raise ValueError(f'activation is {activation!r}: it must be None or a '
+                         'function of variables')
 
 
 def check_input_types(node, *inputs):
@@ -125,10 +125,10 @@ def check_delta_type(delta, gamma):
 
     """
     if chainer.config.type_check:
-        delta_type, gamma_type = [
+        delta_type, gamma_type = (
             type_check.make_variable(
                 type_check.TypeInfo(array.shape, array.dtype), name)
-            for array, name in ((delta, 'delta'), (gamma, 'gamma'))]
+            for array, name in ((delta, 'delta'), (gamma, 'gamma')))
         type_check.expect(
             delta_type.dtype == gamma_type.dtype,
             delta_type.shape == gamma_type.shape,

@@ -99,8 +99,8 @@ def check_window(window):
     widths = window if isinstance(window, tuple) else (window,)
     if not all(isinstance(w, numbers.Integral) and not isinstance(w, bool)
                and w > 0 and w % 2 for w in widths):
-        raise ValueError('window is {!r}: it must be an odd positive integer '
-                         'or a tuple of them'.format(window))
+        raise ValueError(f'window is {window!r}: it must be an odd positive '
+                         'integer or a tuple of them')
     return window
 
 
@@ -109,8 +109,8 @@ def _widths(window, n_axes):
     if not isinstance(window, tuple):
         return (int(window),) * n_axes
     if len(window) != n_axes:
-        raise ValueError('window is {!r}: the input has {} spatial '
-                         'axes'.format(window, n_axes))
+        raise ValueError(f'window is {window!r}: the input has {n_axes} '
+                         'spatial axes')
     return tuple(map(int, window))
 
 

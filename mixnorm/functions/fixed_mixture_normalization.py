@@ -30,11 +30,11 @@ class FixedMixtureNormalization(function_node.FunctionNode):
     def check_type_forward(self, in_types):
         type_check._argname(in_types, ('x', 'gamma', 'beta'))
         x_type, gamma_type, beta_type = in_types
-        weights, means, variances = [
+        weights, means, variances = (
             type_check.make_variable(
                 type_check.TypeInfo(array.shape, array.dtype), name)
             for array, name in zip(
-                self._queue, ('weights', 'means', 'variances'))]
+                self._queue, ('weights', 'means', 'variances')))
         factors = type_check.make_variable(
             type_check.TypeInfo(self._factors.shape, self._factors.dtype),
             'factors')

@@ -31,10 +31,10 @@ class GroupMixtureNormalization(function_node.FunctionNode):
     def check_type_forward(self, in_types):
         type_check._argname(in_types, ('x', 'gamma', 'beta'))
         x_type, gamma_type, beta_type = in_types
-        weights, means, variances = [
+        weights, means, variances = (
             type_check.make_variable(
                 type_check.TypeInfo(array.shape, array.dtype), name)
-            for name, array in self._mixture._asdict().items()]
+            for name, array in self._mixture._asdict().items())
         type_check.expect(
             x_type.ndim >= 2,
             weights.ndim == 3,
@@ -212,9 +212,9 @@ def group_mixture_normalization(x, groups, gamma, beta, weights, means,
     check_options(eps, activation)
     if (not isinstance(groups, numbers.Integral) or isinstance(groups, bool)
             or groups < 1 or x.ndim > 1 and x.shape[1] % groups != 0):
-        raise ValueError('groups is {!r}: it must be a positive integer that '
-                         'divides the number of channels of an input of shape '
-                         '{}'.format(groups, x.shape))
+        raise ValueError(f'groups is {groups!r}: it must be a positive '
+                         'integer that divides the number of channels of an '
+                         f'input of shape {x.shape}')
     node = GroupMixtureNormalization(groups, *mixture, eps)
     if delta is not None:
         delta = chainer.as_variable(delta)

@@ -79,8 +79,8 @@ def check_groups(groups, n_channels):
     """Raises ValueError unless ``groups`` divides the number of channels."""
     check_integer('groups', groups, 1)
     if n_channels % groups:
-        raise ValueError('groups is {}: it must divide the number of '
-                         'channels, which is {}'.format(groups, n_channels))
+        raise ValueError(f'groups is {groups}: it must divide the number of '
+                         f'channels, which is {n_channels}')
 
 
 class _Together(function_node.FunctionNode):

@@ -78,7 +78,7 @@ def compose_shares(gates, axis):
     return gates / functions.broadcast_to(totals, gates.shape)
 
 
-class SampleGated(object):
+class SampleGated:
 
     """Computes a node's gates of samples, ``g_n = softmax(W phi(x_n) + b)``.
 
@@ -134,7 +134,7 @@ class SampleGated(object):
             center, means, *variances, gates, gamma, beta)
 
 
-class ModeCoefficients(object):
+class ModeCoefficients:
 
     """What eq. (2) multiplies and adds, given the modes' moments.
 

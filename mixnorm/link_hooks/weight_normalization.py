@@ -80,19 +80,19 @@ class WeightNormalization(link_hook.LinkHook):
     def __init__(self, weight_name='W', axis=None, data_dependent=False,
                  eps=1e-12, name=None):
         if not isinstance(weight_name, str) or not weight_name:
-            raise ValueError('weight_name is {!r}: it must be the name of a '
-                             'parameter'.format(weight_name))
+            raise ValueError(f'weight_name is {weight_name!r}: it must be the '
+                             'name of a parameter')
         if name is not None and (not isinstance(name, str) or not name):
-            raise ValueError('name is {!r}: it must be None or a string that '
-                             'is not empty'.format(name))
+            raise ValueError(f'name is {name!r}: it must be None or a string '
+                             'that is not empty')
         if axis is not None and (
                 not isinstance(axis, numbers.Integral)
                 or isinstance(axis, bool) or axis < 0):
-            raise ValueError('axis is {!r}: it must be None or an axis from '
-                             '0'.format(axis))
+            raise ValueError(f'axis is {axis!r}: it must be None or an axis '
+                             'from 0')
         if not isinstance(data_dependent, bool):
-            raise ValueError('data_dependent is {!r}: it must be True or '
-                             'False'.format(data_dependent))
+            raise ValueError(f'data_dependent is {data_dependent!r}: it must '
+                             'be True or False')
         check_real('eps', eps, 0, math.inf, closed_low=False,
                    closed_high=False)
         self.weight_name = weight_name
@@ -105,7 +105,7 @@ class WeightNormalization(link_hook.LinkHook):
     @property
     def length_name(self):
         """Name of the parameter g in the link."""
-        return self.weight_name + '_g'
+        return f'{self.weight_name}_g'
 
     @property
     def fitted_name(self):
@@ -114,7 +114,7 @@ class WeightNormalization(link_hook.LinkHook):
         It is there with ``data_dependent``.
 
         """
-        return self.weight_name + '_is_fitted'
+        return f'{self.weight_name}_is_fitted'
 
     def __enter__(self):
         raise NotImplementedError(
@@ -185,8 +185,7 @@ class WeightNormalization(link_hook.LinkHook):
                 or 'no parameters'))
         for name in (self.length_name, self.fitted_name):
             if hasattr(link, name):
-                raise ValueError('{} has an attribute {!r} already'.format(
-                    link, name))
+                raise ValueError(f'{link} has an attribute {name!r} already')
         initialized = weight.array is not None
         if initialized:
             self._view(link)
@@ -211,8 +210,8 @@ class WeightNormalization(link_hook.LinkHook):
             return (groups, shape[0] // groups) + shape[1:], (0, 2)
         axis = 0 if self.axis is None else self.axis
         if axis >= len(shape):
-            raise ValueError('axis is {}: {} has {} axes'.format(
-                axis, self.weight_name, len(shape)))
+            raise ValueError(f'axis is {axis}: {self.weight_name} has '
+                             f'{len(shape)} axes')
         return shape, (axis,)
 
     def _prepare_length(self, link):
@@ -245,9 +244,8 @@ class WeightNormalization(link_hook.LinkHook):
         axis = y.ndim - 1 if isinstance(link, L.Linear) else 1
         if y.ndim <= axis or y.shape[axis] != len(g):
             raise ValueError(
-                'data_dependent is True: {} has {} output units by its '
-                '{}, but its output has shape {}'.format(
-                    link, len(g), self.weight_name, y.shape))
+                f'data_dependent is True: {link} has {len(g)} output units by '
+                f'its {self.weight_name}, but its output has shape {y.shape}')
         if y.size == 0:
             return
         xp = link.xp
@@ -273,7 +271,7 @@ class _Length(initializers.Constant):
     """``||v||`` per output unit, of the weight as it is at the time."""
 
     def __init__(self, weight, view, unit_axes, eps):
-        super(_Length, self).__init__(
+        super().__init__(
             numpy.nan, _length_dtype(weight.dtype))
         self._weight = weight
         self._view = view

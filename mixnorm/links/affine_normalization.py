@@ -37,7 +37,7 @@ class AffineNormalization(SizedLink):
 
     def __init__(self, size, eps, dtype, use_gamma, use_beta, initial_gamma,
                  initial_beta, axis):
-        super(AffineNormalization, self).__init__()
+        super().__init__()
         check_real('eps', eps, 0, math.inf, closed_high=False)
         self.size = axes.check_size(size)
         self.axis = axes.check_axis(axis)

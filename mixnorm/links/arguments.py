@@ -26,8 +26,8 @@ def check_dtype(dtype):
     except (TypeError, ValueError, SyntaxError):
         resolved = None
     if resolved is None or resolved.kind != 'f':
-        raise ValueError('dtype is {!r}: it must be None or a floating '
-                         'dtype'.format(dtype))
+        raise ValueError(f'dtype is {dtype!r}: it must be None or a floating '
+                         'dtype')
     return resolved
 
 
@@ -43,8 +43,7 @@ def check_flag(name, value):
 
     """
     if not isinstance(value, (bool, numpy.bool_)):
-        raise ValueError('{} is {!r}: it must be True or False'.format(
-            name, value))
+        raise ValueError(f'{name} is {value!r}: it must be True or False')
 
 
 def check_initializer(name, value, shape=None):
@@ -70,8 +69,8 @@ def check_initializer(name, value, shape=None):
     elif fill is None or _is_real(fill) or (
             callable(fill) and not isinstance(fill, type)):
         return
-    raise ValueError('{} is {!r}: it must be None, a number, an array of '
-                     'numbers or an initializer'.format(name, value))
+    raise ValueError(f'{name} is {value!r}: it must be None, a number, an '
+                     'array of numbers or an initializer')
 
 
 @contextlib.contextmanager
@@ -87,8 +86,8 @@ def naming_initializer(name, value, shape):
     try:
         yield
     except (TypeError, ValueError) as error:
-        raise ValueError('{} is {!r}: it cannot fill shape {}: {}'.format(
-            name, value, shape, error)) from error
+        raise ValueError(f'{name} is {value!r}: it cannot fill shape {shape}: '
+                         f'{error}') from error
 
 
 def _is_real(value):
@@ -102,5 +101,5 @@ def _check_broadcast(name, shape, target):
     aligned = zip(shape[::-1], target[::-1])
     if len(shape) > len(target) or any(
             n not in (1, expected) for n, expected in aligned):
-        raise ValueError('{} has shape {}: it must broadcast to {}'.format(
-            name, shape, target))
+        raise ValueError(f'{name} has shape {shape}: it must broadcast to '
+                         f'{target}')

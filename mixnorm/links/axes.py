@@ -33,8 +33,8 @@ def check_size(size):
             isinstance(s, numbers.Integral) and not isinstance(s, bool)
             and s > 0 for s in sizes):
         raise ValueError(
-            'size is {!r}: it must be None, a positive integer or a tuple of '
-            'them that is not empty'.format(size))
+            f'size is {size!r}: it must be None, a positive integer or a '
+            'tuple of them that is not empty')
     return tuple(int(s) for s in sizes)
 
 
@@ -59,8 +59,8 @@ def check_axis(axis):
         and a > previous for previous, a in zip((-1,) + tuple(axes), axes))
     if not axes or not ascending:
         raise ValueError(
-            'axis is {!r}: it must be None, an axis from 0 or a tuple of '
-            'axes in ascending order'.format(axis))
+            f'axis is {axis!r}: it must be None, an axis from 0 or a tuple of '
+            'axes in ascending order')
     return tuple(int(a) for a in axes)
 
 

@@ -85,7 +85,7 @@ class BatchInstanceNormalization(RunningAverages, AffineNormalization):
     def __init__(self, size=None, decay=.9, eps=2e-5, dtype=None,
                  use_gamma=True, use_beta=True, initial_gamma=None,
                  initial_beta=None, initial_rho=None, axis=None):
-        super(BatchInstanceNormalization, self).__init__(
+        super().__init__(
             size, eps, dtype, use_gamma, use_beta, initial_gamma,
             initial_beta, axis)
         check_real('decay', decay, 0, 1)
@@ -101,7 +101,7 @@ class BatchInstanceNormalization(RunningAverages, AffineNormalization):
             self._initialize(self.size)
 
     def _initialize(self, size):
-        super(BatchInstanceNormalization, self)._initialize(size)
+        super()._initialize(size)
         dtype = numpy.promote_types(self._highprec_dtype, numpy.float32)
         with chainer.using_device(self.device):
             if self.avg_mean is None:
@@ -111,8 +111,7 @@ class BatchInstanceNormalization(RunningAverages, AffineNormalization):
 
     @property
     def printable_specs(self):
-        for key, value in super(
-                BatchInstanceNormalization, self).printable_specs:
+        for key, value in super().printable_specs:
             yield key, value
             if key == 'size':
                 yield 'decay', self.decay

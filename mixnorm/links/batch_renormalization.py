@@ -110,7 +110,7 @@ class BatchRenormalization(
         for name, value in (
                 ('gamma', initial_gamma), ('beta', initial_beta),
                 ('avg_mean', initial_avg_mean), ('avg_var', initial_avg_var)):
-            check_initializer('initial_' + name, value)
+            check_initializer(f'initial_{name}', value)
         size, axis = axes.check_size(size), axes.check_axis(axis)
         if size is None and axis is None:
             raise ValueError('size is None and axis is None: one of them must '
@@ -134,8 +134,8 @@ class BatchRenormalization(
         averages = (('avg_mean', self._initial_avg_mean, 0),
                     ('avg_var', self._initial_avg_var, 1))
         for name, initializer, _ in averages:
-            check_initializer('initial_' + name, initializer, size)
-        super(BatchRenormalization, self)._initialize(size)
+            check_initializer(f'initial_{name}', initializer, size)
+        super()._initialize(size)
         for name, initializer, default in averages:
             if getattr(self, name, None) is None:
                 setattr(self, name, self._make_average(
@@ -144,7 +144,7 @@ class BatchRenormalization(
 
     def _make_average(self, name, initializer, size):
         dtype = numpy.promote_types(self._highprec_dtype, numpy.float32)
-        with naming_initializer('initial_' + name, initializer, size):
+        with naming_initializer(f'initial_{name}', initializer, size):
             return initializers.generate_array(
                 initializers._get_initializer(initializer), size, self.xp,
                 dtype, self.device)

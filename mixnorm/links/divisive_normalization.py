@@ -70,7 +70,7 @@ class DivisiveNormalization(AffineNormalization):
     def __init__(self, size=None, window=5, rho=1., learn_rho=False, eps=2e-5,
                  dtype=None, use_gamma=True, use_beta=True,
                  initial_gamma=None, initial_beta=None, axis=None):
-        super(DivisiveNormalization, self).__init__(
+        super().__init__(
             size, eps, dtype, use_gamma, use_beta, initial_gamma,
             initial_beta, axis)
         check_real('rho', rho, 0, math.inf, closed_high=False)
@@ -91,7 +91,7 @@ class DivisiveNormalization(AffineNormalization):
 
     @property
     def printable_specs(self):
-        for key, value in super(DivisiveNormalization, self).printable_specs:
+        for key, value in super().printable_specs:
             yield key, value
             if key == 'size':
                 yield 'window', self.window

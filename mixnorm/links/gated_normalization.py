@@ -31,7 +31,7 @@ class GatedNormalization(AffineNormalization):
 
     def __init__(self, size, n_modes, eps, dtype, use_gamma, use_beta,
                  initial_gamma, initial_beta, axis, mode_affine):
-        super(GatedNormalization, self).__init__(
+        super().__init__(
             size, eps, dtype, use_gamma, use_beta, initial_gamma,
             initial_beta, axis)
         check_integer('n_modes', n_modes, 1)
@@ -65,7 +65,7 @@ class GatedNormalization(AffineNormalization):
 
     @property
     def printable_specs(self):
-        for key, value in super(GatedNormalization, self).printable_specs:
+        for key, value in super().printable_specs:
             yield key, value
             if key == 'size':
                 yield 'n_modes', self.n_modes
@@ -86,9 +86,9 @@ class _GateInitializer(initializers.Normal):
     """``1 / K`` and a little noise: modes start alike, but not the same."""
 
     def __init__(self, n_modes):
-        super(_GateInitializer, self).__init__(scale=.01)
+        super().__init__(scale=.01)
         self._mean = 1 / n_modes
 
     def __call__(self, array):
-        super(_GateInitializer, self).__call__(array)
+        super().__call__(array)
         array += array.dtype.type(self._mean)

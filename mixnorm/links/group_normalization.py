@@ -55,7 +55,7 @@ class GroupNormalization(SizedLink, L.GroupNormalization):
         check_real('eps', eps, 0, math.inf, closed_high=False)
         check_initializer('initial_gamma', initial_gamma)
         check_initializer('initial_beta', initial_beta)
-        super(GroupNormalization, self).__init__(
+        super().__init__(
             groups, None, eps, initial_gamma, initial_beta)
         if size is not None:
             check_integer('size', size, 1)
@@ -63,8 +63,8 @@ class GroupNormalization(SizedLink, L.GroupNormalization):
 
     def _check_size(self, size):
         if len(size) != 1:
-            raise ValueError('size is {!r}: group normalization takes one '
-                             'axis of channels'.format(size))
+            raise ValueError(f'size is {size!r}: group normalization takes '
+                             'one axis of channels')
         check_groups(self.groups, size[0])
 
     @property

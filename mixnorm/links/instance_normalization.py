@@ -60,7 +60,7 @@ class InstanceNormalization(AffineNormalization):
     def __init__(self, size=None, eps=2e-5, dtype=None, use_gamma=True,
                  use_beta=True, initial_gamma=None, initial_beta=None,
                  axis=None):
-        super(InstanceNormalization, self).__init__(
+        super().__init__(
             size, eps, dtype, use_gamma, use_beta, initial_gamma,
             initial_beta, axis)
         if self.size is not None:

@@ -167,7 +167,7 @@ class MixtureNormalization(SizedLink):
                  use_gamma=True, use_beta=True,
                  initial_gamma=None, initial_beta=None, axis=None,
                  over='batch', order=1):
-        super(MixtureNormalization, self).__init__()
+        super().__init__()
         check_integer('n_components', n_components, 1)
         check_integer('n_iter', n_iter, 1)
         check_real('sample_ratio', sample_ratio, 0, 1, closed_low=False)
@@ -182,11 +182,11 @@ class MixtureNormalization(SizedLink):
         self.over = _check_over(over)
         if self.over != 'batch' and inference == 'samples':
             raise ValueError(
-                "inference is 'samples' and over is {!r}: only over='batch' "
-                'keeps mini-batches for inference'.format(over))
+                f"inference is 'samples' and over is {over!r}: only "
+                "over='batch' keeps mini-batches for inference")
         if (not isinstance(order, numbers.Integral) or isinstance(order, bool)
                 or order not in (1, 2)):
-            raise ValueError('order is {!r}: it must be 1 or 2'.format(order))
+            raise ValueError(f'order is {order!r}: it must be 1 or 2')
         if seed is None:
             seed = int(numpy.random.randint(1 << 31))
         check_integer('seed', seed, 0)
@@ -243,7 +243,7 @@ class MixtureNormalization(SizedLink):
             self.register_persistent('sample_counts')
 
     def _initialize(self, size):
-        super(MixtureNormalization, self)._initialize(size)
+        super()._initialize(size)
         if self.over == 'batch' and any(
                 getattr(self, name) is None for name in _QUEUE_NAMES):
             self._empty_queue()
@@ -257,8 +257,8 @@ class MixtureNormalization(SizedLink):
             groups = self.over[1]
             if n_channels % groups != 0:
                 raise ValueError(
-                    'over is {!r}: the number of groups must divide the '
-                    'number of channels, {}'.format(self.over, n_channels))
+                    f'over is {self.over!r}: the number of groups must divide '
+                    f'the number of channels, {n_channels}')
             return groups
         return 1 if self.over == 'layer' else n_channels
 
@@ -405,8 +405,8 @@ class MixtureNormalization(SizedLink):
         n_bad = int(compute.of(x).count_not_finite(stack(x)))
         if n_bad:
             raise ValueError(
-                'the input of {} holds {} of {} values that are not '
-                'finite'.format(self._title, n_bad, x.size))
+                f'the input of {self._title} holds {n_bad} of {x.size} values '
+                'that are not finite')
 
     def _parameters(self):
         """Returns gamma, beta and delta as the functions take them.
@@ -419,8 +419,8 @@ class MixtureNormalization(SizedLink):
         if self.component_affine:
             shape = (self.n_components,) + shape
         with chainer.using_device(self.device):
-            ones, zeros = [make(shape, self._highprec_dtype)
-                           for make in (self.xp.ones, self.xp.zeros)]
+            ones, zeros = (make(shape, self._highprec_dtype)
+                           for make in (self.xp.ones, self.xp.zeros))
         return [
             constant if parameter is None
             else parameter if len(self.size) == 1
@@ -471,9 +471,9 @@ class MixtureNormalization(SizedLink):
         n_entries = self._count_entries()
         if n_entries == 0:
             raise RuntimeError(
-                '{} has seen no training mini-batch, and no state was '
-                'loaded: it cannot normalize in test mode '
-                '(chainer.config.train is False)'.format(self._title))
+                f'{self._title} has seen no training mini-batch, and no state '
+                'was loaded: it cannot normalize in test mode '
+                '(chainer.config.train is False)')
         factors = self.queue_factors[:n_entries]
         matrices = (n_entries, self.n_components, math.prod(self.size))
         gamma, beta, delta = self._parameters()
@@ -569,10 +569,9 @@ class MixtureNormalization(SizedLink):
         if (copy_persistent and isinstance(link, MixtureNormalization)
                 and (self.over == 'batch') != (link.over == 'batch')):
             raise ValueError(
-                'over is {!r} where {} needs {!r}: only mixtures over the '
-                'batch have a queue'.format(
-                    link.over, self._title, self.over))
-        super(MixtureNormalization, self).copyparams(link, copy_persistent)
+                f'over is {link.over!r} where {self._title} needs '
+                f'{self.over!r}: only mixtures over the batch have a queue')
+        super().copyparams(link, copy_persistent)
 
 
 _QUEUE_NAMES = (
@@ -589,5 +588,5 @@ def _check_over(over):
                 and not isinstance(groups, bool) and groups >= 1):
             return name, int(groups)
     raise ValueError(
-        "over is {!r}: it must be 'batch', 'layer', 'instance' or "
-        "('group', G) with a positive integer G".format(over))
+        f"over is {over!r}: it must be 'batch', 'layer', 'instance' or "
+        "('group', G) with a positive integer G")

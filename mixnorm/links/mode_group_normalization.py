@@ -74,7 +74,7 @@ class ModeGroupNormalization(GatedNormalization):
     def __init__(self, size=None, n_modes=2, eps=2e-5, dtype=None,
                  use_gamma=True, use_beta=True, initial_gamma=None,
                  initial_beta=None, axis=None, mode_affine=False):
-        super(ModeGroupNormalization, self).__init__(
+        super().__init__(
             size, n_modes, eps, dtype, use_gamma, use_beta, initial_gamma,
             initial_beta, axis, mode_affine)
         if self.size is not None:

@@ -88,7 +88,7 @@ class ModeNormalization(RunningAverages, GatedNormalization):
     def __init__(self, size=None, n_modes=2, decay=.9, eps=2e-5, dtype=None,
                  use_gamma=True, use_beta=True, initial_gamma=None,
                  initial_beta=None, axis=None, mode_affine=False):
-        super(ModeNormalization, self).__init__(
+        super().__init__(
             size, n_modes, eps, dtype, use_gamma, use_beta, initial_gamma,
             initial_beta, axis, mode_affine)
         check_real('decay', decay, 0, 1)
@@ -107,7 +107,7 @@ class ModeNormalization(RunningAverages, GatedNormalization):
         return (self.n_modes,) + size
 
     def _initialize(self, size):
-        super(ModeNormalization, self)._initialize(size)
+        super()._initialize(size)
         with chainer.using_device(self.device):
             shape = (self.n_modes,) + size
             if self.avg_mean is None:
@@ -117,7 +117,7 @@ class ModeNormalization(RunningAverages, GatedNormalization):
 
     @property
     def printable_specs(self):
-        for key, value in super(ModeNormalization, self).printable_specs:
+        for key, value in super().printable_specs:
             yield key, value
             if key == 'n_modes':
                 yield 'decay', self.decay

@@ -1,7 +1,7 @@
 from mixnorm.compute.parameters import are_finite
 
 
-class RunningAverages(object):
+class RunningAverages:
 
     """What links with running averages of mini-batches share.
 

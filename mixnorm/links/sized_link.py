@@ -30,11 +30,11 @@ class SizedLink(link.Link):
     def _title(self):
         if self.name is None:
             return repr(self)
-        return '{!r}: {!r}'.format(self.name, self)
+        return f'{self.name!r}: {self!r}'
 
     def _make_parameter(self, name, initializer, default):
         """Makes a parameter as the argument ``'initial_' + name`` says."""
-        check_initializer('initial_' + name, initializer)
+        check_initializer(f'initial_{name}', initializer)
         initializer = initializers._get_initializer(
             default if initializer is None else initializer)
         initializer.dtype = self._highprec_dtype
@@ -54,10 +54,10 @@ class SizedLink(link.Link):
                    if not getattr(self, name).is_initialized]
         for name, parameter, shape in missing:
             check_initializer(
-                'initial_' + name, parameter.initializer, shape)
+                f'initial_{name}', parameter.initializer, shape)
         for name, parameter, shape in missing:
             with naming_initializer(
-                    'initial_' + name, parameter.initializer, shape):
+                    f'initial_{name}', parameter.initializer, shape):
                 parameter.initialize(shape)
         self.size = size
 
@@ -93,7 +93,7 @@ class SizedLink(link.Link):
             self._make_room({
                 name: serializer(name, None)
                 for name in self._params | self._persistent})
-        super(SizedLink, self).serialize(serializer)
+        super().serialize(serializer)
         if loading:
             self._settle()
 
@@ -115,15 +115,15 @@ class SizedLink(link.Link):
             names |= self._persistent
         missing = sorted(names - link._params - link._persistent)
         if missing:
-            raise ValueError('{} has no {}: {} needs it'.format(
-                type(link).__name__, ', '.join(missing), self._title))
+            raise ValueError(f'{type(link).__name__} has no '
+                             f"{', '.join(missing)}: {self._title} needs it")
         if (self.size is not None and isinstance(link, SizedLink)
                 and link.size is None):
             link = copy.deepcopy(link)
             link._initialize(self.size)
         self._make_room({
             name: chainer.as_array(getattr(link, name)) for name in names})
-        super(SizedLink, self).copyparams(link, copy_persistent)
+        super().copyparams(link, copy_persistent)
         self._settle()
 
     def _make_room(self, values):
@@ -146,8 +146,8 @@ class SizedLink(link.Link):
             if expected is None:
                 of_any_shape.append(name)
             elif shape != expected:
-                raise ValueError('{} has shape {} where {} needs {}'.format(
-                    name, shape, self._title, expected))
+                raise ValueError(f'{name} has shape {shape} where '
+                                 f'{self._title} needs {expected}')
         if size is not None:
             self._initialize(size)
         for name in of_any_shape:

@@ -18,7 +18,7 @@ class NotFittedError(ValueError, AttributeError):
     """Raised when a mixture is asked about points before it was fitted."""
 
 
-class DiagonalGaussianMixture(object):
+class DiagonalGaussianMixture:
 
     """Mixture of Gaussians with diagonal covariances, fitted by EM.
 
@@ -147,9 +147,9 @@ numpy.random.Generator): Source of the random numbers.
             start=self._start(x))
         if not bool(are_finite(found.parameters)):
             raise ValueError(
-                'reg_covar is {!r}, and a component collapsed or X is too '
-                'large for its dtype, {}: scale X or raise reg_covar'.format(
-                    self.reg_covar, x.dtype))
+                f'reg_covar is {self.reg_covar!r}, and a component collapsed '
+                f'or X is too large for its dtype, {x.dtype}: scale X or '
+                'raise reg_covar')
         self.weights_, self.means_, self.covariances_ = found.parameters
         self.n_iter_ = found.n_iter
         self.converged_ = found.converged
@@ -174,26 +174,26 @@ numpy.random.Generator): Source of the random numbers.
         try:
             value = xp.asarray(value)
         except ValueError as error:
-            raise ValueError('{} is no array: {}'.format(name, error))
+            raise ValueError(f'{name} is no array: {error}')
         if value.dtype.kind not in 'fiu':
-            raise ValueError('{} has dtype {}: it must be real'.format(
-                name, value.dtype))
+            raise ValueError(f'{name} has dtype {value.dtype}: it must be '
+                             'real')
         if value.shape != shape:
-            raise ValueError('{} has shape {}: it must be {}'.format(
-                name, value.shape, shape))
+            raise ValueError(f'{name} has shape {value.shape}: it must be '
+                             f'{shape}')
         with numpy.errstate(over='ignore', under='ignore'):
             value = value.astype(dtype, copy=False)
         if not bool(xp.isfinite(value).all()):
-            raise ValueError('{} holds values that are not finite, or beyond '
-                             'the dtype of X, {}'.format(name, dtype))
+            raise ValueError(f'{name} holds values that are not finite, or '
+                             f'beyond the dtype of X, {dtype}')
         if name == 'weights_init' and (
                 bool((value < 0).any()) or abs(
                     float(value.sum(dtype=numpy.float64)) - 1) > 1e-6):
-            raise ValueError('weights_init is {}: its entries must not be '
-                             'negative and must sum to 1'.format(value))
+            raise ValueError(f'weights_init is {value}: its entries must not '
+                             'be negative and must sum to 1')
         if name == 'covariances_init' and not bool((value > 0).all()):
             raise ValueError('covariances_init holds values that are not '
-                             'positive in the dtype of X, {}'.format(dtype))
+                             f'positive in the dtype of X, {dtype}')
         return value
 
     def _posterior(self, X):
@@ -203,8 +203,8 @@ numpy.random.Generator): Source of the random numbers.
                 'first')
         X = check_points(X)
         if X.shape[1] != self.n_features_in_:
-            raise ValueError('X has {} dimensions: the mixture was fitted to '
-                             '{}'.format(X.shape[1], self.n_features_in_))
+            raise ValueError(f'X has {X.shape[1]} dimensions: the mixture was '
+                             f'fitted to {self.n_features_in_}')
         x = stack(X)
         tau, log_density = compute.of(x).posterior(
             x, self.weights_[None], self.means_[None],

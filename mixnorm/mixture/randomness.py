@@ -28,9 +28,9 @@ numpy.random.Generator): ``None`` for fresh entropy; an integer for
             and 0 <= random_state < 1 << 32):
         return
     raise ValueError(
-        'random_state is {!r}: it must be None, an integer from 0 to '
-        '2**32 - 1, a numpy.random.RandomState or a '
-        'numpy.random.Generator'.format(random_state))
+        f'random_state is {random_state!r}: it must be None, an integer from '
+        '0 to 2**32 - 1, a numpy.random.RandomState or a '
+        'numpy.random.Generator')
 
 
 def as_generator(random_state):

@@ -11,8 +11,8 @@ def check_integer(name, value, minimum):
     """Raises ValueError unless ``value`` is an integer >= ``minimum``."""
     if (not isinstance(value, numbers.Integral) or isinstance(value, bool)
             or value < minimum):
-        raise ValueError('{} is {!r}: it must be an integer of at least '
-                         '{}'.format(name, value, minimum))
+        raise ValueError(f'{name} is {value!r}: it must be an integer of at '
+                         f'least {minimum}')
 
 
 def check_real(name, value, low, high, closed_low=True, closed_high=True):
@@ -21,16 +21,16 @@ def check_real(name, value, low, high, closed_low=True, closed_high=True):
             and (value >= low if closed_low else value > low)
             and (value <= high if closed_high else value < high)):
         return
-    raise ValueError('{} is {!r}: it must be a number in {}{}, {}{}'.format(
-        name, value, '[' if closed_low else '(', low, high,
-        ']' if closed_high else ')'))
+    raise ValueError(f'{name} is {value!r}: it must be a number in '
+                     f"{'[' if closed_low else '('}{low}, "
+                     f"{high}{']' if closed_high else ')'}")
 
 
 def check_choice(name, value, choices):
     """Raises ValueError unless ``value`` is one of ``choices``."""
     if not isinstance(value, str) or value not in choices:
-        raise ValueError('{} is {!r}: it must be {}'.format(
-            name, value, ' or '.join(map(repr, choices))))
+        raise ValueError(f'{name} is {value!r}: it must be '
+                         f"{' or '.join(map(repr, choices))}")
 
 
 def check_points(X):
@@ -51,18 +51,17 @@ def check_points(X):
     try:
         X = xp.asarray(X)
     except ValueError as error:
-        raise ValueError('X is no array: {}'.format(error))
+        raise ValueError(f'X is no array: {error}')
     if X.dtype.kind in 'biu':
         X = X.astype(numpy.float64)
     if X.dtype.kind != 'f':
-        raise ValueError('X has dtype {}: it must be real'.format(X.dtype))
+        raise ValueError(f'X has dtype {X.dtype}: it must be real')
     if X.ndim < 2 or X.size == 0:
         raise ValueError(
-            'X has shape {}: it must be (points, dimensions), or '
-            '(samples, dimensions, *spatial), and hold at least one '
-            'point'.format(X.shape))
+            f'X has shape {X.shape}: it must be (points, dimensions), or '
+            '(samples, dimensions, *spatial), and hold at least one point')
     n_bad = int(compute.of(X).count_not_finite(stack(X)))
     if n_bad:
-        raise ValueError('X holds {} of {} values that are not finite'.format(
-            n_bad, X.size))
+        raise ValueError(f'X holds {n_bad} of {X.size} values that are not '
+                         'finite')
     return X

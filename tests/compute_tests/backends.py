@@ -3,7 +3,7 @@ from chainer.backends import cuda
 import numpy
 
 
-class Poisoned(object):
+class Poisoned:
 
     """NumPy, but for empty arrays: they hold what is not a number."""
 
@@ -21,7 +21,7 @@ class Poisoned(object):
         return cls.empty(array.shape, array.dtype)
 
 
-class Backend(object):
+class Backend:
 
     """Where the kernels run: an array module, and how to get back."""
 

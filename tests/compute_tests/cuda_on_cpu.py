@@ -52,12 +52,12 @@ def build(compiler, library, source, flags=('-O1',)):
     names = re.findall(
         r'^(?:MIXNORM_KERNEL|extern "C" __global__ void) (\w+)\(', source,
         re.MULTILINE)
-    main = library + '.cpp'
+    main = f'{library}.cpp'
     with open(main, 'w') as f:
         f.write('#include "cuda_on_cpu.h"\n')
         f.write(source)
         f.write(_LAUNCH.format(',\n    '.join(
-            'cuda_on_cpu::kernel("{0}", {0})'.format(name)
+            f'cuda_on_cpu::kernel("{name}", {name})'
             for name in names)))
     # A checked longjmp refuses to jump between stacks.
     subprocess.run(
@@ -81,13 +81,13 @@ def build_all(compiler, folder, flags=('-O1',)):
     """
     libraries = {}
     for dtype, name in TYPES.items():
-        libraries[dtype] = os.path.join(folder, dtype + '.so')
+        libraries[dtype] = os.path.join(folder, f'{dtype}.so')
         build(compiler, libraries[dtype], all_sources(),
-              flags + ('-DMIXNORM_INPUT=' + name,))
+              flags + (f'-DMIXNORM_INPUT={name}',))
     return libraries
 
 
-class Emulator(object):
+class Emulator:
 
     """Launches kernels on the CPU, in place of a GPU's.
 

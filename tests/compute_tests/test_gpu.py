@@ -48,7 +48,7 @@ def case(request, monkeypatch):
     return _Case(*arguments)
 
 
-class _Case(object):
+class _Case:
 
     """Points in loose groups, a mixture that may be theirs, and a posterior.
 

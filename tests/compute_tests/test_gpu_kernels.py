@@ -164,11 +164,11 @@ def test_compiles_for_gpus(name, dtype, tmp_path):
     binary = tmp_path / 'kernels.fatbin'
     options = []
     for architecture in _ARCHITECTURES:
-        options += ['-gencode', 'arch=compute_{0},code=sm_{0}'.format(
-            architecture)]
+        options += ['-gencode', f'arch=compute_{architecture},code=sm_'
+                                f'{architecture}']
     done = subprocess.run(
         [compiler, '-std=c++14', '--fatbin', '-Xcicc', '-O0', '-Xptxas',
-         '-O0', *options, '-DMIXNORM_INPUT=' + TYPES[dtype], '-o',
+         '-O0', *options, f'-DMIXNORM_INPUT={TYPES[dtype]}', '-o',
          str(binary), str(source)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, done.stdout

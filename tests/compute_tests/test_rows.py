@@ -24,7 +24,7 @@ _TOLERANCE = {'float16': 2e-3, 'float32': 1e-5, 'float64': 1e-12}
 _WORKING = {'float16': 'f', 'float32': 'f', 'float64': 'd'}
 
 
-class _Cpu(object):
+class _Cpu:
 
     rows = cpu_rows
     xp = numpy
@@ -36,7 +36,7 @@ class _Cpu(object):
         return arrays
 
 
-class _Gpu(object):
+class _Gpu:
 
     rows = gpu_rows
 

@@ -50,7 +50,7 @@ def test_curves_of_two_runs(tmp_path):
 @pytest.mark.parametrize('ending,start', [
     ('.pdf', b'%PDF'), ('.svg', b'<?xml'), ('.PNG', b'\x89PNG')])
 def test_ending_gives_the_format(ending, start, tmp_path):
-    path = tmp_path / ('curves' + ending)
+    path = tmp_path / (f'curves{ending}')
     draw_curves({'a': _log([1., 2.])}, str(path))
     assert path.read_bytes().startswith(start)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]

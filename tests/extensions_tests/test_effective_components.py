@@ -61,7 +61,7 @@ def test_number_of_weights_of_the_last_mini_batch(tmp_path):
     # The queue has the newest mini-batch first, every other was logged.
     for name, link in (('first', first), ('block/1', second)):
         expected = (link.queue.weights > 0).sum(axis=1)[::-1][1::2].tolist()
-        assert [entry['n_effective/predictor/' + name]
+        assert [entry[f'n_effective/predictor/{name}']
                 for entry in log] == expected
         assert min(expected) < link.n_components
 

@@ -58,7 +58,7 @@ class TestBatchInstanceNormalization(testing.FunctionTestCase):
         numpy.random.seed(_SEED)
         tolerance = 3e-2 if numpy.float16 in self.dtypes else 2e-3
         for check in ('forward', 'backward', 'double_backward'):
-            setattr(self, 'check_{}_options'.format(check),
+            setattr(self, f'check_{check}_options',
                     {'rtol': tolerance, 'atol': tolerance})
 
     def generate_inputs(self):

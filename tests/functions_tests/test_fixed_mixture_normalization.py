@@ -183,10 +183,10 @@ def test_double_gradient_holds_posterior_fixed(shape):
     gggamma, ggbeta = random.randn(2, shape[1])
     zero, one = numpy.zeros(shape[1]), numpy.ones(shape[1])
     posteriors = equations.queue_posteriors(x, *queue[:3])
-    z, z_plus_s = [
+    z, z_plus_s = (
         equations.fixed_mixture_normalization(
             moved, one, zero, posteriors, *queue, 2e-5)
-        for moved in (x, x + 1)]
+        for moved in (x, x + 1))
     s = z_plus_s - z
 
     def spread(parameter):
@@ -198,8 +198,8 @@ def test_double_gradient_holds_posterior_fixed(shape):
         (ggx * gy * s).sum(axis=axes),
         ggx * spread(gamma) * s + spread(gggamma) * z + spread(ggbeta)]
 
-    x, gamma, beta, gy = [
-        chainer.Variable(v) for v in (x, gamma, beta, gy)]
+    x, gamma, beta, gy = (
+        chainer.Variable(v) for v in (x, gamma, beta, gy))
     y = mixnorm.functions.fixed_mixture_normalization(
         x, gamma, beta, *queue)
     first = chainer.grad(
@@ -278,10 +278,10 @@ def test_large_activation(shape):
     gy = numpy.random.RandomState(_SEED + 1).randn(*shape).astype('f')
     posteriors = equations.queue_posteriors(x, *queue[:3])
     zero, one = numpy.zeros(shape[1]), numpy.ones(shape[1])
-    z, z_plus_s = [
+    z, z_plus_s = (
         equations.fixed_mixture_normalization(
             moved, one, zero, posteriors, *queue, 2e-5)
-        for moved in (x.astype('d'), x.astype('d') + 1)]
+        for moved in (x.astype('d'), x.astype('d') + 1))
     axes = (0,) + tuple(range(2, x.ndim))
     spread = [(1, -1) + (1,) * (x.ndim - 2)]
     expected = [

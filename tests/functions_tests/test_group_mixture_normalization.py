@@ -169,8 +169,8 @@ class TestGroupMixtureNormalization(testing.FunctionTestCase):
 def _problem(shape, groups, per_component=False, dtype='d', n_components=3):
     random = numpy.random.RandomState(_SEED)
     x = (2 * random.randn(*shape)).astype(dtype)
-    gamma, beta = [z.astype(dtype) for z in _affine(
-        random, x, n_components, per_component)]
+    gamma, beta = (z.astype(dtype) for z in _affine(
+        random, x, n_components, per_component))
     mixtures = [z.astype('f').astype('d') for z in _mixtures(
         random, x, groups, n_components,
         n_components - 1 if n_components > 1 else None)]
@@ -334,7 +334,7 @@ def test_constant_sets(dtype, eps):
                 numpy.array([[[0., 9]], [[7, 7]], [[-3e4, 0]]]),
                 numpy.full((3, 1, 2), 1e-6))
     gamma, beta = numpy.array([[2., 3], [-1, .5]])
-    v, g, b = [chainer.Variable(z.astype(dtype)) for z in (x, gamma, beta)]
+    v, g, b = (chainer.Variable(z.astype(dtype)) for z in (x, gamma, beta))
     y = mixnorm.functions.group_mixture_normalization(
         v, 1, g, b, *mixtures, eps)
     numpy.testing.assert_array_equal(
@@ -390,7 +390,7 @@ _GOOD = {'x': ((4, 6, 2), 'f'), 'gamma': ((6,), 'f'), 'beta': ((6,), 'f'),
 
 
 def _call(groups, types, **kwargs):
-    x, *others = [numpy.ones(*z) for z in types.values()]
+    x, *others = (numpy.ones(*z) for z in types.values())
     return mixnorm.functions.group_mixture_normalization(
         x, groups, *others, **kwargs)
 

@@ -102,8 +102,7 @@ def _assert_equal_derivatives(actual, expected, tolerance):
     for i, (a, e) in enumerate(zip(actual, expected)):
         numpy.testing.assert_allclose(
             a, e, rtol=tolerance, atol=tolerance * (1 + abs(e).max()),
-            err_msg='output, gradients, double gradients: number '
-            '{}'.format(i))
+            err_msg=f'output, gradients, double gradients: number {i}')
 
 
 @pytest.mark.parametrize('per_mode', [False, True])

@@ -69,7 +69,7 @@ def _assert_close(actual, expected, tolerance, name):
     axes = (0,) + tuple(range(2, expected.ndim))
     scale = abs(expected).max(axis=axes, keepdims=True)
     error = (abs(actual - expected) / (scale + 1e-12)).max()
-    assert error < tolerance, '{}: {}'.format(name, error)
+    assert error < tolerance, f'{name}: {error}'
 
 
 @pytest.mark.parametrize('layout', _LAYOUTS)

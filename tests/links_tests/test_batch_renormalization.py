@@ -176,7 +176,7 @@ def test_axes_are_those_of_batch_normalization(shape, size, axis):
     ('rmax', .5), ('rmax', None), ('dmax', -1), ('decay', 2),
     ('eps', -1e-5), ('axis', (1, 0)), ('size', ()), ('size', 0)])
 def test_arguments_out_of_range(name, value):
-    with pytest.raises(ValueError, match='{} is'.format(name)):
+    with pytest.raises(ValueError, match=f'{name} is'):
         BatchRenormalization(**dict({'size': 3}, **{name: value}))
 
 

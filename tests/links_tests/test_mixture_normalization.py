@@ -79,7 +79,7 @@ class TestOneComponent(testing.LinkTestCase):
         return numpy.random.uniform(-2, 2, self.shape).astype(self.dtype),
 
     def forward_expected(self, link, inputs):
-        x, = [z.astype('d') for z in inputs]
+        x, = (z.astype('d') for z in inputs)
         axes = tuple(a for a in range(x.ndim) if a not in self.channel_axes)
         spread = tuple(n if a in self.channel_axes else 1
                        for a, n in enumerate(x.shape))
@@ -609,7 +609,7 @@ def test_input_needs_no_gradient():
 
 def test_no_backprop_mode():
     x = numpy.random.RandomState(_SEED).randn(8, 3, 4).astype('f')
-    link, other = [MixtureNormalization(3, seed=0) for _ in range(2)]
+    link, other = (MixtureNormalization(3, seed=0) for _ in range(2))
     with chainer.no_backprop_mode():
         y = link(x)
         numpy.testing.assert_array_equal(y.array, other(x).array)
@@ -690,7 +690,7 @@ def test_arguments_in_the_documented_order():
 @pytest.mark.parametrize('dtype', ['e', 'f', 'd'])
 @pytest.mark.parametrize('shape', [(200, 3), (16, 3, 8, 9)], ids=str)
 def test_gpu_gives_the_same_numbers(shape, dtype, kwargs):
-    cpu, gpu = [chainer.get_device(name) for name in ('@numpy', '@cupy:0')]
+    cpu, gpu = (chainer.get_device(name) for name in ('@numpy', '@cupy:0'))
     random = numpy.random.RandomState(_SEED)
     x = (numpy.maximum(random.randn(3, *shape), -.3) + 2).astype(dtype)
     gy = random.randn(*shape).astype(dtype)
@@ -706,9 +706,9 @@ def test_gpu_gives_the_same_numbers(shape, dtype, kwargs):
             err_msg=name)
 
     for batch in x:
-        expected, actual = [
+        expected, actual = (
             _outcome(link, device.send(batch), device.send(gy))
-            for link, device in zip(links, (cpu, gpu))]
+            for link, device in zip(links, (cpu, gpu)))
         for name, value in expected.items():
             assert_same(actual[name], value, name)
         assert links[0].n_effective == links[1].n_effective

@@ -45,7 +45,7 @@ def _infer(link, x):
 def test_bad_arguments(name, bad, allowed):
     for value in bad:
         with pytest.raises(
-                ValueError, match='{} is .*{}'.format(name, allowed)):
+                ValueError, match=f'{name} is .*{allowed}'):
             MixtureNormalization(**dict({'size': 3}, **{name: value}))
 
 
@@ -196,8 +196,8 @@ def test_debug_mode_counts_bad_values(inference, train):
         warnings.simplefilter('error')
         for x, n_bad in ((_spoilt(), 2), (_spoilt(3), 3)):
             with pytest.raises(ValueError, match=(
-                    'MixtureNormalization.*holds {} of 144 values that are '
-                    'not finite'.format(n_bad))):
+                    f'MixtureNormalization.*holds {n_bad} of 144 values that '
+                    'are not finite')):
                 link(x)
         link(_batch())
     if not train:

@@ -223,9 +223,9 @@ def test_constant_set_becomes_beta():
 @pytest.mark.parametrize('over', _SETS, ids=str)
 def test_half_precision(over):
     x = (_batch(dtype='d') * 1e4 / 4).astype('e')
-    half, double = [
+    half, double = (
         MixtureNormalization(4, over=over, seed=0, dtype=dtype)
-        for dtype in 'fd']
+        for dtype in 'fd')
     y = half(x)
     assert y.dtype == 'e'
     numpy.testing.assert_allclose(
@@ -344,7 +344,7 @@ def test_saving_and_loading(tmp_path, over, size, kwargs):
     serializers.save_npz(path, link)
     with numpy.load(path) as saved:
         assert sorted(saved) == sorted(
-            ['n_fits', 'seed'] + [name for name in link._params])
+            ['n_fits', 'seed'] + [*link._params])
     loaded = MixtureNormalization(size, over=over, seed=1, **kwargs)
     serializers.load_npz(path, loaded)
     for other in (loaded, copy.deepcopy(link),
@@ -436,8 +436,8 @@ def test_double_backward(over):
 
 def test_no_backprop_mode():
     x = _batch()
-    link, other = [MixtureNormalization(4, over='layer', seed=0)
-                   for _ in range(2)]
+    link, other = (MixtureNormalization(4, over='layer', seed=0)
+                   for _ in range(2))
     with chainer.no_backprop_mode():
         y = link(x)
     assert y.creator is None
@@ -489,7 +489,7 @@ def test_list_and_numpys_integers():
 
 def test_repr():
     for over in _SETS:
-        assert 'over={}'.format(over) in repr(
+        assert f'over={over}' in repr(
             MixtureNormalization(4, over=over))
 
 
@@ -502,7 +502,7 @@ def test_repr():
                          ids=str)
 @pytest.mark.parametrize('over', _SETS, ids=str)
 def test_gpu_gives_the_same_numbers(over, shape, dtype, kwargs):
-    cpu, gpu = [chainer.get_device(name) for name in ('@numpy', '@cupy:0')]
+    cpu, gpu = (chainer.get_device(name) for name in ('@numpy', '@cupy:0'))
     x, gy = _batch(shape, dtype), _batch(shape, dtype, 1)
     links = [MixtureNormalization(
         4, over=over, seed=0, dtype='d' if dtype == 'd' else 'f', **kwargs
@@ -510,9 +510,9 @@ def test_gpu_gives_the_same_numbers(over, shape, dtype, kwargs):
     tolerance = {'e': 2e-2, 'f': 1e-3, 'd': 1e-8}[dtype]
     for train in (True, False):
         with chainer.using_config('train', train):
-            expected, actual = [
+            expected, actual = (
                 _outcome(link, device.send(x), device.send(gy))
-                for link, device in zip(links, (cpu, gpu))]
+                for link, device in zip(links, (cpu, gpu)))
         for name, value in expected.items():
             numpy.testing.assert_allclose(
                 cpu.send(actual[name]), value, rtol=tolerance, atol=tolerance,

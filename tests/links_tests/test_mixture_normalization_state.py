@@ -312,7 +312,7 @@ def test_optimizer_target():
 
 
 def test_without_type_check():
-    link, reference = [MixtureNormalization(3, seed=0) for _ in range(2)]
+    link, reference = (MixtureNormalization(3, seed=0) for _ in range(2))
     for batch in _batches(2):
         with chainer.using_config('type_check', False):
             y = link(batch)

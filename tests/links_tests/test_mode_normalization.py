@@ -468,7 +468,7 @@ def test_deepcopy_is_independent(kind):
     ('size', 0, 'positive integer'), ('size', 2.5, 'positive integer'),
     ('axis', (1, 0), 'ascending'), ('dtype', numpy.int32, 'floating')])
 def test_bad_arguments(kind, name, bad, allowed):
-    with pytest.raises(ValueError, match='{} is .*{}'.format(name, allowed)):
+    with pytest.raises(ValueError, match=f'{name} is .*{allowed}'):
         kind(**dict({'size': 3}, **{name: bad}))
 
 

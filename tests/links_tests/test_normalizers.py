@@ -44,7 +44,7 @@ class _Case(typing.NamedTuple):
     """
 
     name: typing.Optional[str] = None
-    options: typing.Dict[str, typing.Any] = {}
+    options: dict[str, typing.Any] = {}
     deferred: typing.Callable = lambda ndim: {}
     permutes: bool = True
     smooth: bool = True
@@ -455,10 +455,10 @@ def test_recomputation(name):
 @_names
 def test_description(name):
     link = _make(name)
-    assert str(link).startswith(type(link).__name__ + '(')
+    assert str(link).startswith(f'{type(link).__name__}(')
     if list(link.params()):
-        assert 'size={}'.format(_N_CHANNELS) in str(link).replace(
-            '({},)'.format(_N_CHANNELS), str(_N_CHANNELS))
+        assert f'size={_N_CHANNELS}' in str(link).replace(
+            f'({_N_CHANNELS},)', str(_N_CHANNELS))
 
 
 @_names
@@ -623,7 +623,7 @@ def test_copying_from_what_lacks_something(name, size):
 def test_bad_options(name, option, bad):
     if option not in mixnorm.registry.option_names(_case(name).name or name):
         pytest.skip('it has no such option')
-    with pytest.raises(ValueError, match='^{} '.format(option)):
+    with pytest.raises(ValueError, match=f'^{option} '):
         _link(name, _N_CHANNELS, **{option: bad})
 
 

@@ -156,7 +156,7 @@ def test_state_of_another_size(make, tmp_path):
     ('rho', 'x'), ('learn_rho', 1), ('eps', -1), ('dtype', 'i'),
     ('axis', (1, 0)), ('size', 0)])
 def test_divisive_arguments_out_of_range(name, value):
-    with pytest.raises(ValueError, match='{} is'.format(name)):
+    with pytest.raises(ValueError, match=f'{name} is'):
         DivisiveNormalization(**{name: value})
 
 

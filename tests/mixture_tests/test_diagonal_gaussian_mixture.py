@@ -464,7 +464,7 @@ def test_asked_too_early_or_about_the_wrong_points(name):
 def test_bad_arguments(name, bad, allowed):
     for value in bad:
         with pytest.raises(
-                ValueError, match='{} is .*{}'.format(name, allowed)):
+                ValueError, match=f'{name} is .*{allowed}'):
             DiagonalGaussianMixture(**{name: value})
 
 
@@ -477,16 +477,16 @@ def test_unknown_argument():
 @pytest.mark.parametrize('shape', [(300, 4), (10, 4, 5, 6)], ids=str)
 @pytest.mark.parametrize('dtype', ['e', 'f', 'd'])
 def test_gpu_gives_the_same_numbers(dtype, shape):
-    gpu, cpu = [chainer.get_device(name) for name in ('@cupy:0', '@numpy')]
+    gpu, cpu = (chainer.get_device(name) for name in ('@cupy:0', '@numpy'))
     X = numpy.moveaxis(_points(0, 300, 4).reshape(
         shape[:1] + shape[2:] + (4,)), -1, 1).astype(dtype)
     tolerance = 1e-8 if dtype == 'd' else 1e-3
     for kwargs in ({'tol': 1e-3}, {'tol': 0, 'max_iter': 5},
                    {'sample_ratio': .5, 'min_weight': .05},
                    {'init': 'random'}):
-        here, there = [
+        here, there = (
             DiagonalGaussianMixture(3, random_state=0, **kwargs).fit(z)
-            for z in (X, gpu.send(X))]
+            for z in (X, gpu.send(X)))
         assert here.n_iter_ == there.n_iter_
         assert here.converged_ == there.converged_
         assert here.n_effective_ == there.n_effective_

@@ -138,8 +138,8 @@ def test_set_is_by_itself(shape):
 
 def test_draws():
     x = numpy.random.RandomState(_SEED).randn(4, 1, 400)
-    first, same, other = [_fit(x, seed, sample_ratio=.25).means
-                          for seed in (0, 0, 1)]
+    first, same, other = (_fit(x, seed, sample_ratio=.25).means
+                          for seed in (0, 0, 1))
     numpy.testing.assert_array_equal(first, same)
     assert (first != other).all()
 
@@ -181,7 +181,7 @@ def test_degenerate_sets(row, dtype):
             assert z.dtype == ('d' if dtype == 'd' else 'f')
         numpy.testing.assert_allclose(weights.sum(axis=2), 1, rtol=1e-5)
         assert (variances > 0).all()
-        low, high = [f(x.astype('d'), axis=2) for f in (numpy.min, numpy.max)]
+        low, high = (f(x.astype('d'), axis=2) for f in (numpy.min, numpy.max))
         slack = 1e-3 * (high - low) + 1e-6 * abs(high)
         assert (means >= (low - slack)[..., None]).all()
         assert (means <= (high + slack)[..., None]).all()

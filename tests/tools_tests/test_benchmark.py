@@ -74,7 +74,7 @@ def test_writes_what_it_printed(monkeypatch, tmp_path, capsys):
     with open(str(tmp_path / 'new' / 'benchmark.json')) as file:
         result = json.load(file)
     assert [row['what'] for row in result['rows']] == ['a']
-    assert '{:.3f}'.format(result['rows'][0]['ratio']) in printed
+    assert f"{result['rows'][0]['ratio']:.3f}" in printed
     assert result['growth']['points'][2]['size'] == 64
     assert result['numpy'] == numpy.__version__
     assert set(result['threads']) == {
@@ -86,7 +86,7 @@ def test_writes_what_it_printed(monkeypatch, tmp_path, capsys):
 def test_gives_memory_back_before_each_call(bench, monkeypatch):
     order = []
 
-    class Library(object):
+    class Library:
 
         def malloc_trim(self, padding):
             order.append('trim')

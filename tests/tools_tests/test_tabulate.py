@@ -83,7 +83,7 @@ def test_runs_of_one_name_are_told_apart(tmp_path, capsys):
 
 
 def test_trailing_slash(tmp_path, capsys):
-    assert tabulate.main([_write(tmp_path / 'a', [.5]) + '/']) == 0
+    assert tabulate.main([f"{_write(tmp_path / 'a', [0.5])}/"]) == 0
     assert [row[0] for row in _rows(capsys.readouterr().out)] == ['a']
     assert (tmp_path / 'curves.png').exists()
 

@@ -18,8 +18,8 @@ def _write(folder, errors, **settings):
             'batch_size': 64, 'iterations': 1000}, **settings),
         'seeds': list(range(len(errors) + 1))}))
     for seed, error in enumerate(errors):
-        (folder / 'seed-{}'.format(seed)).mkdir()
-        (folder / 'seed-{}'.format(seed) / 'result.json').write_text(
+        (folder / f'seed-{seed}').mkdir()
+        (folder / f'seed-{seed}' / 'result.json').write_text(
             json.dumps({'seed': seed, 'error': error,
                         'errors': {'digits': error}}))
     return str(folder)

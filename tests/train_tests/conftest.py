@@ -63,11 +63,11 @@ def image_cache(tmp_path):
     (folder / 'mnist').mkdir()
     for name, n_classes in (('cifar-10', 10), ('cifar-100', 100)):
         numpy.savez(
-            folder / 'cifar' / (name + '.npz'),
+            folder / 'cifar' / (f'{name}.npz'),
             train_x=images(40, 3072), train_y=labels(40, n_classes),
             test_x=images(10, 3072), test_y=labels(10, n_classes))
     for name, n in (('train', 40), ('test', 10)):
-        numpy.savez(folder / 'mnist' / (name + '.npz'),
+        numpy.savez(folder / 'mnist' / (f'{name}.npz'),
                     x=images(n, 784), y=labels(n, 10))
     root = chainer.dataset.get_dataset_root()
     chainer.dataset.set_dataset_root(str(tmp_path / 'cache'))

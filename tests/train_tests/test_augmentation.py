@@ -34,9 +34,9 @@ def test_images_are_flipped_and_moved(shape):
         result = flip_and_crop(images, random, pad=2)
         assert result.shape == shape and result.dtype == numpy.float32
         for index, image in enumerate(result):
-            assert image.tobytes() in possible[index], 'seed {}'.format(seed)
+            assert image.tobytes() in possible[index], f'seed {seed}'
             seen[index].add(possible[index][image.tobytes()])
-    assert all(len(moves) == 50 for moves in seen), 'seed {}'.format(seed)
+    assert all(len(moves) == 50 for moves in seen), f'seed {seed}'
     numpy.testing.assert_array_equal(images, before)
 
 

@@ -45,7 +45,7 @@ def test_run_writes_description_log_curves_and_snapshot(run, tmp_path):
         assert entry['main/loss'] > 0
     assert (folder / 'curves.png').read_bytes()[:4] == b'\x89PNG'
     assert len(output.splitlines()) == 4
-    assert '{:.4f}'.format(log[1]['validation/main/accuracy']) in (
+    assert f"{log[1]['validation/main/accuracy']:.4f}" in (
         output.splitlines()[2])
     assert '\033' not in output
 
@@ -94,10 +94,10 @@ def test_normalizer_and_its_options(run, tmp_path):
             # A gate for each mode, or a scale for each component, of 4
             # channels.
             assert any(file[key].shape in ((3, 4), (4, 3)) for key in file
-                       if key.startswith(prefix + 'conv2/norm/'))
+                       if key.startswith(f'{prefix}conv2/norm/'))
             assert sorted(key for key in file
-                          if key.startswith(prefix + 'conv1/norm/')) == [
-                prefix + 'conv1/norm/' + name for name in (
+                          if key.startswith(f'{prefix}conv1/norm/')) == [
+                f'{prefix}conv1/norm/{name}' for name in (
                     'N', 'avg_mean', 'avg_var', 'beta', 'gamma')]
 
 

@@ -92,9 +92,9 @@ def test_constant_channel_becomes_zero(image_cache):
 
 @pytest.mark.parametrize('which, size', [('train', 41), ('test', 11)])
 def test_size_too_large(which, size, image_cache):
-    with pytest.raises(UserError, match='--{}-size {} is more than the {}'
-                       .format(which, size, size - 1)):
-        datasets.load('cifar10', **{which + '_size': size})
+    with pytest.raises(UserError, match=f'--{which}-size {size} is more than '
+                                        f'the {size - 1}'):
+        datasets.load('cifar10', **{f'{which}_size': size})
 
 
 @pytest.mark.parametrize('name, file', [

@@ -108,7 +108,7 @@ def test_script_writes_settings_runs_and_results(tmp_path):
     output = done.stdout
     folder = tmp_path / 'series'
     assert set(_files(folder)) == {pathlib.Path('series.json')} | {
-        pathlib.Path('seed-{}'.format(seed), name) for seed in (3, 7)
+        pathlib.Path(f'seed-{seed}', name) for seed in (3, 7)
         for name in ('curves.png', 'log', 'result.json', 'run.json',
                      'snapshot.npz')}
     description = _read(folder / 'series.json')
@@ -117,7 +117,7 @@ def test_script_writes_settings_runs_and_results(tmp_path):
     assert description['settings']['widths'] == [2, 3, 8, 6]
     in_all = []
     for seed in (7, 3):
-        run_folder = folder / 'seed-{}'.format(seed)
+        run_folder = folder / f'seed-{seed}'
         result = _read(run_folder / 'result.json')
         error, by_set = _count_errors(run_folder)
         assert 0 < error < 100
@@ -138,8 +138,8 @@ def test_script_writes_settings_runs_and_results(tmp_path):
         in_all.append(error)
     a, b = in_all
     line = ' '.join(output.splitlines()[-1].split())
-    assert line.startswith('batch 16 40 2 {:.2f} +- {:.2f} '.format(
-        (a + b) / 2, abs(a - b) / 2 ** .5))
+    assert line.startswith(f'batch 16 40 2 {(a + b) / 2:.2f} +- '
+                           f'{abs(a - b) / 2 ** .5:.2f} ')
 
 
 def test_errors_are_counted_by_set_and_in_all():
@@ -174,7 +174,7 @@ def test_errors_are_counted_by_set_and_in_all():
     numpy.testing.assert_allclose(
         errors, [100 * sum(wrong) / 1201, 100 * wrong[0] / 700,
                  100 * wrong[1] / 3, 100 * wrong[2] / 498],
-        err_msg='seed {}'.format(seed))
+        err_msg=f'seed {seed}')
 
 
 def test_training_learns(run, tmp_path):
@@ -269,9 +269,9 @@ def test_resumed_series_is_the_same(
         assert status == 128 + signal.SIGTERM
         assert ' +- ' not in output
         assert errors.splitlines()[-1].endswith(
-            ' --resume --out {}'.format(tmp_path / 'parts'))
+            f" --resume --out {tmp_path / 'parts'}")
         arguments = ['--resume']
-    folders = {seed: tmp_path / 'parts' / 'seed-{}'.format(seed)
+    folders = {seed: tmp_path / 'parts' / f'seed-{seed}'
                for seed in (4, 9)}
     assert [seed for seed in (4, 9)
             if (folders[seed] / 'result.json').exists()] == ended
@@ -281,7 +281,7 @@ def test_resumed_series_is_the_same(
     assert status == 0 and errors == ''
     assert output.splitlines()[-2:] == expected.splitlines()[-2:]
     for seed in (4, 9):
-        assert ('seed {}:'.format(seed) in output) == (seed not in ended)
+        assert (f'seed {seed}:' in output) == (seed not in ended)
         _assert_same(folders[seed], tmp_path / 'whole' / folders[seed].name)
     # Runs that had ended are as they were left.
     assert {seed: _files(folders[seed]) for seed in ended} == before

@@ -10,9 +10,9 @@ from train.task_sets import Union
 def _expected():
     """Yields (name, normalizer, modes)."""
     for prefix in ('multitask', 'multitask-small'):
-        yield prefix + '-BN', 'batch', None
+        yield f'{prefix}-BN', 'batch', None
         for n_modes in (2, 4, 6):
-            yield '{}-MN-{}'.format(prefix, n_modes), 'mode', n_modes
+            yield f'{prefix}-MN-{n_modes}', 'mode', n_modes
 
 
 class _Started(Exception):

@@ -66,8 +66,8 @@ def test_options_given_in_parts(capsys):
 
 
 def test_literal_beyond_the_parser():
-    text = '-' * 20000 + '1'
-    assert _parse('--normalizer-options', 'groups=' + text) == {
+    text = f"{'-' * 20000}1"
+    assert _parse('--normalizer-options', f'groups={text}') == {
         'normalizer_options': {'groups': text}}
 
 
@@ -172,8 +172,8 @@ def test_every_normalizer_trains(name, model_class):
     before = {path: param.array.copy()
               for path, param in model.namedparams()}
     losses = [_gradient_step(model) for _ in range(6)]
-    assert numpy.isfinite(losses).all(), 'seed {}'.format(seed)
-    assert losses[-1] < losses[0], 'seed {}'.format(seed)
+    assert numpy.isfinite(losses).all(), f'seed {seed}'
+    assert losses[-1] < losses[0], f'seed {seed}'
     for path, param in model.namedparams():
         if path.endswith('/W'):
             assert (param.array != before[path]).any(), path

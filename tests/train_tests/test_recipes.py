@@ -16,8 +16,8 @@ def _expected():
     """Yields (name, data set, setting, layers, EM iterations)."""
     for dataset in ('cifar10', 'cifar100'):
         for setting in (1, 2, 3, 4):
-            yield '{}-cnn-BN-{}'.format(dataset, setting), setting, None, None
-            yield ('{}-cnn-MN-{}'.format(dataset, setting), setting,
+            yield f'{dataset}-cnn-BN-{setting}', setting, None, None
+            yield (f'{dataset}-cnn-MN-{setting}', setting,
                    ['conv3'], 2)
     yield 'cifar100-cnn-MN-5', 2, ['conv3'], 4
     yield 'cifar100-cnn-MN-6', 2, ['conv3'], 8
@@ -53,6 +53,6 @@ def test_there_are_no_other_recipes():
 def test_table_has_a_line_for_every_recipe():
     lines = recipes.table().splitlines()
     for name, recipe in RECIPES.items():
-        line, = [line for line in lines if line.split()[:1] == [name]]
+        line, = (line for line in lines if line.split()[:1] == [name])
         assert re.split(r'\s{2,}|\s', line)[-1] in ('1e-4', '2e-5')
-        assert '{:g}'.format(recipe['lr']) in line.split()
+        assert f"{recipe['lr']:g}" in line.split()

@@ -20,7 +20,7 @@ def _write(folder, errors, seeds=None, **settings):
         'settings': dict(_SETTINGS, **settings),
         'seeds': list(errors) if seeds is None else seeds}))
     for seed, (svhn, digits) in errors.items():
-        run = folder / 'seed-{}'.format(seed)
+        run = folder / f'seed-{seed}'
         run.mkdir()
         (run / 'result.json').write_text(json.dumps({
             'seed': seed, 'error': (svhn + digits) / 2,
@@ -204,7 +204,7 @@ def test_clear_leaves_what_is_not_the_series(tmp_path):
         path.write_text('mine')
     for seed in (0, 12):
         for name in ('snapshot.npz', 'log', 'curves.png', 'run.json'):
-            path = tmp_path / 'a' / 'seed-{}'.format(seed) / name
+            path = tmp_path / 'a' / f'seed-{seed}' / name
             path.write_text('old')
     series.clear(folder)
     found = {path for path in (tmp_path / 'a').rglob('*') if path.is_file()}

@@ -86,7 +86,7 @@ def test_kill_while_writing_leaves_a_whole_snapshot(tmp_path):
         numpy.testing.assert_array_equal(
             arrays['trainer/count'],
             numpy.full(4000000, settings['count']),
-            err_msg='seed {}'.format(seed))
+            err_msg=f'seed {seed}')
         last = settings['count']
     assert last >= 1
     assert n_hits > 0, 'no kill came while a snapshot was written'

@@ -34,10 +34,10 @@ def set_cache(tmp_path):
         (folder / name).mkdir(parents=True)
     for part, n in _SIZES.items():
         for name in ('mnist', 'fashion-mnist'):
-            numpy.savez(folder / name / (part + '.npz'),
+            numpy.savez(folder / name / (f'{part}.npz'),
                         x=draw(n, 784), y=labels(n))
         # Images along the last axis, classes from 1, where 10 is the digit 0.
-        numpy.savez(folder / 'svhn' / (part + '.npz'),
+        numpy.savez(folder / 'svhn' / (f'{part}.npz'),
                     x=draw(32, 32, 3, n), y=labels(n, 1)[:, None])
     numpy.savez(
         folder / 'cifar' / 'cifar-10.npz', train_x=draw(40, 3072),
@@ -52,9 +52,9 @@ def _raw(set_cache, name, part):
     """Returns a set's images (N, H, W, colours) and labels from its file."""
     if name == 'cifar10':
         with numpy.load(set_cache / _FILES[name][0]) as file:
-            images, labels = file[part + '_x'], file[part + '_y']
+            images, labels = file[f'{part}_x'], file[f'{part}_y']
         return images.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels
-    with numpy.load(set_cache / name / (part + '.npz')) as file:
+    with numpy.load(set_cache / name / (f'{part}.npz')) as file:
         images, labels = file['x'], file['y']
     if name == 'svhn':
         return numpy.moveaxis(images, 3, 0), labels[:, 0] % 10
@@ -174,9 +174,9 @@ def test_fit(shape, factor, top, left, n_colours):
 @pytest.mark.parametrize('which, size', [('train', 41), ('test', 11)])
 def test_size_too_large(which, size, set_cache):
     with pytest.raises(
-            UserError, match='--{}-size {} is more than the {} images of '
-            'svhn'.format(which, size, size - 1)):
-        task_sets.load(['svhn'], **{which + '_size': size})
+            UserError, match=f'--{which}-size {size} is more than the '
+                             f'{size - 1} images of svhn'):
+        task_sets.load(['svhn'], **{f'{which}_size': size})
 
 
 def test_every_set_has_the_size_asked_for(set_cache):
@@ -194,8 +194,8 @@ def test_set_that_cannot_be_fetched(name, file, set_cache, monkeypatch):
     with pytest.raises(UserError) as error:
         task_sets.load(['textures', name])
     message = str(error.value)
-    assert 'cannot fetch {}: '.format(name) in message
-    assert 'there is no {}, '.format(set_cache / file) in message
+    assert f'cannot fetch {name}: ' in message
+    assert f'there is no {set_cache / file}, ' in message
     assert 'no network' in message
     assert 'CHAINER_DATASET_ROOT' in message
     assert '\n' not in message
@@ -206,7 +206,7 @@ def test_damaged_cache(name, set_cache):
     path = set_cache / _FILES[name][-1]
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(
-            UserError, match='cannot read {} from'.format(name)) as error:
+            UserError, match=f'cannot read {name} from') as error:
         task_sets.load([name])
     assert str(path) in str(error.value)
     assert '\n' not in str(error.value)

@@ -27,4 +27,4 @@ def read_source(name):
                           lambda match: read(match.group(1)),
                           f.read(), flags=re.MULTILINE)
 
-    return read(name + '.cu')
+    return read(f'{name}.cu')

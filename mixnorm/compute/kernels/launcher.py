@@ -10,7 +10,7 @@ THREADS = 256
 def _module(source, dtype):
     return cupy.RawModule(
         code=read_source(source),
-        options=('-std=c++14', '-DMIXNORM_INPUT=' + TYPES[dtype]))
+        options=('-std=c++14', f'-DMIXNORM_INPUT={TYPES[dtype]}'))
 
 
 @cupy.memoize(for_each_device=True)
