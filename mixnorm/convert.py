@@ -3,7 +3,6 @@ import copy
 import difflib
 import fnmatch
 import math
-import numbers
 
 import numpy
 
@@ -12,7 +11,8 @@ import chainer.links as L
 
 from mixnorm import links
 from mixnorm import registry
-from mixnorm.mixture.validation import check_integer, check_real
+from mixnorm.checks import (
+    check_eps, check_integer, check_real, is_integer)
 from mixnorm.swap import swap
 from mixnorm.update_rules import copied_update_rule, new_update_rule
 
@@ -130,7 +130,7 @@ def convert(model, name, where=None, **options):
 
 def _seed(options, i):
     seed = options.get('seed')
-    if isinstance(seed, numbers.Integral) and not isinstance(seed, bool):
+    if is_integer(seed):
         return {'seed': seed + i}
     return {}
 
@@ -478,7 +478,7 @@ def _add_hook(path, link, hook):
 def _check_spectral(n_power_iteration=1, eps=1e-6, factor=None, **_):
     """Raises ValueError for what Chainer's hook fails at, or takes amiss."""
     check_integer('n_power_iteration', n_power_iteration, 1)
-    check_real('eps', eps, 0, math.inf, closed_high=False)
+    check_eps(eps)
     if factor is not None:
         check_real('factor', factor, 0, math.inf, closed_low=False,
                    closed_high=False)

@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import math
 
 import chainer
 from chainer.link_hooks import SpectralNormalization
@@ -10,11 +9,10 @@ import chainer.links as L
 import numpy
 
 from mixnorm import links
+from mixnorm.checks import (
+    check_axis, check_dtype, check_eps, check_flag, check_initializer,
+    check_real, check_size)
 from mixnorm.link_hooks import WeightNormalization
-from mixnorm.links.arguments import (
-    check_dtype, check_flag, check_initializer)
-from mixnorm.links.axes import check_axis, check_size
-from mixnorm.mixture.validation import check_real
 
 # What stands beside the names in :func:`mixnorm.convert`.
 HOOKS = {
@@ -70,7 +68,7 @@ def _batch_normalization(*args, **kwargs):
         raise ValueError('size is None and axis is None: one of them must be '
                          'given')
     check_real('decay', given['decay'], 0, 1)
-    check_real('eps', given['eps'], 0, math.inf, closed_high=False)
+    check_eps(given['eps'])
     given['axis'] = check_axis(given['axis'])
     check_dtype(given['dtype'])
     for name in ('use_gamma', 'use_beta'):

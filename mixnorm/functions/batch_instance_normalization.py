@@ -6,7 +6,7 @@ import numpy
 import chainer
 from chainer import functions
 
-from mixnorm.functions.checks import check_channels
+from mixnorm.checks import check_channels
 from mixnorm.functions.group_normalization import group_normalization
 
 

@@ -15,74 +15,6 @@ import math
 import chainer
 from chainer.functions.array.broadcast import broadcast_to
 from chainer.functions.array.cast import cast
-from chainer.utils import type_check
-
-from mixnorm.mixture.validation import check_real
-
-
-def check_affine_types(x_type, gamma_type, beta_type, n_components):
-    """Checks the types of input, scale and shift.
-
-    Args:
-        x_type: Type of ``x``: floating, ``(N, C, *S)``.
-        gamma_type: Type of ``gamma``: floating, ``(C,)`` or ``(K, C)``.
-        beta_type: Type of ``beta``: as ``gamma``'s.
-        n_components (int): ``K``.
-
-    Raises:
-        chainer.utils.type_check.InvalidType: If one of them does not fit.
-
-    """
-    type_check.expect(
-        x_type.dtype.kind == 'f',
-        x_type.ndim >= 2,
-    )
-    type_check.expect(
-        gamma_type.dtype.kind == 'f',
-        gamma_type.ndim >= 1,
-        gamma_type.ndim <= 2,
-        beta_type.dtype == gamma_type.dtype,
-        beta_type.shape == gamma_type.shape,
-    )
-    # Counted from the front: Chainer's type expressions know no -1.
-    ndim = type_check.eval(gamma_type.ndim)
-    type_check.expect(gamma_type.shape[ndim - 1] == x_type.shape[1])
-    if ndim == 2:
-        type_check.expect(gamma_type.shape[0] == n_components)
-
-
-def check_options(eps, activation):
-    """Checks what is no array.
-
-    Args:
-        eps (float): Added to variances.
-        activation (callable or None): Acts inside the sum.
-
-    Raises:
-        ValueError: If one of them is something else.
-
-    """
-    check_real('eps', eps, 0, math.inf, closed_high=False)
-    if activation is not None and not callable(activation):
-        raise ValueError(f'activation is {activation!r}: it must be None or a '
-                         'function of variables')
-
-
-def check_input_types(node, *inputs):
-    """Checks arrays as ``node.apply`` would, for a value made without it.
-
-    Args:
-        node (chainer.FunctionNode): Whose types are meant.
-        inputs (arrays): The node's inputs.
-
-    Raises:
-        chainer.utils.type_check.InvalidType: If one of them does not fit.
-
-    """
-    if chainer.config.type_check:
-        with type_check.get_function_check_context(node):
-            node.check_type_forward(
-                type_check.get_types(inputs, 'in_types', False))
 
 
 def inverse_or_zero(xp, z):
@@ -111,28 +43,6 @@ def inverse_deviations(weights, variances, eps):
 def centered(means, origin):
     """Returns means relative to an origin, ``None`` for 0."""
     return means if origin is None else means - origin
-
-
-def check_delta_type(delta, gamma):
-    """Checks the type of the weight of second order.
-
-    Args:
-        delta (array): Its type is to be ``gamma``'s.
-        gamma (array): Scale.
-
-    Raises:
-        chainer.utils.type_check.InvalidType: If it is not.
-
-    """
-    if chainer.config.type_check:
-        delta_type, gamma_type = (
-            type_check.make_variable(
-                type_check.TypeInfo(array.shape, array.dtype), name)
-            for array, name in ((delta, 'delta'), (gamma, 'gamma')))
-        type_check.expect(
-            delta_type.dtype == gamma_type.dtype,
-            delta_type.shape == gamma_type.shape,
-        )
 
 
 def sum_of_components(x, coefficients, means, variances, eps, form):

@@ -8,7 +8,7 @@ import chainer
 from chainer import functions
 from chainer.utils import type_check
 
-from mixnorm.functions.checks import check_channels
+from mixnorm.checks import check_channels, check_window
 
 
 def divisive_normalization(x, gamma, beta, rho=1., window=5, eps=2e-5):
@@ -81,27 +81,6 @@ def divisive_normalization(x, gamma, beta, rho=1., window=5, eps=2e-5):
         square += functions.broadcast_to(rho * rho, square.shape)
     y = gamma * (v / functions.sqrt(square)) + beta
     return functions.cast(y, in_dtype)
-
-
-def check_window(window):
-    """Checks the argument ``window``.
-
-    Args:
-        window (int or tuple of ints): What a user gave.
-
-    Returns:
-        int or tuple of ints: The same.
-
-    Raises:
-        ValueError: If it is none of these, or not odd and positive.
-
-    """
-    widths = window if isinstance(window, tuple) else (window,)
-    if not all(isinstance(w, numbers.Integral) and not isinstance(w, bool)
-               and w > 0 and w % 2 for w in widths):
-        raise ValueError(f'window is {window!r}: it must be an odd positive '
-                         'integer or a tuple of them')
-    return window
 
 
 def _widths(window, n_axes):

@@ -6,11 +6,13 @@ from chainer import function_node
 from chainer.utils import type_check
 
 from mixnorm import compute
+from mixnorm.checks import (
+    check_activation, check_affine_types, check_delta_type, check_eps,
+    check_input_types)
 from mixnorm.compute.stack import stack, unstack, working_dtype
 from mixnorm.functions.components import (
-    centered, check_affine_types, check_delta_type, check_input_types,
-    check_options, composed_affine_sum, inverse_deviations,
-    inverse_or_zero, sum_of_components, transform)
+    centered, composed_affine_sum, inverse_deviations, inverse_or_zero,
+    sum_of_components, transform)
 from mixnorm.functions.gradient import Gradient
 
 # The mixture of a queue entry is regularized as a fit is: no component is
@@ -230,7 +232,8 @@ def fixed_mixture_normalization(x, gamma, beta, weights, means, variances,
     .. seealso:: :class:`mixnorm.links.MixtureNormalization`
 
     """
-    check_options(eps, activation)
+    check_eps(eps)
+    check_activation(activation)
     *queue, factors = map(
         chainer.as_array, (weights, means, variances, factors))
     node = FixedMixtureNormalization(*queue, factors, eps)

@@ -1,6 +1,5 @@
 import functools
 import math
-import numbers
 
 import numpy
 
@@ -10,11 +9,13 @@ from chainer import function_node
 from chainer import functions
 from chainer.utils import type_check
 
+from mixnorm.checks import (
+    check_activation, check_affine_types, check_delta_type, check_eps,
+    check_groups, check_input_types)
 from mixnorm.compute import sets
 from mixnorm.compute.parameters import Parameters
 from mixnorm.compute.stack import working_dtype
 from mixnorm.functions.components import (
-    check_affine_types, check_delta_type, check_input_types, check_options,
     composed_affine_sum, inverse_or_zero, sum_of_components, transform)
 from mixnorm.functions.gradient import Gradient
 
@@ -209,12 +210,10 @@ def group_mixture_normalization(x, groups, gamma, beta, weights, means,
     """
     x, gamma, beta = map(chainer.as_variable, (x, gamma, beta))
     mixture = [chainer.as_array(z) for z in (weights, means, variances)]
-    check_options(eps, activation)
-    if (not isinstance(groups, numbers.Integral) or isinstance(groups, bool)
-            or groups < 1 or x.ndim > 1 and x.shape[1] % groups != 0):
-        raise ValueError(f'groups is {groups!r}: it must be a positive '
-                         'integer that divides the number of channels of an '
-                         f'input of shape {x.shape}')
+    check_eps(eps)
+    check_activation(activation)
+    if x.ndim > 1:
+        check_groups(groups, x.shape[1])
     node = GroupMixtureNormalization(groups, *mixture, eps)
     if delta is not None:
         delta = chainer.as_variable(delta)

@@ -7,8 +7,7 @@ import chainer
 from chainer import function_node
 from chainer import functions
 
-from mixnorm.functions.checks import check_channels
-from mixnorm.mixture.validation import check_integer
+from mixnorm.checks import check_channels, check_groups
 
 
 def group_normalization(x, groups, gamma, beta, eps=1e-5):
@@ -73,14 +72,6 @@ def group_normalization(x, groups, gamma, beta, eps=1e-5):
             + functions.reshape(beta, per_channel), x.dtype)
     x, gamma, beta = _Together().apply((x, gamma, beta))
     return functions.group_normalization(x, int(groups), gamma, beta, eps)
-
-
-def check_groups(groups, n_channels):
-    """Raises ValueError unless ``groups`` divides the number of channels."""
-    check_integer('groups', groups, 1)
-    if n_channels % groups:
-        raise ValueError(f'groups is {groups}: it must divide the number of '
-                         f'channels, which is {n_channels}')
 
 
 class _Together(function_node.FunctionNode):

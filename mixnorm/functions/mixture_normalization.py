@@ -8,11 +8,13 @@ from chainer import function_node
 from chainer.utils import type_check
 
 from mixnorm import compute
+from mixnorm.checks import (
+    check_activation, check_affine_types, check_delta_type, check_eps,
+    check_input_types)
 from mixnorm.compute.stack import stack, unstack, working_dtype
 from mixnorm.functions.components import (
-    centered, check_affine_types, check_delta_type, check_input_types,
-    check_options, composed_affine_sum, inverse_deviations,
-    inverse_or_zero, sum_of_components, transform)
+    centered, composed_affine_sum, inverse_deviations, inverse_or_zero,
+    sum_of_components, transform)
 from mixnorm.functions.gradient import Gradient
 
 
@@ -228,7 +230,8 @@ def mixture_normalization(x, gamma, beta, posterior, eps=2e-5,
         [-1.4142, 1.4142, -1.4142, 1.4142]
 
     """
-    check_options(eps, activation)
+    check_eps(eps)
+    check_activation(activation)
     node = MixtureNormalization(eps, statistics)
     x, gamma, beta = map(chainer.as_variable, (x, gamma, beta))
     posterior = chainer.as_array(posterior)

@@ -4,7 +4,7 @@ from chainer import backend
 from chainer import functions
 from chainer.utils import type_check
 
-from mixnorm.functions.components import check_affine_types
+from mixnorm.checks import check_affine_types
 from mixnorm.functions.modes import (
     compose_shares, counts_of, ModeCoefficients, SampleGated)
 from mixnorm.functions.row_normalization import RowNormalization

@@ -5,7 +5,7 @@ from chainer import backend
 from chainer import functions
 from chainer.utils import type_check
 
-from mixnorm.functions.components import check_affine_types
+from mixnorm.checks import check_affine_types
 
 
 def softmax(xp, scores):

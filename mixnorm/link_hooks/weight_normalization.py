@@ -1,6 +1,5 @@
 import functools
 import math
-import numbers
 
 import numpy
 
@@ -11,7 +10,7 @@ from chainer import link_hook
 from chainer import links as L
 from chainer import variable
 
-from mixnorm.mixture.validation import check_real
+from mixnorm.checks import check_flag, check_real, is_integer
 from mixnorm.update_rules import copied_update_rule
 
 
@@ -85,14 +84,10 @@ class WeightNormalization(link_hook.LinkHook):
         if name is not None and (not isinstance(name, str) or not name):
             raise ValueError(f'name is {name!r}: it must be None or a string '
                              'that is not empty')
-        if axis is not None and (
-                not isinstance(axis, numbers.Integral)
-                or isinstance(axis, bool) or axis < 0):
+        if axis is not None and (not is_integer(axis) or axis < 0):
             raise ValueError(f'axis is {axis!r}: it must be None or an axis '
                              'from 0')
-        if not isinstance(data_dependent, bool):
-            raise ValueError(f'data_dependent is {data_dependent!r}: it must '
-                             'be True or False')
+        check_flag('data_dependent', data_dependent)
         check_real('eps', eps, 0, math.inf, closed_low=False,
                    closed_high=False)
         self.weight_name = weight_name

@@ -3,10 +3,10 @@ import math
 import chainer
 from chainer import functions
 
+from mixnorm.checks import (
+    check_axis, check_dtype, check_eps, check_flag, check_size)
 from mixnorm.links import axes
-from mixnorm.links.arguments import check_dtype, check_flag
 from mixnorm.links.sized_link import SizedLink
-from mixnorm.mixture.validation import check_real
 
 
 class AffineNormalization(SizedLink):
@@ -38,9 +38,9 @@ class AffineNormalization(SizedLink):
     def __init__(self, size, eps, dtype, use_gamma, use_beta, initial_gamma,
                  initial_beta, axis):
         super().__init__()
-        check_real('eps', eps, 0, math.inf, closed_high=False)
-        self.size = axes.check_size(size)
-        self.axis = axes.check_axis(axis)
+        check_eps(eps)
+        self.size = check_size(size)
+        self.axis = check_axis(axis)
         self.eps = eps
         self._highprec_dtype = check_dtype(dtype)
         check_flag('use_gamma', use_gamma)

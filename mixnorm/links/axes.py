@@ -5,63 +5,10 @@ is not known; ``axis`` are the axes along which the points lie, a tuple, or
 ``None`` for all but those of ``size`` after the first.
 """
 import math
-import numbers
 
 import chainer
 from chainer import functions
 from chainer.utils import type_check
-
-
-def check_size(size):
-    """Checks the argument ``size`` of a link.
-
-    Args:
-        size (int, tuple of ints or None): What a user gave.
-
-    Returns:
-        tuple of ints or None: The size.
-
-    Raises:
-        ValueError: If it is none of these, or a dimension is not positive, or
-            there is none.
-
-    """
-    if size is None:
-        return None
-    sizes = size if isinstance(size, tuple) else (size,)
-    if not sizes or not all(
-            isinstance(s, numbers.Integral) and not isinstance(s, bool)
-            and s > 0 for s in sizes):
-        raise ValueError(
-            f'size is {size!r}: it must be None, a positive integer or a '
-            'tuple of them that is not empty')
-    return tuple(int(s) for s in sizes)
-
-
-def check_axis(axis):
-    """Checks the argument ``axis`` of a link.
-
-    Args:
-        axis (int, tuple of ints or None): What a user gave.
-
-    Returns:
-        tuple of ints or None: The axes.
-
-    Raises:
-        ValueError: If it is none of these, or not in ascending order.
-
-    """
-    if axis is None:
-        return None
-    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
-    ascending = all(
-        isinstance(a, numbers.Integral) and not isinstance(a, bool)
-        and a > previous for previous, a in zip((-1,) + tuple(axes), axes))
-    if not axes or not ascending:
-        raise ValueError(
-            f'axis is {axis!r}: it must be None, an axis from 0 or a tuple of '
-            'axes in ascending order')
-    return tuple(int(a) for a in axes)
 
 
 def split_axes(ndim, size, axis):

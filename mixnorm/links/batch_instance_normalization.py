@@ -4,11 +4,11 @@ import chainer
 from chainer import functions
 from chainer.utils import argument
 
+from mixnorm.checks import check_real
 from mixnorm.functions import batch_instance_normalization
 from mixnorm.functions import fixed_batch_instance_normalization
 from mixnorm.links.affine_normalization import AffineNormalization
 from mixnorm.links.running_averages import RunningAverages
-from mixnorm.mixture.validation import check_real
 
 
 class BatchInstanceNormalization(RunningAverages, AffineNormalization):

@@ -8,12 +8,12 @@ from chainer import functions
 from chainer import initializers
 import chainer.links as L
 
+from mixnorm.checks import (
+    check_axis, check_dtype, check_eps, check_flag, check_initializer,
+    check_real, check_size, naming_initializer)
 from mixnorm.links import axes
-from mixnorm.links.arguments import (
-    check_dtype, check_flag, check_initializer, naming_initializer)
 from mixnorm.links.running_averages import RunningAverages
 from mixnorm.links.sized_link import SizedLink
-from mixnorm.mixture.validation import check_real
 
 
 class BatchRenormalization(
@@ -103,7 +103,7 @@ class BatchRenormalization(
         check_real('rmax', rmax, 1, math.inf)
         check_real('dmax', dmax, 0, math.inf)
         check_real('decay', decay, 0, 1)
-        check_real('eps', eps, 0, math.inf, closed_high=False)
+        check_eps(eps)
         dtype = check_dtype(dtype)
         check_flag('use_gamma', use_gamma)
         check_flag('use_beta', use_beta)
@@ -111,7 +111,7 @@ class BatchRenormalization(
                 ('gamma', initial_gamma), ('beta', initial_beta),
                 ('avg_mean', initial_avg_mean), ('avg_var', initial_avg_var)):
             check_initializer(f'initial_{name}', value)
-        size, axis = axes.check_size(size), axes.check_axis(axis)
+        size, axis = check_size(size), check_axis(axis)
         if size is None and axis is None:
             raise ValueError('size is None and axis is None: one of them must '
                              'be given')

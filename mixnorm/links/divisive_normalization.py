@@ -1,10 +1,8 @@
 import math
 
-from mixnorm.functions.divisive_normalization import (
-    check_window, divisive_normalization)
+from mixnorm.checks import check_flag, check_real, check_window
+from mixnorm.functions.divisive_normalization import divisive_normalization
 from mixnorm.links.affine_normalization import AffineNormalization
-from mixnorm.links.arguments import check_flag
-from mixnorm.mixture.validation import check_real
 
 
 class DivisiveNormalization(AffineNormalization):

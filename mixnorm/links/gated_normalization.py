@@ -1,9 +1,8 @@
 from chainer import functions
 from chainer import initializers
 
+from mixnorm.checks import check_flag, check_integer
 from mixnorm.links.affine_normalization import AffineNormalization
-from mixnorm.links.arguments import check_flag
-from mixnorm.mixture.validation import check_integer
 
 
 class GatedNormalization(AffineNormalization):

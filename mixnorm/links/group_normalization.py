@@ -1,13 +1,10 @@
-import math
 
 import chainer.links as L
 
-from mixnorm.functions.checks import check_channels
-from mixnorm.functions.group_normalization import (
-    check_groups, group_normalization)
-from mixnorm.links.arguments import check_initializer
+from mixnorm.checks import (
+    check_channels, check_eps, check_groups, check_initializer, check_integer)
+from mixnorm.functions.group_normalization import group_normalization
 from mixnorm.links.sized_link import SizedLink
-from mixnorm.mixture.validation import check_integer, check_real
 
 
 class GroupNormalization(SizedLink, L.GroupNormalization):
@@ -52,7 +49,7 @@ class GroupNormalization(SizedLink, L.GroupNormalization):
     def __init__(self, groups, size=None, eps=1e-5, initial_gamma=None,
                  initial_beta=None):
         check_integer('groups', groups, 1)
-        check_real('eps', eps, 0, math.inf, closed_high=False)
+        check_eps(eps)
         check_initializer('initial_gamma', initial_gamma)
         check_initializer('initial_beta', initial_beta)
         super().__init__(

@@ -9,21 +9,19 @@ from chainer import functions
 from chainer.utils import argument
 
 from mixnorm import compute
+from mixnorm.checks import (
+    check_activation, check_axis, check_choice, check_dtype, check_eps,
+    check_flag, check_integer, check_real, check_size)
 from mixnorm.compute.parameters import are_finite, Parameters
 from mixnorm.compute.sets import group_channels
 from mixnorm.compute.stack import stack, unstack
 from mixnorm.functions import fixed_mixture_normalization
 from mixnorm.functions import group_mixture_normalization
 from mixnorm.functions import mixture_normalization
-from mixnorm.functions.components import check_options
-from mixnorm.links.arguments import check_dtype, check_flag
-from mixnorm.links.axes import (
-    channels_second, check_axis, check_size, check_type, split_axes)
+from mixnorm.links.axes import channels_second, check_type, split_axes
 from mixnorm.links.sized_link import SizedLink
 from mixnorm.mixture.fitting import fit_activation
 from mixnorm.mixture.set_fitting import fit_sets
-from mixnorm.mixture.validation import (
-    check_choice, check_integer, check_real)
 
 
 class Queue(typing.NamedTuple):
@@ -175,7 +173,8 @@ class MixtureNormalization(SizedLink):
         check_integer('queue_size', queue_size, 1)
         check_real('queue_decay', queue_decay, 0, 1, closed_low=False)
         check_choice('inference', inference, ('parameters', 'samples'))
-        check_options(eps, activation)
+        check_eps(eps)
+        check_activation(activation)
         check_flag('component_affine', component_affine)
         check_flag('use_gamma', use_gamma)
         check_flag('use_beta', use_beta)

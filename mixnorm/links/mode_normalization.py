@@ -3,12 +3,12 @@ import numpy
 import chainer
 from chainer.utils import argument
 
+from mixnorm.checks import check_real
 from mixnorm.functions.fixed_mode_normalization import (
     GatedFixedModeNormalization)
 from mixnorm.functions.mode_normalization import GatedModeNormalization
 from mixnorm.links.gated_normalization import GatedNormalization
 from mixnorm.links.running_averages import RunningAverages
-from mixnorm.mixture.validation import check_real
 
 
 class ModeNormalization(RunningAverages, GatedNormalization):

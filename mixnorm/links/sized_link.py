@@ -5,7 +5,7 @@ from chainer import initializers
 from chainer import link
 from chainer import variable
 
-from mixnorm.links.arguments import check_initializer, naming_initializer
+from mixnorm.checks import check_initializer, naming_initializer
 
 
 class SizedLink(link.Link):

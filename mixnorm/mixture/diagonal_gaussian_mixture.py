@@ -4,13 +4,13 @@ import math
 import numpy
 
 from mixnorm import compute
+from mixnorm.checks import (
+    check_choice, check_integer, check_points, check_random_state, check_real)
 from mixnorm.compute.parameters import are_finite, Parameters
 from mixnorm.compute.stack import (
     get_array_module, stack, unstack, working_dtype)
 from mixnorm.mixture.fitting import fit_mixture
-from mixnorm.mixture.randomness import as_generator, check_random_state
-from mixnorm.mixture.validation import (
-    check_choice, check_integer, check_points, check_real)
+from mixnorm.mixture.randomness import as_generator
 
 
 class NotFittedError(ValueError, AttributeError):

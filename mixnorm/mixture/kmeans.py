@@ -2,9 +2,9 @@
 import math
 
 from mixnorm import compute
+from mixnorm.checks import check_integer, check_points
 from mixnorm.compute.stack import stack, take
 from mixnorm.mixture.randomness import random_numbers
-from mixnorm.mixture.validation import check_integer, check_points
 
 
 def default_n_local_trials(n_clusters):

@@ -4,33 +4,13 @@ The same seed therefore gives the same draws whether the points lie in main
 memory or on a GPU, and no draw waits for the GPU.
 """
 import math
-import numbers
 
 import numpy
 
+from mixnorm.checks import check_random_state
+
 
 _GENERATORS = numpy.random.RandomState, numpy.random.Generator
-
-
-def check_random_state(random_state):
-    """Raises ValueError unless it is what users call a seed.
-
-    Args:
-        random_state (None, int, numpy.random.RandomState or \
-numpy.random.Generator): ``None`` for fresh entropy; an integer for
-            ``RandomState(random_state)``, whose numbers are those that
-            scikit-learn draws.
-
-    """
-    if random_state is None or isinstance(random_state, _GENERATORS) or (
-            isinstance(random_state, numbers.Integral)
-            and not isinstance(random_state, bool)
-            and 0 <= random_state < 1 << 32):
-        return
-    raise ValueError(
-        f'random_state is {random_state!r}: it must be None, an integer from '
-        '0 to 2**32 - 1, a numpy.random.RandomState or a '
-        'numpy.random.Generator')
 
 
 def as_generator(random_state):
