@@ -3,14 +3,25 @@
 # Before everything else: it makes Chainer importable on today's NumPy.
 from mixnorm import compat  # NOQA
 
-from mixnorm import extensions  # NOQA
-from mixnorm import functions  # NOQA
-from mixnorm import link_hooks  # NOQA
-from mixnorm import links  # NOQA
-from mixnorm import mixture  # NOQA
-from mixnorm.convert import convert  # NOQA
-from mixnorm.registry import normalizer  # NOQA
-from mixnorm.registry import normalizer_names  # NOQA
-from mixnorm.registry import register_normalizer  # NOQA
+from mixnorm import extensions
+from mixnorm import functions
+from mixnorm import link_hooks
+from mixnorm import links
+from mixnorm import mixture
+from mixnorm.conversion.convert import convert
+from mixnorm.registry import (
+    normalizer, normalizer_names, register_normalizer)
+
+__all__ = [
+    'convert',
+    'extensions',
+    'functions',
+    'link_hooks',
+    'links',
+    'mixture',
+    'normalizer',
+    'normalizer_names',
+    'register_normalizer',
+]
 
 __version__ = '0.1.0'

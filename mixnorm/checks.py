@@ -48,7 +48,8 @@ def check_real(name, value, low, high, closed_low=True, closed_high=True):
 
 def check_choice(name, value, choices):
     """Raises ValueError unless ``value`` is one of ``choices``."""
-    if not isinstance(value, str) or value not in choices:
+    if not (isinstance(value, str) or is_integer(value)) or (
+            value not in choices):
         raise ValueError(f'{name} is {value!r}: it must be '
                          f"{' or '.join(map(repr, choices))}")
 
@@ -82,10 +83,10 @@ def check_activation(activation):
 
 def check_groups(groups, n_channels):
     """Raises ValueError unless ``groups`` divides the number of channels."""
-    if not is_integer(groups) or groups < 1 or n_channels % groups:
-        raise ValueError(f'groups is {groups!r}: it must be a positive '
-                         'integer that divides the number of channels, which '
-                         f'is {n_channels}')
+    check_integer('groups', groups, 1)
+    if n_channels % groups:
+        raise ValueError(f'groups is {groups}: it must divide the number of '
+                         f'channels, which is {n_channels}')
 
 
 def check_window(window):

@@ -60,7 +60,7 @@ def _in_single_precision(factory):
 @_in_single_precision
 @functools.wraps(L.BatchNormalization)
 def _batch_normalization(*args, **kwargs):
-    """Makes Chainer's link, and tells what it would take amiss later."""
+    """Makes Chainer's link, but checks what it would fail at later."""
     bound = inspect.signature(L.BatchNormalization).bind(*args, **kwargs)
     bound.apply_defaults()
     given = dict(bound.arguments)
@@ -99,6 +99,18 @@ def _group_normalization(size, groups=None, eps=1e-5, initial_gamma=None,
         groups, size, eps, initial_gamma, initial_beta)
 
 
+def _group_mixture_normalization(size, groups=1, **options):
+    return links.GroupMixtureNormalization(groups, size, **options)
+
+
+# It has the link's other arguments.
+_group_mixture_normalization.__signature__ = inspect.Signature([
+    *list(inspect.signature(
+        _group_mixture_normalization).parameters.values())[:2],
+    *list(inspect.signature(
+        links.GroupMixtureNormalization).parameters.values())[2:]])
+
+
 def _one_axis(name, size):
     """Returns the number of channels that a size stands for."""
     if not isinstance(size, tuple):
@@ -115,6 +127,7 @@ _FACTORIES = {
     'batch_renorm': _in_single_precision(links.BatchRenormalization),
     'divisive': links.DivisiveNormalization,
     'group': _group_normalization,
+    'group_mixture': _group_mixture_normalization,
     'instance': links.InstanceNormalization,
     'layer': _layer_normalization,
     'mixture': links.MixtureNormalization,
@@ -148,6 +161,8 @@ def normalizer(name, size, **options):
     ``divisive``       :class:`mixnorm.links.DivisiveNormalization`
     ``group``          :class:`mixnorm.links.GroupNormalization`; ``groups``
                        is by default the largest divisor of ``size`` up to 32
+    ``group_mixture``  :class:`mixnorm.links.GroupMixtureNormalization`;
+                       ``groups`` is 1 by default
     ``instance``       :class:`mixnorm.links.InstanceNormalization`
     ``layer``          :class:`mixnorm.links.GroupNormalization` with one
                        group
@@ -191,9 +206,9 @@ def normalizer(name, size, **options):
     allowed = option_names(name)
     for key in options:
         if allowed is not None and key not in allowed:
-            raise ValueError('normalizer {!r} has no option {!r}: {}'.format(
-                name, key, f"it has {', '.join(allowed)}" if allowed
-                else 'it has none'))
+            there_are = ', '.join(allowed) or 'none'
+            raise ValueError(f'normalizer {name!r} has no option {key!r}: it '
+                             f'has {there_are}')
     link = factory(size, **options)
     if not isinstance(link, chainer.Link):
         raise ValueError(f'normalizer {name!r} made {link!r}: it must make a '
@@ -222,8 +237,9 @@ def option_names(name):
 _LINKS = (
     L.BatchNormalization, L.GroupNormalization, Identity,
     links.BatchInstanceNormalization, links.DivisiveNormalization,
-    links.InstanceNormalization, links.MixtureNormalization,
-    links.ModeGroupNormalization, links.ModeNormalization)
+    links.GroupMixtureNormalization, links.InstanceNormalization,
+    links.MixtureNormalization, links.ModeGroupNormalization,
+    links.ModeNormalization)
 
 
 def is_normalization(link):

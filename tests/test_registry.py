@@ -13,6 +13,7 @@ _KINDS = {
     'batch_renorm': L.BatchRenormalization,
     'divisive': mixnorm.links.DivisiveNormalization,
     'group': L.GroupNormalization,
+    'group_mixture': mixnorm.links.GroupMixtureNormalization,
     'instance': mixnorm.links.InstanceNormalization,
     'layer': L.GroupNormalization,
     'mixture': mixnorm.links.MixtureNormalization,

@@ -1,6 +1,5 @@
 """Trainer extensions."""
+from mixnorm.extensions.curves import Curves, draw_curves
+from mixnorm.extensions.effective_components import EffectiveComponents
 
-from mixnorm.extensions.curves import Curves  # NOQA
-from mixnorm.extensions.curves import draw_curves  # NOQA
-from mixnorm.extensions.effective_components import (  # NOQA
-    EffectiveComponents)
+__all__ = ['Curves', 'EffectiveComponents', 'draw_curves']

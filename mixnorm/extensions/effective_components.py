@@ -1,15 +1,16 @@
 from chainer.training import extension
 
-from mixnorm.links import MixtureNormalization
+from mixnorm.links import GroupMixtureNormalization, MixtureNormalization
 
 
 class EffectiveComponents(extension.Extension):
 
     """Trainer extension that reports how many components are effective.
 
-    For each :class:`~mixnorm.links.MixtureNormalization` of the model it
-    reports the number of components that its fit to the last mini-batch kept,
-    as ``n_effective`` with the link's path, such as
+    For each :class:`~mixnorm.links.MixtureNormalization` and
+    :class:`~mixnorm.links.GroupMixtureNormalization` of the model it reports
+    the number of components that its fit to the last mini-batch kept, as
+    ``n_effective`` with the link's path, such as
     ``n_effective/predictor/conv3/norm``.  Reading it waits for a GPU.
 
     Source: M. M. Kalayeh and M. Shah, *Training Faster by Separating Modes
@@ -25,7 +26,8 @@ class EffectiveComponents(extension.Extension):
     def __call__(self, trainer):
         target = trainer.updater.get_optimizer('main').target
         for path, link in target.namedlinks():
-            if isinstance(link, MixtureNormalization):
+            if isinstance(link, (
+                    GroupMixtureNormalization, MixtureNormalization)):
                 n_effective = link.n_effective
                 if n_effective is not None:
                     trainer.observation[f'n_effective{path}'] = n_effective

@@ -1,2 +1,4 @@
 """Link hooks."""
-from mixnorm.link_hooks.weight_normalization import WeightNormalization  # NOQA
+from mixnorm.link_hooks.weight_normalization import WeightNormalization
+
+__all__ = ['WeightNormalization']

@@ -60,7 +60,11 @@ class AffineNormalization(SizedLink):
         yield 'use_beta', self.beta is not None
         yield 'axis', self.axis
 
-    def _prepare(self, x):
+    def _check_input(self, x):
+        """Raises an error if an input does not fit."""
+        axes.check_type(x, self.size, self.axis)
+
+    def _points(self, x):
         """Checks an input and brings it into the form ``(N, C, *S)``.
 
         Returns:
@@ -68,7 +72,7 @@ class AffineNormalization(SizedLink):
 
         """
         x = chainer.as_variable(x)
-        axes.check_type(x, self.size, self.axis)
+        self._check_input(x)
         if self.size is None:
             channel_axes = axes.split_axes(x.ndim, None, self.axis)[1]
             self._initialize(tuple(x.shape[a] for a in channel_axes))

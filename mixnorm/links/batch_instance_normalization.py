@@ -140,7 +140,7 @@ class BatchInstanceNormalization(RunningAverages, AffineNormalization):
             kwargs, ('finetune', False),
             test='test argument is not supported anymore. '
                  'Use chainer.using_config')
-        points, restore = self._prepare(x)
+        points, restore = self._points(x)
         with chainer.using_device(self.device):
             self.xp.clip(self.rho.array, 0, 1, out=self.rho.array)
         gamma, beta = self._scale_and_shift()

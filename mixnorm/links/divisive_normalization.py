@@ -111,7 +111,7 @@ class DivisiveNormalization(AffineNormalization):
             ValueError: If ``window`` is not of as many axes as ``x`` has.
 
         """
-        points, restore = self._prepare(x)
+        points, restore = self._points(x)
         return restore(divisive_normalization(
             points, *self._scale_and_shift(), self.rho, self.window,
             self.eps))

@@ -81,6 +81,6 @@ class InstanceNormalization(AffineNormalization):
             chainer.utils.type_check.InvalidType: If ``x`` does not fit.
 
         """
-        points, restore = self._prepare(x)
+        points, restore = self._points(x)
         return restore(group_normalization(
             points, points.shape[1], *self._scale_and_shift(), self.eps))

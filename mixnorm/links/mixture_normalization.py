@@ -1,46 +1,21 @@
 import math
-import numbers
-import typing
-
-import numpy
 
 import chainer
-from chainer import functions
 from chainer.utils import argument
+import numpy
 
 from mixnorm import compute
-from mixnorm.checks import (
-    check_activation, check_axis, check_choice, check_dtype, check_eps,
-    check_flag, check_integer, check_real, check_size)
-from mixnorm.compute.parameters import are_finite, Parameters
-from mixnorm.compute.sets import group_channels
+from mixnorm.checks import check_choice, check_integer, check_real
+from mixnorm.compute.parameters import Parameters
 from mixnorm.compute.stack import stack, unstack
 from mixnorm.functions import fixed_mixture_normalization
-from mixnorm.functions import group_mixture_normalization
 from mixnorm.functions import mixture_normalization
-from mixnorm.links.axes import channels_second, check_type, split_axes
-from mixnorm.links.sized_link import SizedLink
+from mixnorm.links.fitted_normalization import FittedNormalization
+from mixnorm.links.queues import Entries, ParameterQueue, SampleQueue
 from mixnorm.mixture.fitting import fit_activation
-from mixnorm.mixture.set_fitting import fit_sets
 
 
-class Queue(typing.NamedTuple):
-
-    """Statistics that serve inference, the newest mini-batch's first.
-
-    Attributes:
-        weights (array): ``lambda``, ``(t, K)`` for ``t`` entries.
-        means (array): ``mu``, ``(t, K) + size``.
-        variances (array): ``sigma^2``, ``(t, K) + size``.
-
-    """
-
-    weights: typing.Any
-    means: typing.Any
-    variances: typing.Any
-
-
-class MixtureNormalization(SizedLink):
+class MixtureNormalization(FittedNormalization):
 
     """Mixture normalization layer.
 
@@ -59,15 +34,6 @@ class MixtureNormalization(SizedLink):
     that scaling a channel changes nothing.  Components are ordered by their
     share of the mini-batch, the heaviest first.
 
-    With ``over`` other than ``'batch'`` a mixture is fitted to every sample
-    by itself, or to every group of its channels, by
-    :func:`mixnorm.functions.group_mixture_normalization`: its points are
-    the scalars there, its components are ordered by their means, the lowest
-    first.  Test mode does the same as training then, with draws that are
-    always the same: a sample's output depends neither on the others nor on
-    how far training has come.  With one component this is
-    :class:`chainer.links.GroupNormalization`.
-
     Inside :func:`chainer.functions.forget`, the recomputation repeats the
     draws of the link's latest pass: call the link no more than once there
     before the backward pass.
@@ -83,15 +49,13 @@ class MixtureNormalization(SizedLink):
         n_iter (int): Iterations of a fit, K-means and EM together (the
             paper's "EM iter."), at least 1.
         sample_ratio (float): Share of the points that a fit draws, in (0, 1];
-            the paper finds 0.25 enough.  Of a sample's own points it draws
-            ten for each component at least.
+            the paper finds 0.25 enough.
         min_weight (float): Components of smaller weight are dropped, in
             [0, 1).
         queue_size (int): Number ``T`` of mini-batches that serve inference,
-            at least 1.  It means nothing unless ``over`` is ``'batch'``.
+            at least 1.
         queue_decay (float): ``rho`` in (0, 1]: a mini-batch counts ``rho``
-            times as much as the one after it.  It means nothing unless
-            ``over`` is ``'batch'``.
+            times as much as the one after it.
         inference (str): ``'parameters'`` to average the outputs under the
             last mini-batches' statistics; ``'samples'`` to keep the
             mini-batches themselves and normalize by one mixture fitted to
@@ -117,11 +81,6 @@ class MixtureNormalization(SizedLink):
             ``None``: all axes but those of ``size`` after the first.
             ``size`` may then be omitted, as in batch normalization.  The
             first of these axes is that of the samples.
-        over (str or tuple): What a mixture is fitted to: ``'batch'``, the
-            channel vectors of the mini-batch; ``'layer'``, all activations
-            of a sample; ``'instance'``, those in one channel of a sample;
-            ``('group', G)``, those in one of ``G`` groups of channels of a
-            sample, where ``G`` divides the number of channels.
         order (int): 2 adds the Fisher vector of second order,
             ``delta * sum_k tau_k / sqrt(2 lambda_k) (xhat_k^2 - 1)``,
             weighed by the parameter delta, which is 0 at first; it takes
@@ -135,8 +94,7 @@ class MixtureNormalization(SizedLink):
             or ``None``.
 
     Raises:
-        ValueError: If an argument is out of its range, or two of them do not
-            go together.
+        ValueError: If an argument is out of its range.
 
     Source: M. M. Kalayeh and M. Shah, *Training Faster by Separating Modes
     of Variation in Batch-normalized Models* (2018), section 4.
@@ -154,199 +112,153 @@ class MixtureNormalization(SizedLink):
 
     """
 
-    gamma = None
-    beta = None
-    delta = None
-
     def __init__(self, size=None, n_components=3, n_iter=2, sample_ratio=.25,
                  min_weight=.01, queue_size=10, queue_decay=.9,
                  inference='parameters', activation=None,
                  component_affine=False, seed=None, eps=2e-5, dtype=None,
                  use_gamma=True, use_beta=True,
-                 initial_gamma=None, initial_beta=None, axis=None,
-                 over='batch', order=1):
-        super().__init__()
-        check_integer('n_components', n_components, 1)
-        check_integer('n_iter', n_iter, 1)
-        check_real('sample_ratio', sample_ratio, 0, 1, closed_low=False)
-        check_real('min_weight', min_weight, 0, 1, closed_high=False)
+                 initial_gamma=None, initial_beta=None, axis=None, order=1):
+        super().__init__(
+            size, n_components, n_iter, sample_ratio, min_weight, activation,
+            component_affine, seed, eps, dtype, use_gamma, use_beta,
+            initial_gamma, initial_beta, axis, order)
         check_integer('queue_size', queue_size, 1)
         check_real('queue_decay', queue_decay, 0, 1, closed_low=False)
         check_choice('inference', inference, ('parameters', 'samples'))
-        check_eps(eps)
-        check_activation(activation)
-        check_flag('component_affine', component_affine)
-        check_flag('use_gamma', use_gamma)
-        check_flag('use_beta', use_beta)
-        self.over = _check_over(over)
-        if self.over != 'batch' and inference == 'samples':
-            raise ValueError(
-                f"inference is 'samples' and over is {over!r}: only "
-                "over='batch' keeps mini-batches for inference")
-        if (not isinstance(order, numbers.Integral) or isinstance(order, bool)
-                or order not in (1, 2)):
-            raise ValueError(f'order is {order!r}: it must be 1 or 2')
-        if seed is None:
-            seed = int(numpy.random.randint(1 << 31))
-        check_integer('seed', seed, 0)
-        self.n_components = n_components
-        self.n_iter = n_iter
-        self.sample_ratio = sample_ratio
-        self.min_weight = min_weight
         self.queue_size = queue_size
         self.queue_decay = queue_decay
         self.inference = inference
-        self.activation = activation
-        self.component_affine = component_affine
-        self.order = order
-        self.eps = eps
-        self.axis = check_axis(axis)
-        self.size = check_size(size)
-
-        # The random numbers of a fit are a function of these two.
-        self.seed = seed
-        self.n_fits = 0
-        self.register_persistent('seed')
-        self.register_persistent('n_fits')
-
-        self._highprec_dtype = check_dtype(dtype)
-        with self.init_scope():
-            if use_gamma:
-                self.gamma = self._make_parameter('gamma', initial_gamma, 1)
-            if use_beta:
-                self.beta = self._make_parameter('beta', initial_beta, 0)
-            if order == 2:
-                self.delta = self._make_parameter('delta', None, 0)
-
-        if self.over == 'batch':
-            self._register_queue()
-        self._n_effective = None
+        # There is none before the size is known.
+        self._queue = None
         if self.size is not None:
             self._initialize(self.size)
 
-    def _register_queue(self):
-        # How much an entry counts: 0 while it is not there.
-        self.queue_factors = None
-        self.queue_weights = None
-        self.queue_means = None
-        self.queue_variances = None
-        for name in _QUEUE_NAMES:
-            self.register_persistent(name)
-        if self.inference == 'samples':
-            # The mini-batches' points one after another, (points, channels),
-            # the newest first, and how many points each of them had.  The
-            # queue's one entry is the mixture fitted to all of them.
-            self.samples = None
-            self.sample_counts = None
-            self.register_persistent('samples')
-            self.register_persistent('sample_counts')
-
     def _initialize(self, size):
         super()._initialize(size)
-        if self.over == 'batch' and any(
-                getattr(self, name) is None for name in _QUEUE_NAMES):
-            self._empty_queue()
+        if self._queue is None:
+            self._queue = self._make_queue(self._empty_parameter_queue())
 
-    def _check_size(self, size):
-        self._count_groups(size)
+    @property
+    def _n_entries(self):
+        """Number of mixtures that serve inference."""
+        return self.queue_size if self.inference == 'parameters' else 1
 
-    def _count_groups(self, size):
-        n_channels = math.prod(size)
-        if isinstance(self.over, tuple):
-            groups = self.over[1]
-            if n_channels % groups != 0:
-                raise ValueError(
-                    f'over is {self.over!r}: the number of groups must divide '
-                    f'the number of channels, {n_channels}')
-            return groups
-        return 1 if self.over == 'layer' else n_channels
+    def _empty_parameter_queue(self):
+        dtype = numpy.promote_types(self._highprec_dtype, numpy.float32)
+        with chainer.using_device(self.device):
+            return ParameterQueue.empty(
+                self.xp, dtype, self._n_entries, self.n_components, self.size)
+
+    def _make_queue(self, mixtures, samples=None, sample_counts=None):
+        if self.inference == 'parameters':
+            return mixtures
+        return SampleQueue(self.queue_size, samples, sample_counts, mixtures)
+
+    def _get_state(self):
+        if self._queue is not None:
+            return self._queue.arrays
+        names = ParameterQueue.names
+        if self.inference == 'samples':
+            names += SampleQueue.names
+        return dict.fromkeys(names)
+
+    def _set_state(self, state):
+        arrays = [state[name] for name in ParameterQueue.names]
+        if any(array is None for array in arrays):
+            # That of a link that has seen nothing.
+            self._queue = None
+            return
+        dtype = numpy.promote_types(self._highprec_dtype, numpy.float32)
+        self._queue = self._make_queue(
+            ParameterQueue(*(z.astype(dtype, copy=False) for z in arrays)),
+            *(state[name] for name in SampleQueue.names if name in state))
 
     def _shape(self, name, size):
-        if name in ('samples', 'sample_counts'):
+        if name in SampleQueue.names:
             return None
-        if name not in _QUEUE_NAMES:
-            return (self.n_components,) + size if (
-                self.component_affine) else size
-        entries = self.queue_size if self.inference == 'parameters' else 1
-        if name == 'queue_factors':
-            return entries,
-        if name == 'queue_weights':
-            return entries, self.n_components
-        return (entries, self.n_components) + size
+        if name in ParameterQueue.names:
+            return dict(zip(ParameterQueue.names, ParameterQueue.shapes(
+                self._n_entries, self.n_components, size)))[name]
+        return super()._shape(name, size)
 
     def _size_of(self, name, shape):
-        if name in ('queue_means', 'queue_variances'):
-            return shape[2:]
-        if name in self._persistent:
-            return None
-        # A component's own has one more axis than the size, at least 1.
-        return shape[len(shape) > 1:] if self.component_affine else shape
-
-    def _empty_queue(self):
-        dtype = numpy.promote_types(self._highprec_dtype, numpy.float32)
-        factors, weights, means, variances = (
-            self._shape(name, self.size) for name in _QUEUE_NAMES)
-        with chainer.using_device(self.device):
-            xp = self.device.xp
-            self.queue_factors = xp.zeros(factors, dtype)
-            self.queue_weights = xp.full(
-                weights, 1 / self.n_components, dtype)
-            self.queue_means = xp.zeros(means, dtype)
-            self.queue_variances = xp.ones(variances, dtype)
+        if name in SampleQueue.names + ParameterQueue.names:
+            # Means and variances have two axes more.
+            return shape[2:] or None
+        return super()._size_of(name, shape)
 
     @property
     def printable_specs(self):
-        yield 'size', self.size
-        yield 'n_components', self.n_components
-        yield 'n_iter', self.n_iter
-        yield 'sample_ratio', self.sample_ratio
-        yield 'min_weight', self.min_weight
-        yield 'queue_size', self.queue_size
-        yield 'queue_decay', self.queue_decay
-        yield 'inference', self.inference
-        yield 'activation', getattr(
-            self.activation, '__name__', self.activation)
-        yield 'component_affine', self.component_affine
-        yield 'seed', self.seed
-        yield 'eps', self.eps
-        yield 'dtype', self._highprec_dtype
-        yield 'use_gamma', self.gamma is not None
-        yield 'use_beta', self.beta is not None
-        yield 'axis', self.axis
-        yield 'over', self.over
-        yield 'order', self.order
+        for key, value in super().printable_specs:
+            yield key, value
+            if key == 'min_weight':
+                yield 'queue_size', self.queue_size
+                yield 'queue_decay', self.queue_decay
+                yield 'inference', self.inference
 
     @property
     def n_effective(self):
-        """Number of components kept in the last training mini-batch.
+        """Number of components kept in the last training mini-batch, an int.
 
-        An int; unless ``over`` is ``'batch'``, a float: the mean of all
-        mixtures.  ``None`` before the first mini-batch.  On a GPU, reading it
-        waits.
+        ``None`` before the first mini-batch.  On a GPU, reading it waits.
 
         """
-        if self._n_effective is None:
-            return None
-        number = int if self.over == 'batch' else float
-        return number(self._n_effective)
+        return None if self._n_effective is None else int(self._n_effective)
 
     @property
     def queue(self):
-        """The entries that serve inference, as a :class:`Queue`.
+        """The entries that serve inference, named ``weights``, ``means`` and
+        ``variances``: ``(t, K)`` and twice ``(t, K) + size``, the newest
+        mini-batch's first.
 
-        With ``inference='samples'`` it has one, fitted when it is asked for.
-        ``None`` unless ``over`` is ``'batch'``: inference needs no queue
-        then.  On a GPU, reading it waits.
+        With ``inference='samples'`` there is one, fitted when it is asked
+        for.  On a GPU, reading it waits.
 
         """
-        if self.over != 'batch':
-            return None
         if self.size is None:
-            return Queue(None, None, None)
-        n_entries = self._count_entries()
-        return Queue(self.queue_weights[:n_entries],
-                     self.queue_means[:n_entries],
-                     self.queue_variances[:n_entries])
+            return Entries(None, None, None)
+        return self._read_queue()[1]
+
+    def _read_queue(self):
+        """Returns how much each entry counts, and the entries."""
+        # Read once: another thread may replace it.
+        queue = self._queue
+        fitted = queue.fitted(self._fit_samples)
+        if fitted is not queue:
+            self._queue = fitted
+        return fitted.read()
+
+    def inference_moments(self):
+        """Returns the mean and variance of all entries' mixtures together.
+
+        Returns:
+            tuple of arrays or None: ``size`` each, float64; ``None`` before
+            the first mini-batch.
+
+        """
+        if self.size is None:
+            return None
+        factors, entries = self._read_queue()
+        if len(factors) == 0:
+            return None
+        weights, means, variances = (
+            z.astype(numpy.float64) for z in entries)
+        weights = weights * factors.astype(numpy.float64)[:, None]
+        weights = weights.reshape(weights.shape + (1,) * (means.ndim - 2))
+        mean = (weights * means).sum(axis=(0, 1))
+        square = (weights * (variances + means ** 2)).sum(axis=(0, 1))
+        return mean, self.xp.maximum(square - mean * mean, 0)
+
+    def set_inference_moments(self, mean, variance):
+        """Fills the queue with one entry, all of it in one component.
+
+        Args:
+            mean (array): ``size``.
+            variance (array): ``size``.
+
+        """
+        with chainer.using_device(self.device):
+            self._queue = self._queue.of_one_component(mean, variance)
 
     def forward(self, x, **kwargs):
         """forward(self, x, finetune=False)
@@ -359,8 +271,7 @@ class MixtureNormalization(SizedLink):
                 spatial shape.
             finetune (bool): In training mode, ``True`` queues the mini-batch
                 without making the earlier ones count less, so that inference
-                averages over them evenly.  It means nothing unless ``over``
-                is ``'batch'``.
+                averages over them evenly.
 
         Returns:
             ~chainer.Variable: Output of ``x``'s shape and dtype.
@@ -370,62 +281,22 @@ class MixtureNormalization(SizedLink):
             RuntimeError: In test mode, if no training mini-batch has been
                 seen and none was loaded.
             ValueError: If ``chainer.config.debug`` is true and ``x`` holds
-                values that are not finite, or if the size was not known yet
-                and the groups of ``over`` do not divide it.
+                values that are not finite.
 
         """
         finetune, = argument.parse_kwargs(
             kwargs, ('finetune', False),
             test='test argument is not supported anymore. '
                  'Use chainer.using_config')
-        x = chainer.as_variable(x)
-        check_type(x, self.size, self.axis)
-        if chainer.is_debug():
-            self._check_finite(x.array)
-        if self.size is None:
-            _, channel_axes = split_axes(x.ndim, None, self.axis)
-            self._initialize(tuple(x.shape[a] for a in channel_axes))
-        points, restore = channels_second(x, self.size, self.axis)
-        if self.over != 'batch':
-            return restore(self._normalize_by_sets(points))
+        points, restore = self._points(x)
         if chainer.config.train:
             return restore(self._normalize_by_batch(points, finetune))
         return restore(self._normalize_by_queue(points))
 
     def start_finetuning(self):
         """Empties the queue, so that it holds only what comes from now on."""
-        if self.size is not None and self.over == 'batch':
-            self.queue_factors = self.queue_factors * 0
-        if self.inference == 'samples':
-            self.samples = None
-            self.sample_counts = None
-
-    def _check_finite(self, x):
-        n_bad = int(compute.of(x).count_not_finite(stack(x)))
-        if n_bad:
-            raise ValueError(
-                f'the input of {self._title} holds {n_bad} of {x.size} values '
-                'that are not finite')
-
-    def _parameters(self):
-        """Returns gamma, beta and delta as the functions take them.
-
-        Of shape ``(C,)`` or ``(K, C)``; delta is ``None`` without second
-        order.
-
-        """
-        shape = (math.prod(self.size),)
-        if self.component_affine:
-            shape = (self.n_components,) + shape
-        with chainer.using_device(self.device):
-            ones, zeros = (make(shape, self._highprec_dtype)
-                           for make in (self.xp.ones, self.xp.zeros))
-        return [
-            constant if parameter is None
-            else parameter if len(self.size) == 1
-            else functions.reshape(parameter, shape)
-            for parameter, constant in (
-                (self.gamma, ones), (self.beta, zeros), (self.delta, None))]
+        if self._queue is not None:
+            self._queue = self._queue.emptied()
 
     def _normalize_by_batch(self, x, finetune):
         # A recomputation (F.forget) repeats the draws of the pass before it
@@ -440,61 +311,30 @@ class MixtureNormalization(SizedLink):
         if not recomputing:
             self.n_fits += 1
             self._n_effective = n_effective
-            if self.inference == 'parameters':
-                self._push(statistics, 1 if finetune else self.queue_decay)
-            else:
-                self._push_samples(stack(x.array), statistics)
-        return y
-
-    def _normalize_by_sets(self, x):
-        groups = self._count_groups(self.size)
-        train = chainer.config.train
-        recomputing = chainer.config.in_recomputing
-        # In test mode the draws are always the same.
-        number = self.n_fits - int(recomputing) if train else 0
-        mixtures = fit_sets(
-            group_channels(x.array, groups),
-            numpy.random.default_rng((self.seed, number)),
-            n_components=self.n_components, n_iter=self.n_iter,
-            sample_ratio=self.sample_ratio, min_weight=self.min_weight)
-        gamma, beta, delta = self._parameters()
-        y = group_mixture_normalization(
-            x, groups, gamma, beta, *mixtures, self.eps, self.activation,
-            delta)
-        if train and not recomputing:
-            self.n_fits += 1
-            self._n_effective = (mixtures.weights > 0).sum(axis=2).mean()
+            self._queue = self._queue.push(
+                stack(x.array), statistics,
+                1 if finetune else self.queue_decay)
         return y
 
     def _normalize_by_queue(self, x):
-        n_entries = self._count_entries()
-        if n_entries == 0:
+        factors, entries = self._read_queue()
+        if len(factors) == 0:
             raise RuntimeError(
                 f'{self._title} has seen no training mini-batch, and no state '
                 'was loaded: it cannot normalize in test mode '
                 '(chainer.config.train is False)')
-        factors = self.queue_factors[:n_entries]
-        matrices = (n_entries, self.n_components, math.prod(self.size))
+        matrices = (len(factors), self.n_components, math.prod(self.size))
         gamma, beta, delta = self._parameters()
         return fixed_mixture_normalization(
-            x, gamma, beta, self.queue_weights[:n_entries],
-            self.queue_means[:n_entries].reshape(matrices),
-            self.queue_variances[:n_entries].reshape(matrices),
-            factors / factors.sum(), self.eps, self.activation, delta)
-
-    def _count_entries(self):
-        """Returns how many entries the queue has, brought up to date."""
-        if self.inference == 'samples':
-            self._fit_samples()
-        return int((self.queue_factors > 0).sum())
+            x, gamma, beta, entries.weights, entries.means.reshape(matrices),
+            entries.variances.reshape(matrices), factors, self.eps,
+            self.activation, delta)
 
     def _fit(self, x, seed):
         """Fits a mixture; returns the points' posterior, their statistics
         under it, and how many components were kept."""
         parameters = fit_activation(
-            x, numpy.random.default_rng(seed),
-            n_components=self.n_components, n_iter=self.n_iter,
-            sample_ratio=self.sample_ratio, min_weight=self.min_weight)
+            x, numpy.random.default_rng(seed), **self._fit_options)
         tau, statistics = compute.of(x).posterior_and_statistics(
             x, parameters)
         # A component's number has to mean something to its own gamma and
@@ -503,89 +343,7 @@ class MixtureNormalization(SizedLink):
         return (tau[:, order], Parameters(*(z[order] for z in statistics)),
                 (parameters.weights > 0).sum())
 
-    def _push(self, statistics, decay):
-        """Puts statistics at the head of the queue, if they are finite.
-
-        The choice is made on the device: nothing waits for it.
-
-        """
-        xp = self.xp
-        finite = are_finite(statistics)
-        newest = (xp.ones((), self.queue_factors.dtype),) + statistics
-        queue = {}
-        for name, entry in zip(_QUEUE_NAMES, newest):
-            old = getattr(self, name)
-            kept = old[:-1]
-            if name == 'queue_factors':
-                kept = kept * decay
-            entry = entry.astype(old.dtype, copy=False).reshape(old[:1].shape)
-            queue[name] = xp.where(
-                finite, xp.concatenate([entry, kept]), old)
-        # Other threads may be testing: factors tell them what there is, and
-        # come last.
-        for name in reversed(_QUEUE_NAMES):
-            setattr(self, name, queue[name])
-
-    def _push_samples(self, x, statistics):
-        """Puts a mini-batch at the head of the samples, if its statistics
-        are finite."""
-        xp = self.xp
-        if not bool(are_finite(statistics)):
-            return
-        points = [x.transpose(0, 2, 1).reshape(-1, x.shape[1])]
-        counts = [len(points[0])]
-        if self.samples is not None:
-            counts += self.sample_counts.tolist()[:self.queue_size - 1]
-            points.append(self.samples[:sum(counts[1:])])
-        # A copy in any case: the caller may use the array for other data.
-        self.samples = xp.concatenate(points)
-        self.sample_counts = xp.asarray(counts)
-        # The mixture of the earlier ones is out of date.
-        self.queue_factors = xp.zeros_like(self.queue_factors)
-
-    def _fit_samples(self):
-        """Fits the queue's entry to the samples, if it is out of date."""
-        if self.samples is None or float(self.queue_factors[0]) > 0:
-            return
+    def _fit_samples(self, samples):
+        """Fits the mixture of all samples ``(M, C)``."""
         # Not the draws of any mini-batch, and the same at every call.
-        _, statistics, _ = self._fit(
-            stack(self.samples), (self.seed, self.n_fits, 1))
-        self._push(statistics, 1)
-
-    def copyparams(self, link, copy_persistent=True):
-        """Copies parameters and state from another mixture normalization.
-
-        Args:
-            link (MixtureNormalization): Where to copy from.
-            copy_persistent (bool): Whether to copy the state, too.
-
-        Raises:
-            ValueError: If the other link has another number of components,
-                queue size or size, or a queue where this one has none.  This
-                link then stays as it was.
-
-        """
-        if (copy_persistent and isinstance(link, MixtureNormalization)
-                and (self.over == 'batch') != (link.over == 'batch')):
-            raise ValueError(
-                f'over is {link.over!r} where {self._title} needs '
-                f'{self.over!r}: only mixtures over the batch have a queue')
-        super().copyparams(link, copy_persistent)
-
-
-_QUEUE_NAMES = (
-    'queue_factors', 'queue_weights', 'queue_means', 'queue_variances')
-
-
-def _check_over(over):
-    if isinstance(over, str) and over in ('batch', 'layer', 'instance'):
-        return over
-    if isinstance(over, (tuple, list)) and len(over) == 2:
-        name, groups = over
-        if (isinstance(name, str) and name == 'group'
-                and isinstance(groups, numbers.Integral)
-                and not isinstance(groups, bool) and groups >= 1):
-            return name, int(groups)
-    raise ValueError(
-        f"over is {over!r}: it must be 'batch', 'layer', 'instance' or "
-        "('group', G) with a positive integer G")
+        return self._fit(stack(samples), (self.seed, self.n_fits, 1))[1]

@@ -98,6 +98,6 @@ class ModeGroupNormalization(GatedNormalization):
             chainer.utils.type_check.InvalidType: If ``x`` does not fit.
 
         """
-        points, restore = self._prepare(x)
+        points, restore = self._points(x)
         return restore(self._apply(
             GatedModeGroupNormalization(self.eps), points))

@@ -115,6 +115,33 @@ class ModeNormalization(RunningAverages, GatedNormalization):
             if self.avg_sqmean is None:
                 self.avg_sqmean = self.xp.ones(shape, numpy.float64)
 
+    def inference_moments(self):
+        """Returns the mean and variance of all modes together, evenly.
+
+        Returns:
+            tuple of arrays or None: ``size`` each, float64; ``None`` before
+            the size is known.
+
+        """
+        if self.avg_mean is None:
+            return None
+        mean = self.avg_mean.mean(axis=0)
+        square = self.avg_sqmean.mean(axis=0)
+        return mean, self.xp.maximum(square - mean * mean, 0)
+
+    def set_inference_moments(self, mean, variance):
+        """Gives all modes the same running averages.
+
+        Args:
+            mean (array): ``size``.
+            variance (array): ``size``.
+
+        """
+        shape = self.avg_mean.shape
+        self.avg_mean, self.avg_sqmean = (
+            self.xp.broadcast_to(z, shape).astype(numpy.float64)
+            for z in (mean, variance + mean * mean))
+
     @property
     def printable_specs(self):
         for key, value in super().printable_specs:
@@ -146,7 +173,7 @@ class ModeNormalization(RunningAverages, GatedNormalization):
             kwargs, ('finetune', False),
             test='test argument is not supported anymore. '
                  'Use chainer.using_config')
-        points, restore = self._prepare(x)
+        points, restore = self._points(x)
         if not chainer.config.train:
             matrix = (self.n_modes, points.shape[1])
             return restore(self._apply(GatedFixedModeNormalization(

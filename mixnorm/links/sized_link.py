@@ -4,6 +4,7 @@ import chainer
 from chainer import initializers
 from chainer import link
 from chainer import variable
+import numpy
 
 from mixnorm.checks import check_initializer, naming_initializer
 
@@ -76,6 +77,24 @@ class SizedLink(link.Link):
         """Returns the size that a shape tells, ``None`` if it does not."""
         return shape
 
+    # State that is not persistent values of their own, but arrays of an
+    # object that is replaced at once: another thread sees all of the old ones
+    # or all of the new ones.
+
+    def _get_state(self):
+        """Returns a dictionary from names to arrays, or ``None``."""
+        return {}
+
+    def _set_state(self, state):
+        """Takes all that :meth:`_get_state` returns."""
+
+    def device_resident_accept(self, visitor):
+        super().device_resident_accept(visitor)
+        self._set_state({
+            name: visitor.visit_array(value)
+            if isinstance(value, chainer.get_array_types()) else value
+            for name, value in self._get_state().items()})
+
     def serialize(self, serializer):
         """Serializes the link.
 
@@ -90,11 +109,21 @@ class SizedLink(link.Link):
         """
         loading = isinstance(serializer, chainer.Deserializer)
         if loading:
-            self._make_room({
-                name: serializer(name, None)
-                for name in self._params | self._persistent})
+            names = self._params | self._persistent | set(self._get_state())
+            found = {name: serializer(name, None) for name in names}
+            self._make_room(found)
         super().serialize(serializer)
+        state = {}
+        for name, value in self._get_state().items():
+            if loading:
+                # Not into arrays that other threads may be reading, nor into
+                # one of another shape.
+                fits = found[name] is None or (
+                    numpy.shape(value) == found[name].shape)
+                value = copy.copy(value) if fits else None
+            state[name] = serializer(name, value)
         if loading:
+            self._set_state(state)
             self._settle()
 
     def copyparams(self, link, copy_persistent=True):
@@ -112,18 +141,22 @@ class SizedLink(link.Link):
         """
         names = set(self._params)
         if copy_persistent:
-            names |= self._persistent
-        missing = sorted(names - link._params - link._persistent)
+            names |= self._persistent | set(self._get_state())
+        missing = sorted(names - set(_values(link)))
         if missing:
-            raise ValueError(f'{type(link).__name__} has no '
+            raise ValueError(f"{type(link).__name__} has no "
                              f"{', '.join(missing)}: {self._title} needs it")
         if (self.size is not None and isinstance(link, SizedLink)
                 and link.size is None):
             link = copy.deepcopy(link)
             link._initialize(self.size)
+        theirs = _values(link)
         self._make_room({
-            name: chainer.as_array(getattr(link, name)) for name in names})
+            name: chainer.as_array(theirs[name]) for name in names})
         super().copyparams(link, copy_persistent)
+        if copy_persistent:
+            self._set_state({name: copy.deepcopy(theirs[name])
+                             for name in self._get_state()})
         self._settle()
 
     def _make_room(self, values):
@@ -139,20 +172,14 @@ class SizedLink(link.Link):
         size = self._find_size(shapes) if self.size is None else self.size
         if size is not None:
             self._check_size(size)
-        of_any_shape = []
         for name, shape in shapes.items():
             # Where none tells the size, none depends on it.
             expected = self._shape(name, () if size is None else size)
-            if expected is None:
-                of_any_shape.append(name)
-            elif shape != expected:
+            if expected is not None and shape != expected:
                 raise ValueError(f'{name} has shape {shape} where '
                                  f'{self._title} needs {expected}')
         if size is not None:
             self._initialize(size)
-        for name in of_any_shape:
-            # What is there could not hold it.
-            setattr(self, name, None)
 
     def _find_size(self, shapes):
         """Returns the size that shapes tell, ``None`` if none does."""
@@ -164,10 +191,17 @@ class SizedLink(link.Link):
         if self.size is not None:
             # That of a link that has seen nothing has nothing in places.
             self._initialize(self.size)
-        for name in self._persistent:
-            value = getattr(self, name)
-            if isinstance(value, chainer.get_array_types()):
-                setattr(self, name, self.device.send(value))
+        # What was loaded lies in main memory.
+        self.to_device(self.device)
+
+
+def _values(link):
+    """Returns parameters and state by name."""
+    values = {name: getattr(link, name)
+              for name in link._params | link._persistent}
+    if isinstance(link, SizedLink):
+        values.update(link._get_state())
+    return values
 
 
 def _shapes(values):

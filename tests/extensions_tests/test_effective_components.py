@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 from mixnorm.extensions import EffectiveComponents
-from mixnorm.links import MixtureNormalization
+from mixnorm.links import GroupMixtureNormalization, MixtureNormalization
 
 
 class _Model(chainer.Chain):
@@ -66,14 +66,13 @@ def test_number_of_weights_of_the_last_mini_batch(tmp_path):
         assert min(expected) < link.n_components
 
 
-@pytest.mark.parametrize('options, expected', [
-    ({'n_components': 1}, 1),
+@pytest.mark.parametrize('link, expected', [
+    (MixtureNormalization(4, 1, seed=0), 1),
     # Of weights that add up to 1, one at most is above 0.6.
-    ({'n_components': 4, 'min_weight': .6}, 1),
-    ({'n_components': 2, 'min_weight': 0., 'over': 'layer'}, 2)])
-def test_known_numbers(options, expected, tmp_path):
-    log = _train(_Model(MixtureNormalization(4, seed=0, **options),
-                        L.BatchNormalization(4)), tmp_path)
+    (MixtureNormalization(4, 4, min_weight=.6, seed=0), 1),
+    (GroupMixtureNormalization(1, 4, 2, min_weight=0., seed=0), 2)])
+def test_known_numbers(link, expected, tmp_path):
+    log = _train(_Model(link, L.BatchNormalization(4)), tmp_path)
     for entry in log:
         assert _found(entry) == {'n_effective/predictor/first': expected}
 

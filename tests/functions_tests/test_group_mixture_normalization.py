@@ -420,9 +420,13 @@ def test_type_error(bad, f):
         _call(2, _GOOD, activation=f, delta=numpy.ones(5, 'f'))
 
 
-@pytest.mark.parametrize('groups', [0, -1, 4, 12, 2., True, None, '2'])
-def test_bad_groups(groups):
-    with pytest.raises(ValueError, match='groups is .*divides'):
+@pytest.mark.parametrize('groups, allowed', [
+    (0, 'integer of at least 1'), (-1, 'integer of at least 1'),
+    (4, 'must divide'), (12, 'must divide'), (2., 'integer of at least 1'),
+    (True, 'integer of at least 1'), (None, 'integer of at least 1'),
+    ('2', 'integer of at least 1')])
+def test_bad_groups(groups, allowed):
+    with pytest.raises(ValueError, match=f'groups is .*{allowed}'):
         _call(groups, _GOOD)
 
 

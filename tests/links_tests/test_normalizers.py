@@ -75,9 +75,9 @@ _CASES = {
     'mixture of second order': _Case(
         'mixture', {'n_components': 2, 'seed': 0, 'order': 2},
         permutes=False, smooth=False),
-    'mixture over groups': _Case(
-        'mixture', {'n_components': 2, 'seed': 0, 'over': ('group', 3)},
-        permutes=False, smooth=False),
+    'group_mixture': _Case(
+        options={'n_components': 2, 'seed': 0, 'groups': 3}, permutes=False,
+        smooth=False),
     # A mode that one channel has to itself has no variance, and by equation
     # (5) all channels are divided by its deviation.
     'mode_group': _Case(bounds_vectors=False),

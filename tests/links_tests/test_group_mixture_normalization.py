@@ -1,4 +1,4 @@
-"""Mixtures over each sample's own activations, or groups of them."""
+"""The link of mixtures of each sample's groups of channels."""
 import copy
 import pickle
 import warnings
@@ -13,15 +13,12 @@ import numpy
 import pytest
 
 from functions_tests import equations
-from mixnorm.links import MixtureNormalization
+from mixnorm.links import GroupMixtureNormalization, MixtureNormalization
 
 
 _SEED = 0
-_SETS = ['layer', 'instance', ('group', 2)]
-
-
-def _n_groups(over, n_channels):
-    return {'layer': 1, 'instance': n_channels}.get(over) or over[1]
+# The layer variant, groups, and the instance variant of 4 channels.
+_GROUPS = [1, 2, 4]
 
 
 def _batch(shape=(6, 4, 5, 5), dtype='f', seed=_SEED):
@@ -51,17 +48,17 @@ def _outcome(link, x, gy):
 @pytest.mark.parametrize('shape', [
     (5, 4), (3, 4, 6), (3, 4, 5, 5), (2, 4, 2, 2, 3), (3, 4, 1, 1),
     (2, 4, 12, 13)], ids=str)
-@pytest.mark.parametrize('over', _SETS, ids=str)
-def test_one_component_is_group_normalization(over, shape, dtype, train):
+@pytest.mark.parametrize('groups', _GROUPS)
+def test_one_component_is_group_normalization(groups, shape, dtype, train):
     random = numpy.random.RandomState(_SEED)
     x, gy = random.randn(2, *shape).astype(dtype)
     gamma, beta = random.uniform(.5, 1.5, (2, 4)).astype(dtype)
-    link = MixtureNormalization(
-        4, 1, over=over, seed=0, dtype=dtype, eps=1e-3, initial_gamma=gamma,
+    link = GroupMixtureNormalization(
+        groups, 4, 1, seed=0, dtype=dtype, eps=1e-3, initial_gamma=gamma,
         initial_beta=beta)
     with chainer.using_config('dtype', dtype):
         expected = L.GroupNormalization(
-            _n_groups(over, 4), 4, eps=1e-3, initial_gamma=gamma,
+            groups, 4, eps=1e-3, initial_gamma=gamma,
             initial_beta=beta)
     tolerance = {'e': 2e-2, 'f': 1e-4, 'd': 1e-9}[dtype]
     with chainer.using_config('train', train):
@@ -77,8 +74,8 @@ def test_one_component_is_group_normalization(over, shape, dtype, train):
     {}, {'component_affine': True}, {'activation': F.tanh},
     {'activation': F.tanh, 'component_affine': True, 'order': 2},
     {'order': 2}, {'sample_ratio': 1.}, {'n_iter': 5}], ids=str)
-@pytest.mark.parametrize('over', _SETS, ids=str)
-def test_separate_groups_are_the_components(over, kwargs):
+@pytest.mark.parametrize('groups', _GROUPS)
+def test_separate_groups_are_the_components(groups, kwargs):
     # The posterior is the groups' own then, whatever was drawn.
     random = numpy.random.RandomState(_SEED)
     shape = (3, 4, 6, 7)
@@ -86,14 +83,13 @@ def test_separate_groups_are_the_components(over, kwargs):
     x = 60. * labels + random.uniform(-1, 1, shape)
     affine = (3, 4) if kwargs.get('component_affine') else (4,)
     gamma, beta, delta = random.uniform(.5, 1.5, (3,) + affine)
-    link = MixtureNormalization(
-        4, 3, over=over, seed=0, dtype='d', initial_gamma=gamma,
+    link = GroupMixtureNormalization(
+        groups, 4, 3, seed=0, dtype='d', initial_gamma=gamma,
         initial_beta=beta, **kwargs)
     if kwargs.get('order') == 2:
         link.delta.array[...] = delta
     else:
         delta = numpy.zeros(affine)
-    groups = _n_groups(over, 4)
     rows = x.reshape(3, groups, -1, 1)
     labels = labels.reshape(rows.shape[:3])
     expected = numpy.empty(rows.shape)
@@ -116,11 +112,11 @@ def test_separate_groups_are_the_components(over, kwargs):
     assert link.n_effective == 3
 
 
-@pytest.mark.parametrize('over', _SETS, ids=str)
+@pytest.mark.parametrize('groups', _GROUPS)
 @pytest.mark.parametrize('shape', [(8, 4, 5, 5), (8, 4, 12, 12)], ids=str)
-def test_samples_are_by_themselves(shape, over):
+def test_samples_are_by_themselves(shape, groups):
     x = _batch(shape, 'd')
-    link = MixtureNormalization(4, over=over, seed=0, dtype='d')
+    link = GroupMixtureNormalization(groups, 4, seed=0, dtype='d')
     y = _infer(link, x)
     order = numpy.random.RandomState(_SEED).permutation(len(x))
     numpy.testing.assert_allclose(
@@ -129,17 +125,17 @@ def test_samples_are_by_themselves(shape, over):
         numpy.testing.assert_allclose(
             _infer(link, x[n:n + 1]), y[n:n + 1], rtol=1e-9, atol=1e-12)
     # In training, too, where the draws are of the mini-batch.
-    links = [MixtureNormalization(4, over=over, seed=0) for _ in range(2)]
+    links = [GroupMixtureNormalization(groups, 4, seed=0) for _ in range(2)]
     for _ in range(2):
         numpy.testing.assert_allclose(
             links[0](x[order]).array, links[1](x).array[order], rtol=1e-5,
             atol=1e-6)
 
 
-@pytest.mark.parametrize('over', _SETS, ids=str)
-def test_test_mode_is_always_the_same(over):
+@pytest.mark.parametrize('groups', _GROUPS)
+def test_test_mode_is_always_the_same(groups):
     x = _batch((6, 4, 12, 12))
-    link = MixtureNormalization(4, 4, over=over, seed=0)
+    link = GroupMixtureNormalization(groups, 4, 4, seed=0)
     before = _infer(link, x)  # It needs no training.
     trained = [link(x).array for _ in range(3)]
     assert link.n_fits == 3
@@ -147,32 +143,32 @@ def test_test_mode_is_always_the_same(over):
     for _ in range(2):
         numpy.testing.assert_array_equal(_infer(link, x), before)
     assert link.n_fits == 3
-    other = MixtureNormalization(4, 4, over=over, seed=0)
+    other = GroupMixtureNormalization(groups, 4, 4, seed=0)
     for y in trained:
         _infer(other, x)
         numpy.testing.assert_array_equal(other(x).array, y)
-    assert abs(_infer(MixtureNormalization(4, 4, over=over, seed=1), x)
+    assert abs(_infer(GroupMixtureNormalization(groups, 4, 4, seed=1), x)
                - before).max() > 1e-3
 
 
-@pytest.mark.parametrize('over', _SETS, ids=str)
-def test_moving_and_scaling_a_set_changes_nothing(over):
+@pytest.mark.parametrize('groups', _GROUPS)
+def test_moving_and_scaling_a_set_changes_nothing(groups):
     x = _batch((3, 4, 6, 6), 'd')
-    link = MixtureNormalization(4, over=over, seed=0, dtype='d', eps=0)
+    link = GroupMixtureNormalization(groups, 4, seed=0, dtype='d', eps=0)
     expected = link(x).array
-    sets = x.reshape(3, _n_groups(over, 4), -1)
+    sets = x.reshape(3, groups, -1)
     random = numpy.random.RandomState(_SEED)
     for scale in (1e-4, 1, 1e4):
         moved = scale * random.uniform(.5, 2, sets.shape[:2] + (1,)) * (
             sets + 10 * random.randn(*sets.shape[:2], 1))
-        again = MixtureNormalization(4, over=over, seed=0, dtype='d', eps=0)
+        again = GroupMixtureNormalization(groups, 4, seed=0, dtype='d', eps=0)
         numpy.testing.assert_allclose(
             again(moved.reshape(x.shape)).array, expected, rtol=1e-6,
             atol=1e-6)
 
 
 @pytest.mark.parametrize('dtype', ['e', 'f', 'd'])
-@pytest.mark.parametrize('over', _SETS, ids=str)
+@pytest.mark.parametrize('groups', _GROUPS)
 @pytest.mark.parametrize('x', [
     numpy.zeros((3, 4, 5)), numpy.full((3, 4, 5), .1),
     numpy.arange(60.).reshape(3, 4, 5) % 2, numpy.ones((1, 4)),
@@ -182,8 +178,8 @@ def test_moving_and_scaling_a_set_changes_nothing(over):
     1e4 + numpy.random.RandomState(0).randn(3, 4, 40)],
     ids=['zeros', 'constant', 'two values', 'one sample', 'vectors', 'sparse',
          'large', 'far'])
-def test_degenerate_batches(x, over, dtype):
-    link = MixtureNormalization(4, 3, over=over, seed=0, order=2)
+def test_degenerate_batches(x, groups, dtype):
+    link = GroupMixtureNormalization(groups, 4, 3, seed=0, order=2)
     v = chainer.Variable(x.astype(dtype))
     with warnings.catch_warnings():
         warnings.simplefilter('error')
@@ -198,13 +194,12 @@ def test_degenerate_batches(x, over, dtype):
             assert y.dtype == v.grad.dtype == dtype
 
 
-@pytest.mark.parametrize('shape,over', [
-    ((3, 4), 'instance'), ((3, 4, 1, 1), 'instance'), ((3, 4), ('group', 4)),
-    ((3, 1), 'layer')], ids=str)
-def test_set_of_one_point_becomes_beta(shape, over):
+@pytest.mark.parametrize('shape,groups', [
+    ((3, 4), 4), ((3, 4, 1, 1), 4), ((3, 1), 1)], ids=str)
+def test_set_of_one_point_becomes_beta(shape, groups):
     beta = numpy.arange(1., 1 + shape[1]).astype('f')
-    link = MixtureNormalization(
-        shape[1], over=over, seed=0, initial_beta=beta)
+    link = GroupMixtureNormalization(
+        groups, shape[1], seed=0, initial_beta=beta)
     x = _batch(shape)
     y = link(x).array
     numpy.testing.assert_array_equal(
@@ -214,17 +209,17 @@ def test_set_of_one_point_becomes_beta(shape, over):
 def test_constant_set_becomes_beta():
     x = _batch((3, 4, 5))
     x[1, 2] = .1
-    link = MixtureNormalization(4, over='instance', seed=0, initial_beta=2)
+    link = GroupMixtureNormalization(4, 4, seed=0, initial_beta=2)
     y = link(x).array
     numpy.testing.assert_array_equal(y[1, 2], 2)
     assert (y[0] != 2).any()
 
 
-@pytest.mark.parametrize('over', _SETS, ids=str)
-def test_half_precision(over):
+@pytest.mark.parametrize('groups', _GROUPS)
+def test_half_precision(groups):
     x = (_batch(dtype='d') * 1e4 / 4).astype('e')
     half, double = (
-        MixtureNormalization(4, over=over, seed=0, dtype=dtype)
+        GroupMixtureNormalization(groups, 4, seed=0, dtype=dtype)
         for dtype in 'fd')
     y = half(x)
     assert y.dtype == 'e'
@@ -234,7 +229,7 @@ def test_half_precision(over):
 
 def test_bad_values_spoil_only_their_set():
     x = _batch()
-    links = [MixtureNormalization(4, over=('group', 2), seed=0)
+    links = [GroupMixtureNormalization(2, 4, seed=0)
              for _ in range(2)]
     expected = links[0](x).array
     x[1, 2, 3, 3] = numpy.nan
@@ -254,7 +249,7 @@ def test_n_effective_is_the_mean_over_the_sets():
     # Half of the samples have two values, half have one.
     x = numpy.zeros((4, 2, 30), 'f')
     x[:2, :, ::2] = 1
-    link = MixtureNormalization(2, 2, over='layer', seed=0)
+    link = GroupMixtureNormalization(1, 2, 2, seed=0)
     assert link.n_effective is None
     _infer(link, x)
     assert link.n_effective is None
@@ -263,33 +258,23 @@ def test_n_effective_is_the_mean_over_the_sets():
     assert link.n_effective == 1.5
 
 
-@pytest.mark.parametrize('over', _SETS, ids=str)
-def test_there_is_no_queue(over):
-    link = MixtureNormalization(4, over=over, seed=0)
-    assert link.queue is None
-    link(_batch(), finetune=True)
-    assert link.queue is None
-    link.start_finetuning()
-    assert sorted(link._persistent) == ['n_fits', 'seed']
-    assert not [name for name in vars(link) if name.startswith('queue_')
-                and name not in ('queue_size', 'queue_decay')]
+@pytest.mark.parametrize('groups', _GROUPS)
+def test_there_is_no_queue(groups):
+    link = GroupMixtureNormalization(groups, 4, seed=0)
+    link(_batch())
+    assert not hasattr(link, 'queue')
+    serializer = serializers.DictionarySerializer()
+    serializer.save(link)
+    assert sorted(serializer.target) == ['beta', 'gamma', 'n_fits', 'seed']
 
 
-def test_batch_is_the_default():
-    x = _batch()
-    links = [MixtureNormalization(4, seed=0, **kwargs)
-             for kwargs in ({}, {'over': 'batch'})]
-    numpy.testing.assert_array_equal(*(link(x).array for link in links))
-    numpy.testing.assert_array_equal(*(_infer(link, x) for link in links))
-
-
-@pytest.mark.parametrize('over', _SETS, ids=str)
-def test_axes(over):
+@pytest.mark.parametrize('groups', _GROUPS)
+def test_axes(groups):
     # Channels last, and two axes of channels.
     x = _batch((3, 5, 6, 4))
-    plain = MixtureNormalization(4, over=over, seed=0)
-    last = MixtureNormalization(axis=(0, 1, 2), over=over, seed=0)
-    two = MixtureNormalization((2, 2), over=over, seed=0)
+    plain = GroupMixtureNormalization(groups, 4, seed=0)
+    last = GroupMixtureNormalization(groups, axis=(0, 1, 2), seed=0)
+    two = GroupMixtureNormalization(groups, (2, 2), seed=0)
     for train in (True, False):
         with chainer.using_config('train', train):
             expected = plain(x.transpose(0, 3, 1, 2)).array
@@ -306,7 +291,7 @@ def test_noncontiguous_input_and_gradient():
     wide = _batch((6, 4, 10, 5))
     x = wide[::2, ::-1, ::2].transpose(0, 1, 3, 2)
     gy = numpy.broadcast_to(_batch((1, 4, 1, 5)), x.shape)
-    links = [MixtureNormalization(4, over=('group', 2), seed=0)
+    links = [GroupMixtureNormalization(2, 4, seed=0)
              for _ in range(2)]
     expected = _outcome(links[0], x.copy(), gy.copy())
     for name, value in _outcome(links[1], x, gy).items():
@@ -314,15 +299,15 @@ def test_noncontiguous_input_and_gradient():
             value, expected[name], rtol=1e-5, atol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize('over', _SETS, ids=str)
-def test_number_of_threads_changes_nothing(over, monkeypatch):
+@pytest.mark.parametrize('groups', _GROUPS)
+def test_number_of_threads_changes_nothing(groups, monkeypatch):
     random = numpy.random.RandomState(_SEED)
     x, gy = random.randn(2, 30, 16, 24, 24).astype('f')
     outcomes = []
     for n in ('1', '3'):
         monkeypatch.setenv('OMP_NUM_THREADS', n)
         outcomes.append(_outcome(
-            MixtureNormalization(16, over=over, seed=0), x, gy))
+            GroupMixtureNormalization(groups, 16, seed=0), x, gy))
     for name, value in outcomes[0].items():
         numpy.testing.assert_array_equal(outcomes[1][name], value, name)
 
@@ -331,10 +316,10 @@ def test_number_of_threads_changes_nothing(over, monkeypatch):
     {}, {'component_affine': True}, {'use_gamma': False},
     {'use_gamma': False, 'use_beta': False}, {'order': 2}], ids=str)
 @pytest.mark.parametrize('size', [4, None])
-@pytest.mark.parametrize('over', _SETS, ids=str)
-def test_saving_and_loading(tmp_path, over, size, kwargs):
+@pytest.mark.parametrize('groups', _GROUPS)
+def test_saving_and_loading(tmp_path, groups, size, kwargs):
     x = _batch()
-    link = MixtureNormalization(4, over=over, seed=3, **kwargs)
+    link = GroupMixtureNormalization(groups, 4, seed=3, **kwargs)
     for _ in range(2):
         link(x)
     for parameter in link.params():
@@ -345,7 +330,7 @@ def test_saving_and_loading(tmp_path, over, size, kwargs):
     with numpy.load(path) as saved:
         assert sorted(saved) == sorted(
             ['n_fits', 'seed'] + [*link._params])
-    loaded = MixtureNormalization(size, over=over, seed=1, **kwargs)
+    loaded = GroupMixtureNormalization(groups, size, seed=1, **kwargs)
     serializers.load_npz(path, loaded)
     for other in (loaded, copy.deepcopy(link),
                   pickle.loads(pickle.dumps(link))):
@@ -359,19 +344,19 @@ def test_saving_and_loading(tmp_path, over, size, kwargs):
 
 def test_foreign_state_changes_nothing(tmp_path):
     path = str(tmp_path / 'link.npz')
-    for saved, other in (
-            ({'over': 'layer'}, {}), ({'over': 'layer'}, {'size': None}),
-            ({'over': 'layer', 'size': 8}, {'over': 'layer'}),
-            ({'over': 'layer'}, {'over': ('group', 3), 'size': None}),
-            ({'over': 'layer'}, {'over': 'layer', 'size': None,
-                                 'component_affine': True}),
-            ({'over': 'layer'}, {'over': 'layer', 'order': 2}),
-            ({'over': 'layer', 'component_affine': True},
-             {'over': 'layer'})):
-        link = MixtureNormalization(**dict({'size': 4, 'seed': 3}, **saved))
+    for saved, kind, other in (
+            ({}, MixtureNormalization, {}),
+            ({}, MixtureNormalization, {'size': None}),
+            ({'size': 8}, GroupMixtureNormalization, {'groups': 1}),
+            ({}, GroupMixtureNormalization, {'groups': 3, 'size': None}),
+            ({}, GroupMixtureNormalization, {
+                'groups': 1, 'size': None, 'component_affine': True}),
+            ({}, GroupMixtureNormalization, {'groups': 1, 'order': 2}),
+            ({'component_affine': True}, GroupMixtureNormalization,
+             {'groups': 1})):
+        link = GroupMixtureNormalization(1, **{'size': 4, 'seed': 3, **saved})
         serializers.save_npz(path, link)
-        strange = MixtureNormalization(**dict(
-            {'size': 4, 'seed': 5, 'initial_gamma': 2}, **other))
+        strange = kind(**{'size': 4, 'seed': 5, 'initial_gamma': 2, **other})
         size = strange.size
         with pytest.raises((ValueError, KeyError)):
             serializers.load_npz(path, strange)
@@ -380,21 +365,20 @@ def test_foreign_state_changes_nothing(tmp_path):
 
 
 def test_copyparams():
-    link = MixtureNormalization(4, over='layer', seed=3)
+    link = GroupMixtureNormalization(1, 4, seed=3)
     link(_batch())
     link.gamma.array[...] = 2
     for size in (4, None):
-        other = MixtureNormalization(size, over='instance', seed=5)
+        other = GroupMixtureNormalization(4, size, seed=5)
         other.copyparams(link)
         assert (other.gamma.array == 2).all()
         assert (other.seed, other.n_fits, other.size) == (3, 1, (4,))
     batch = MixtureNormalization(4, seed=5)
-    for first, second in ((batch, link), (link, batch)):
-        seed = first.seed
-        with pytest.raises(ValueError, match='over is .*only mixtures over'):
-            first.copyparams(second)
-        assert first.seed == seed
-        first.copyparams(second, copy_persistent=False)
+    with pytest.raises(ValueError, match='has no queue_factors'):
+        batch.copyparams(link)
+    assert batch.seed == 5
+    batch.copyparams(link, copy_persistent=False)
+    assert (batch.gamma.array == 2).all() and batch.seed == 5
 
 
 def test_recomputation():
@@ -402,7 +386,7 @@ def test_recomputation():
     gy = _batch((6, 4, 12, 12), seed=1)
     outcomes = []
     for forget in (False, True):
-        link = MixtureNormalization(4, 4, over='layer', seed=0)
+        link = GroupMixtureNormalization(1, 4, 4, seed=0)
         outcomes.append(_outcome(link, x, gy) if not forget else _forgotten(
             link, x, gy))
         assert link.n_fits == 1
@@ -421,11 +405,11 @@ def _forgotten(link, x, gy):
                 y=y.array, x=v.grad)
 
 
-@pytest.mark.parametrize('over', _SETS, ids=str)
-def test_double_backward(over):
+@pytest.mark.parametrize('groups', _GROUPS)
+def test_double_backward(groups):
     # As a gradient penalty needs it; numbers are the function's own tests'.
     x = _batch((3, 4, 6), 'd')
-    link = MixtureNormalization(4, over=over, seed=0, dtype='d')
+    link = GroupMixtureNormalization(groups, 4, seed=0, dtype='d')
     v = chainer.Variable(x)
     gx, = chainer.grad([F.sum(link(v) ** 3)], [v],
                        enable_double_backprop=True)
@@ -436,7 +420,7 @@ def test_double_backward(over):
 
 def test_no_backprop_mode():
     x = _batch()
-    link, other = (MixtureNormalization(4, over='layer', seed=0)
+    link, other = (GroupMixtureNormalization(1, 4, seed=0)
                    for _ in range(2))
     with chainer.no_backprop_mode():
         y = link(x)
@@ -444,31 +428,28 @@ def test_no_backprop_mode():
     numpy.testing.assert_array_equal(y.array, other(x).array)
 
 
-@pytest.mark.parametrize('over', _SETS, ids=str)
-def test_empty_batch_in_test_mode(over):
-    link = MixtureNormalization(4, over=over, seed=0)
+@pytest.mark.parametrize('groups', _GROUPS)
+def test_empty_batch_in_test_mode(groups):
+    link = GroupMixtureNormalization(groups, 4, seed=0)
     for shape in ((0, 4, 5), (3, 4, 0)):
         assert _infer(link, numpy.empty(shape, 'f')).shape == shape
         with pytest.raises(type_check.InvalidType):
             link(numpy.empty(shape, 'f'))
 
 
-@pytest.mark.parametrize('over', [
-    'samples', '', None, 1, True, 'group', ('group',), ('group', 0),
-    ('group', -2), ('group', 2.), ('group', True), ('group', '2'),
-    ('layer', 1), ('group', 2, 2), ['instance'], {}], ids=str)
-def test_bad_over(over):
-    with pytest.raises(ValueError, match=(
-            "over is .*it must be 'batch', 'layer', 'instance' or")):
-        MixtureNormalization(4, over=over)
+@pytest.mark.parametrize('groups', [
+    0, -2, 2., True, '2', None, (2,), [1], {}], ids=str)
+def test_bad_groups(groups):
+    with pytest.raises(ValueError, match='groups is .*integer of at least 1'):
+        GroupMixtureNormalization(groups, 4)
 
 
 def test_groups_that_do_not_divide_the_channels():
-    message = r"over is \('group', 3\): .*divide the number of channels, 4"
+    message = 'groups is 3: it must divide the number of channels, which is 4'
     for size in (4, (2, 2)):
         with pytest.raises(ValueError, match=message):
-            MixtureNormalization(size, over=('group', 3))
-    link = MixtureNormalization(over=('group', 3), seed=0)
+            GroupMixtureNormalization(3, size)
+    link = GroupMixtureNormalization(3, seed=0)
     with pytest.raises(ValueError, match=message):
         link(_batch())
     # Nothing was kept of it.
@@ -476,21 +457,17 @@ def test_groups_that_do_not_divide_the_channels():
     assert link(_batch((5, 6))).shape == (5, 6)
 
 
-def test_sample_queue_is_of_batches():
-    for over in _SETS:
-        with pytest.raises(ValueError, match="inference is 'samples' and"):
-            MixtureNormalization(4, over=over, inference='samples')
-
-
-def test_list_and_numpys_integers():
-    for over in (['group', 2], ('group', numpy.int64(2))):
-        assert MixtureNormalization(4, over=over).over == ('group', 2)
+def test_numpys_integers():
+    x = _batch()
+    links = [GroupMixtureNormalization(groups, 4, seed=0)
+             for groups in (2, numpy.int64(2))]
+    numpy.testing.assert_array_equal(*(link(x).array for link in links))
 
 
 def test_repr():
-    for over in _SETS:
-        assert f'over={over}' in repr(
-            MixtureNormalization(4, over=over))
+    for groups in _GROUPS:
+        assert f'(groups={groups}, size=(4,), n_components=3' in repr(
+            GroupMixtureNormalization(groups, 4))
 
 
 @testing.attr.gpu
@@ -500,12 +477,12 @@ def test_repr():
 @pytest.mark.parametrize('dtype', ['e', 'f', 'd'])
 @pytest.mark.parametrize('shape', [(5, 4), (6, 4, 3, 3), (16, 4, 16, 16)],
                          ids=str)
-@pytest.mark.parametrize('over', _SETS, ids=str)
-def test_gpu_gives_the_same_numbers(over, shape, dtype, kwargs):
+@pytest.mark.parametrize('groups', _GROUPS)
+def test_gpu_gives_the_same_numbers(groups, shape, dtype, kwargs):
     cpu, gpu = (chainer.get_device(name) for name in ('@numpy', '@cupy:0'))
     x, gy = _batch(shape, dtype), _batch(shape, dtype, 1)
-    links = [MixtureNormalization(
-        4, over=over, seed=0, dtype='d' if dtype == 'd' else 'f', **kwargs
+    links = [GroupMixtureNormalization(
+        groups, 4, seed=0, dtype='d' if dtype == 'd' else 'f', **kwargs
     ).to_device(device) for device in (cpu, gpu)]
     tolerance = {'e': 2e-2, 'f': 1e-3, 'd': 1e-8}[dtype]
     for train in (True, False):

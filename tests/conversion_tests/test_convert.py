@@ -204,7 +204,7 @@ def test_all_or_nothing(name, options, message):
 def test_failure_while_swapping_is_undone(monkeypatch):
     model, _ = _trained()
     before = _state(model)
-    module = mixnorm.swap
+    module = mixnorm.conversion.swap
     replace_items = module._replace_items
     replaced = []
 

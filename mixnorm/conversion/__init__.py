@@ -1,0 +1,1 @@
+"""Normalization layers of a finished model, replaced in place."""

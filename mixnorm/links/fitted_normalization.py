@@ -1,0 +1,114 @@
+import chainer
+from chainer import functions
+import numpy
+
+from mixnorm import compute
+from mixnorm.checks import (
+    check_activation, check_choice, check_flag, check_integer, check_real)
+from mixnorm.compute.stack import stack
+from mixnorm.links.affine_normalization import AffineNormalization
+
+
+class FittedNormalization(AffineNormalization):
+
+    """What the links of mixture normalization share: options of a fit.
+
+    Args:
+        size (int, tuple of ints or None): See :class:`AffineNormalization`,
+            as for the other arguments that are not listed here.
+        n_components (int): Number of components ``K``.
+        n_iter (int): Iterations of a fit, K-means and EM together.
+        sample_ratio (float): Share of the points that a fit draws, in (0, 1].
+        min_weight (float): Components of smaller weight are dropped, in
+            [0, 1).
+        activation (callable or None): Non-linearity inside the sum over
+            components.
+        component_affine (bool): If ``True``, gamma and beta have shape
+            ``(K,) + size``.
+        seed (int or None): Seed of the random numbers; drawn from
+            ``numpy.random`` if ``None``.
+        order (int): 2 adds the Fisher vector of second order.
+
+    """
+
+    delta = None
+
+    def __init__(self, size, n_components, n_iter, sample_ratio, min_weight,
+                 activation, component_affine, seed, eps, dtype, use_gamma,
+                 use_beta, initial_gamma, initial_beta, axis, order):
+        super().__init__(
+            size, eps, dtype, use_gamma, use_beta, initial_gamma,
+            initial_beta, axis)
+        check_integer('n_components', n_components, 1)
+        check_integer('n_iter', n_iter, 1)
+        check_real('sample_ratio', sample_ratio, 0, 1, closed_low=False)
+        check_real('min_weight', min_weight, 0, 1, closed_high=False)
+        check_activation(activation)
+        check_flag('component_affine', component_affine)
+        check_choice('order', order, (1, 2))
+        if seed is None:
+            seed = int(numpy.random.randint(1 << 31))
+        check_integer('seed', seed, 0)
+        self.n_components = n_components
+        self.n_iter = n_iter
+        self.sample_ratio = sample_ratio
+        self.min_weight = min_weight
+        self.activation = activation
+        self.component_affine = component_affine
+        self.order = order
+        # The random numbers of a fit are a function of these two.
+        self.seed = seed
+        self.n_fits = 0
+        self.register_persistent('seed')
+        self.register_persistent('n_fits')
+        self._n_effective = None
+        if order == 2:
+            with self.init_scope():
+                self.delta = self._make_parameter('delta', None, 0)
+
+    @property
+    def _fit_options(self):
+        return {'n_components': self.n_components, 'n_iter': self.n_iter,
+                'sample_ratio': self.sample_ratio,
+                'min_weight': self.min_weight}
+
+    def _shape(self, name, size):
+        return (self.n_components,) + size if self.component_affine else size
+
+    def _size_of(self, name, shape):
+        # A component's own has one more axis than the size, at least 1.
+        return shape[len(shape) > 1:] if self.component_affine else shape
+
+    @property
+    def printable_specs(self):
+        for key, value in super().printable_specs:
+            yield key, value
+            if key == 'size':
+                yield from self._fit_options.items()
+                yield 'activation', getattr(
+                    self.activation, '__name__', self.activation)
+                yield 'component_affine', self.component_affine
+                yield 'seed', self.seed
+        yield 'order', self.order
+
+    def _check_input(self, x):
+        super()._check_input(x)
+        if not chainer.is_debug():
+            return
+        n_bad = int(compute.of(x.array).count_not_finite(stack(x.array)))
+        if n_bad:
+            raise ValueError(
+                f'the input of {self._title} holds {n_bad} of {x.size} values '
+                'that are not finite')
+
+    def _parameters(self):
+        """Returns gamma, beta and delta, ``(C,)`` or ``(K, C)`` each.
+
+        delta is ``None`` without second order.
+
+        """
+        gamma, beta = self._scale_and_shift()
+        delta = self.delta
+        if delta is not None:
+            delta = functions.reshape(delta, gamma.shape)
+        return gamma, beta, delta

@@ -1,0 +1,229 @@
+"""Queues of the last mini-batches, which serve inference.
+
+A queue is never changed: what changes it returns another one.  A link that
+replaces its queue at once shows every thread either the old or the new one.
+"""
+import typing
+
+from mixnorm.compute.parameters import are_finite, Parameters
+from mixnorm.compute.stack import get_array_module
+
+
+class Entries(typing.NamedTuple):
+
+    """Statistics that serve inference, the newest mini-batch's first.
+
+    Attributes:
+        weights (array): ``lambda``, ``(t, K)`` for ``t`` entries.
+        means (array): ``mu``, ``(t, K) + size``.
+        variances (array): ``sigma^2``, ``(t, K) + size``.
+
+    """
+
+    weights: typing.Any
+    means: typing.Any
+    variances: typing.Any
+
+
+class ParameterQueue:
+
+    """Mixtures of the last mini-batches, eqs. (38) and (39).
+
+    Args:
+        factors (array): How much each entry counts, ``(T,)``; 0 while it is
+            not there.
+        weights (array): ``(T, K)``.
+        means (array): ``(T, K) + size``.
+        variances (array): ``(T, K) + size``.
+
+    """
+
+    names = 'queue_factors', 'queue_weights', 'queue_means', 'queue_variances'
+
+    def __init__(self, factors, weights, means, variances):
+        self._arrays = factors, weights, means, variances
+
+    @staticmethod
+    def shapes(n_entries, n_components, size):
+        """Returns the shapes of a queue's arrays.
+
+        Args:
+            n_entries (int): Number of entries ``T`` that it has room for.
+            n_components (int): Number of components ``K``.
+            size (tuple of ints): Shape of the channel dimensions.
+
+        """
+        moments = (n_entries, n_components) + size
+        return (n_entries,), (n_entries, n_components), moments, moments
+
+    @classmethod
+    def empty(cls, xp, dtype, n_entries, n_components, size):
+        """Makes a queue without entries; see :meth:`shapes`."""
+        factors, weights, means, variances = cls.shapes(
+            n_entries, n_components, size)
+        return cls(xp.zeros(factors, dtype),
+                   xp.full(weights, 1 / n_components, dtype),
+                   xp.zeros(means, dtype), xp.ones(variances, dtype))
+
+    @property
+    def arrays(self):
+        """Arrays by name, as they are saved."""
+        return dict(zip(self.names, self._arrays))
+
+    def push(self, x, mixture, decay):
+        """Puts a mini-batch at the head, if its mixture is finite.
+
+        The choice is made on the device: nothing waits for it.
+
+        Args:
+            x (array): Points of the mini-batch, of which nothing is kept.
+            mixture (Parameters): Their statistics, ``(K,)`` and
+                ``(K, C)``.
+            decay (float): How much less the earlier ones count from now on.
+
+        Returns:
+            ParameterQueue: The new queue.
+
+        """
+        factors, *moments = self._arrays
+        xp = get_array_module(factors)
+        finite = are_finite(mixture)
+        newest = (xp.ones((), factors.dtype),) + tuple(mixture)
+        kept = [factors * decay] + moments
+        return ParameterQueue(*(
+            xp.where(finite, xp.concatenate([
+                first.astype(old.dtype, copy=False).reshape(old[:1].shape),
+                rest[:-1]]), old)
+            for first, rest, old in zip(newest, kept, self._arrays)))
+
+    def emptied(self):
+        """Returns a queue without entries."""
+        factors, *moments = self._arrays
+        return ParameterQueue(factors * 0, *moments)
+
+    def of_one_component(self, mean, variance):
+        """Returns a queue with one entry, all of it in one component.
+
+        Args:
+            mean (array): The component's mean, ``size``.
+            variance (array): Its variance, ``size``.
+
+        Returns:
+            ParameterQueue: The new queue.
+
+        """
+        xp = get_array_module(mean)
+        _, n_components = self._arrays[1].shape
+        weights = xp.zeros(n_components)
+        weights[0] = 1
+        means, variances = (
+            xp.broadcast_to(z, (n_components,) + z.shape)
+            for z in (mean, variance))
+        return self.emptied().push(
+            None, Parameters(weights, means, variances), 1)
+
+    def fitted(self, fit):
+        """Returns what has the mixtures that serve inference: itself."""
+        return self
+
+    def read(self):
+        """Reads what is there, which waits for a GPU.
+
+        Returns:
+            tuple: How much each entry counts, ``(t,)`` with the sum 1, and
+            :class:`Entries`.
+
+        """
+        factors, *moments = self._arrays
+        n_entries = int((factors > 0).sum())
+        factors = factors[:n_entries]
+        return factors / factors.sum(), Entries(*(
+            z[:n_entries] for z in moments))
+
+
+class SampleQueue:
+
+    """The last mini-batches themselves, and one mixture fitted to them.
+
+    It is the paper's other strategy: it takes the memory of ``T``
+    mini-batches, and pushing waits for a GPU.
+
+    Args:
+        size (int): Number ``T`` of mini-batches.
+        samples (array or None): Their points one after another,
+            ``(points, C)``, the newest first; ``None`` for none.
+        counts (array or None): How many points each of them has, ``(t,)``.
+        mixture (ParameterQueue): One entry, the mixture fitted to all of
+            them; none where that is out of date.
+
+    """
+
+    names = 'samples', 'sample_counts'
+
+    def __init__(self, size, samples, counts, mixture):
+        # Of a snapshot in which one of them is missing nothing can be used.
+        self._samples, self._counts = (samples, counts) if (
+            samples is not None and counts is not None) else (None, None)
+        self._size = size
+        self._mixture = mixture
+
+    @property
+    def arrays(self):
+        """Arrays by name, as they are saved."""
+        return dict(zip(self.names, (self._samples, self._counts)),
+                    **self._mixture.arrays)
+
+    def push(self, x, mixture, decay):
+        """Puts a mini-batch at the head, if its mixture is finite.
+
+        Args:
+            x (array): Stack ``(B, C, L)`` of its points, which are copied.
+            mixture (Parameters): Their statistics, of which nothing is kept.
+            decay (float): Without a meaning here.
+
+        Returns:
+            SampleQueue: The new queue.
+
+        """
+        if not bool(are_finite(mixture)):
+            return self
+        xp = get_array_module(x)
+        points = [x.transpose(0, 2, 1).reshape(-1, x.shape[1])]
+        counts = [len(points[0])]
+        if self._samples is not None:
+            counts += self._counts.tolist()[:self._size - 1]
+            points.append(self._samples[:sum(counts[1:])])
+        # A copy in any case: the caller may use the array for other data.
+        return SampleQueue(self._size, xp.concatenate(points),
+                           xp.asarray(counts), self._mixture.emptied())
+
+    def emptied(self):
+        """Returns a queue without mini-batches."""
+        return SampleQueue(self._size, None, None, self._mixture.emptied())
+
+    def of_one_component(self, mean, variance):
+        """See :meth:`ParameterQueue.of_one_component`."""
+        return SampleQueue(self._size, None, None,
+                           self._mixture.of_one_component(mean, variance))
+
+    def fitted(self, fit):
+        """Returns a queue whose mixture is up to date.
+
+        Args:
+            fit (callable): Takes points ``(M, C)`` and returns the mixture's
+                statistics.
+
+        Returns:
+            SampleQueue: Itself, if it was.
+
+        """
+        factors, _ = self._mixture.read()
+        if self._samples is None or len(factors) > 0:
+            return self
+        return SampleQueue(
+            self._size, self._samples, self._counts,
+            self._mixture.push(None, fit(self._samples), 1))
+
+    def read(self):
+        """Reads the mixture; see :meth:`ParameterQueue.read`."""
+        return self._mixture.read()
