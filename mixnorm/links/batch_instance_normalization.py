@@ -2,13 +2,12 @@ import numpy
 
 import chainer
 from chainer import functions
-from chainer.utils import argument
 
 from mixnorm.checks import check_real
 from mixnorm.functions import batch_instance_normalization
 from mixnorm.functions import fixed_batch_instance_normalization
 from mixnorm.links.affine_normalization import AffineNormalization
-from mixnorm.links.running_averages import RunningAverages
+from mixnorm.links.running_averages import RunningAverages, parse_finetune
 
 
 class BatchInstanceNormalization(RunningAverages, AffineNormalization):
@@ -136,10 +135,7 @@ class BatchInstanceNormalization(RunningAverages, AffineNormalization):
             chainer.utils.type_check.InvalidType: If ``x`` does not fit.
 
         """
-        finetune, = argument.parse_kwargs(
-            kwargs, ('finetune', False),
-            test='test argument is not supported anymore. '
-                 'Use chainer.using_config')
+        finetune = parse_finetune(kwargs)
         points, restore = self._points(x)
         with chainer.using_device(self.device):
             self.xp.clip(self.rho.array, 0, 1, out=self.rho.array)

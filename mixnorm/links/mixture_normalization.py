@@ -1,7 +1,6 @@
 import math
 
 import chainer
-from chainer.utils import argument
 import numpy
 
 from mixnorm import compute
@@ -12,6 +11,7 @@ from mixnorm.functions import fixed_mixture_normalization
 from mixnorm.functions import mixture_normalization
 from mixnorm.links.fitted_normalization import FittedNormalization
 from mixnorm.links.queues import Entries, ParameterQueue, SampleQueue
+from mixnorm.links.running_averages import parse_finetune
 from mixnorm.mixture.fitting import fit_activation
 
 
@@ -284,10 +284,7 @@ class MixtureNormalization(FittedNormalization):
                 values that are not finite.
 
         """
-        finetune, = argument.parse_kwargs(
-            kwargs, ('finetune', False),
-            test='test argument is not supported anymore. '
-                 'Use chainer.using_config')
+        finetune = parse_finetune(kwargs)
         points, restore = self._points(x)
         if chainer.config.train:
             return restore(self._normalize_by_batch(points, finetune))

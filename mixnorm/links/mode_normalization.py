@@ -1,14 +1,13 @@
 import numpy
 
 import chainer
-from chainer.utils import argument
 
 from mixnorm.checks import check_real
 from mixnorm.functions.fixed_mode_normalization import (
     GatedFixedModeNormalization)
 from mixnorm.functions.mode_normalization import GatedModeNormalization
 from mixnorm.links.gated_normalization import GatedNormalization
-from mixnorm.links.running_averages import RunningAverages
+from mixnorm.links.running_averages import RunningAverages, parse_finetune
 
 
 class ModeNormalization(RunningAverages, GatedNormalization):
@@ -169,10 +168,7 @@ class ModeNormalization(RunningAverages, GatedNormalization):
             chainer.utils.type_check.InvalidType: If ``x`` does not fit.
 
         """
-        finetune, = argument.parse_kwargs(
-            kwargs, ('finetune', False),
-            test='test argument is not supported anymore. '
-                 'Use chainer.using_config')
+        finetune = parse_finetune(kwargs)
         points, restore = self._points(x)
         if not chainer.config.train:
             matrix = (self.n_modes, points.shape[1])

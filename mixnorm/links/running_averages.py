@@ -1,4 +1,16 @@
+from chainer.utils import argument
+
 from mixnorm.compute.parameters import are_finite
+
+
+def parse_finetune(kwargs):
+    """Returns ``finetune`` from what batch normalization's links are called
+    with beside the input."""
+    finetune, = argument.parse_kwargs(
+        kwargs, ('finetune', False),
+        test='test argument is not supported anymore. '
+             'Use chainer.using_config')
+    return finetune
 
 
 class RunningAverages:
