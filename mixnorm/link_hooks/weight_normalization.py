@@ -1,3 +1,4 @@
+import copy
 import functools
 import math
 
@@ -136,40 +137,21 @@ class WeightNormalization(link_hook.LinkHook):
         delattr(link, self.length_name)
         if self.data_dependent:
             delattr(link, self.fitted_name)
+        if not _hooks_of(link, but=self):
+            link.__class__ = type(link).__bases__[0]
 
     def forward_preprocess(self, cb_args):
         link = cb_args.link
-        call = functools.partial(link.forward, *cb_args.args, **cb_args.kwargs)
+        call = functools.partial(
+            _forward_with, link, args=cb_args.args, kwargs=cb_args.kwargs)
         if getattr(link, self.weight_name).array is None:
             with chainer.no_backprop_mode():
-                call()
+                call({})
         self._prepare_length(link)
         if (self.data_dependent and chainer.config.train
                 and not chainer.config.in_recomputing
                 and not getattr(link, self.fitted_name)):
             self._fit(link, call)
-        # The hook is not told of a forward pass that fails; around the pass,
-        # the weight comes back in any case.
-        before = vars(link).get('forward')
-        link.forward = functools.partial(
-            self._forward, link, link.forward, before)
-
-    def _forward(self, link, forward, before, *args, **kwargs):
-        del link.forward
-        if before is not None:
-            link.forward = before
-        weight = self._normalized(link, getattr(link, self.length_name))
-        return self._call_with(
-            link, weight, functools.partial(forward, *args, **kwargs))
-
-    def _call_with(self, link, weight, call):
-        """Calls a function while a variable is in the weight's place."""
-        parameter = getattr(link, self.weight_name)
-        setattr(link, self.weight_name, weight)
-        try:
-            return call()
-        finally:
-            setattr(link, self.weight_name, parameter)
 
     def _register(self, link):
         weight = getattr(link, self.weight_name, None)
@@ -181,6 +163,10 @@ class WeightNormalization(link_hook.LinkHook):
         for name in (self.length_name, self.fitted_name):
             if hasattr(link, name):
                 raise ValueError(f'{link} has an attribute {name!r} already')
+        if not isinstance(link, _WeightNormalized) and hasattr(
+                super(chainer.Link, link), '__call__'):
+            raise ValueError(f'{link} has a class that is called in place of '
+                             'its forward: its weights cannot be replaced')
         initialized = weight.array is not None
         if initialized:
             self._view(link)
@@ -193,6 +179,8 @@ class WeightNormalization(link_hook.LinkHook):
             setattr(link, self.length_name, length)
         if self.data_dependent:
             link.add_persistent(self.fitted_name, 0)
+        if not isinstance(link, _WeightNormalized):
+            link.__class__ = _normalized_class(type(link))
         if initialized:
             self._prepare_length(link)
 
@@ -233,9 +221,8 @@ class WeightNormalization(link_hook.LinkHook):
         """Sets g and b by the outputs to a mini-batch (section 3)."""
         g = getattr(link, self.length_name).array
         with chainer.no_backprop_mode():
-            y = self._call_with(
-                link, self._normalized(link, link.xp.ones_like(g)),
-                call).array
+            y = call({self.weight_name: self._normalized(
+                link, link.xp.ones_like(g))}).array
         axis = y.ndim - 1 if isinstance(link, L.Linear) else 1
         if y.ndim <= axis or y.shape[axis] != len(g):
             raise ValueError(
@@ -259,6 +246,62 @@ class WeightNormalization(link_hook.LinkHook):
             # The mean holds b itself.
             link.b.array[...] = scale * (link.b.array - mean)
         setattr(link, self.fitted_name, 1)
+
+
+class _WeightNormalized:
+
+    """Mixed into the class of links that have the hook.
+
+    Chainer's hooks can change a link before its forward pass, but not for one
+    thread alone.  Therefore a link that has the hook becomes one of a class
+    derived from its own.  What stands behind Link in the order of its classes
+    is called in place of ``forward``: it runs that on a copy of the link
+    which has the normalized weights.
+
+    """
+
+    def __call__(self, *args, **kwargs):
+        return _forward_with(self, {
+            hook.weight_name: hook._normalized(
+                self, getattr(self, hook.length_name))
+            for hook in _hooks_of(self)}, args, kwargs)
+
+    def __reduce_ex__(self, protocol):
+        return _new_normalized, (type(self).__bases__[0],), vars(self)
+
+
+@functools.lru_cache(maxsize=None)
+def _normalized_class(link_class):
+    return type(link_class.__name__, (link_class, _WeightNormalized),
+                {'__module__': link_class.__module__,
+                 '__qualname__': link_class.__qualname__,
+                 '__doc__': link_class.__doc__})
+
+
+def _new_normalized(link_class):
+    return object.__new__(_normalized_class(link_class))
+
+
+def _hooks_of(link, but=None):
+    return [hook for hook in link.local_link_hooks.values()
+            if isinstance(hook, WeightNormalization) and hook is not but]
+
+
+def _forward_with(link, weights, args, kwargs):
+    """Runs a link's own forward pass with variables for weights.
+
+    It runs on a copy, so that no other thread sees them; what else the pass
+    sets comes back to the link.
+
+    """
+    working = copy.copy(link)
+    vars(working).update(weights)
+    before = dict(vars(working))
+    y = working.forward(*args, **kwargs)
+    for name, value in vars(working).items():
+        if name not in before or value is not before[name]:
+            setattr(link, name, value)
+    return y
 
 
 class _Length(initializers.Constant):

@@ -1,5 +1,7 @@
 """Weight normalization against its equation, written out in NumPy."""
 import copy
+import sys
+import threading
 
 import chainer
 import chainer.functions as F
@@ -334,6 +336,69 @@ def test_several_hooks_on_a_link():
         atol=1e-5)
     assert 'forward' not in vars(link)
     assert all(isinstance(p, chainer.Parameter) for p in link.params())
+
+
+def test_threads_that_test_one_link():
+    numpy.random.seed(SEED)
+    link = L.Linear(30, 20).add_hook(WeightNormalization())
+    x = numpy.random.normal(size=(5, 30)).astype('f')
+    expected = link(x).array
+    parameter, interval = link.W, sys.getswitchinterval()
+    outputs = []
+
+    def work():
+        for _ in range(100):
+            outputs.append(link(x).array)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        # The parameter is there at any time, for an optimizer to update.
+        while any(thread.is_alive() for thread in threads):
+            assert link.W is parameter
+    finally:
+        sys.setswitchinterval(interval)
+        for thread in threads:
+            thread.join()
+    assert link.W is parameter
+    assert len(outputs) == 400
+    for y in outputs:
+        numpy.testing.assert_array_equal(y, expected)
+
+
+def test_link_that_is_not_called_by_its_forward():
+    class Mixin:
+
+        def __call__(self, x):
+            return 2 * self.forward(x)
+
+    class Doubled(L.Linear, Mixin):
+        pass
+
+    link = Doubled(6, 4)
+    before = vars(link).copy()
+    with pytest.raises(ValueError, match='in place of its forward'):
+        link.add_hook(WeightNormalization())
+    assert type(link) is Doubled
+    assert {**vars(link), '_local_link_hooks': None} == {
+        **before, '_local_link_hooks': None}
+
+
+def test_state_of_a_pass_comes_back():
+    class Counting(L.Linear):
+
+        n_calls = 0
+
+        def forward(self, x):
+            self.n_calls += 1
+            return super().forward(x)
+
+    link = Counting(6, 4).add_hook(WeightNormalization())
+    for _ in range(3):
+        link(numpy.ones((2, 6), 'f'))
+    assert link.n_calls == 3
 
 
 def test_failed_pass_leaves_no_trace():
