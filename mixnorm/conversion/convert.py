@@ -26,6 +26,9 @@ def convert(model, name, where=None, **options):
       that is set up already trains other new parameters with its own
       settings, if it trains those of the layer or, where that has none, of
       what holds it;
+    - the other parameters of a link of the same kind, such as rho of
+      batch-instance normalization and the gates of mode normalization, where
+      their shapes agree;
     - running averages of batch, batch renormalization, batch-instance and
       mode normalization and the queue of mixture normalization, to any of
       these, such that with one mode or one component left the model's test
@@ -43,7 +46,9 @@ def convert(model, name, where=None, **options):
     has a weight and is named by its own path.
 
     References are replaced in the attributes of the model's links, in lists,
-    tuples and dictionaries there, and in bound methods; not in closures.
+    tuples and dictionaries there, and in bound methods.  What refers to a
+    layer in another way (a closure, a ``functools.partial``, a set, ...) is an
+    error that says where.
 
     Args:
         model (~chainer.Link): The model, which is changed.
@@ -65,7 +70,8 @@ def convert(model, name, where=None, **options):
     Raises:
         ValueError: If there is no normalizer of that name, a path leads to
             nothing that can be replaced, a layer cannot be what is asked for,
-            or the model itself is the layer.
+            the model itself is the layer, or it refers to a layer where
+            another cannot be put in its place.
 
     .. admonition:: Example
 

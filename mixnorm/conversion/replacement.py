@@ -58,8 +58,11 @@ def replacement(old, name, options, rule):
     new.to_device(old.device)
     if hasattr(old, 'N') and hasattr(new, 'N'):
         new.N = old.N
-    _carry_affine(old, new, [
-        key for key in ('gamma', 'beta') if f'initial_{key}' not in options])
+    names = [name for name in sorted(new._params)
+             if f'initial_{name}' not in options]
+    _carry_affine(old, new, [n for n in names if n in ('gamma', 'beta')])
+    if type(new) is type(old):
+        _carry_own(old, new, [n for n in names if n not in ('gamma', 'beta')])
     _carry_moments(old, new)
     _set_update_rules(old, new, rule)
     return new
@@ -129,6 +132,16 @@ def _carry_affine(old, new, names):
             elif value.ndim == ours.ndim and value.shape != ours.shape:
                 value = value.mean(axis=0, keepdims=True)
             ours.array[...] = value
+
+
+def _carry_own(old, new, names):
+    """Carries over the parameters that only links of this kind have."""
+    for name in names:
+        theirs, ours = getattr(old, name), getattr(new, name)
+        if isinstance(theirs, chainer.Parameter) and (
+                theirs.shape == ours.shape and theirs.dtype == ours.dtype):
+            with new.init_scope():
+                setattr(new, name, theirs)
 
 
 def _carry_moments(old, new):

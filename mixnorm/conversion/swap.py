@@ -2,6 +2,8 @@
 import functools
 import types
 
+from mixnorm.conversion.references import find_references
+
 
 def swap(model, pairs):
     """Puts links in the places of others, wherever links hold them.
@@ -14,8 +16,9 @@ def swap(model, pairs):
         pairs (list of tuples): Pairs of an old link and the new one.
 
     Raises:
-        ValueError: If an attribute is a method that the new link lacks.
-            After any error the model is as it was.
+        ValueError: If an attribute is a method that the new link lacks, or
+            something else refers to an old link: the model would go on
+            calling it.  After any error the model is as it was.
 
     """
     undo = []
@@ -24,6 +27,11 @@ def swap(model, pairs):
             new.name = old.name
             for holder in list({id(z): z for z in model.links()}.values()):
                 _replace_items(vars(holder), old, new, undo, set())
+        places = find_references(model, [old for old, _ in pairs])
+        if places:
+            raise ValueError(
+                'the model refers to a layer where another cannot be put in '
+                f"its place: {', '.join(places[:5])}")
     except BaseException:
         for put_back in reversed(undo):
             put_back()

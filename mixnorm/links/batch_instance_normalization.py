@@ -141,14 +141,14 @@ class BatchInstanceNormalization(RunningAverages, AffineNormalization):
             self.xp.clip(self.rho.array, 0, 1, out=self.rho.array)
         gamma, beta = self._scale_and_shift()
         inputs = points, gamma, beta, functions.reshape(self.rho, (-1,))
+        mean, var = (z.flatten() for z in self._read_averages(
+            'avg_mean', 'avg_var'))
         if not chainer.config.train:
             return restore(fixed_batch_instance_normalization(
-                *inputs, self.avg_mean.ravel(), self.avg_var.ravel(),
-                self.eps))
+                *inputs, mean, var, self.eps))
         # A recomputation (F.forget) leaves no trace.
         if chainer.config.in_recomputing:
             return restore(batch_instance_normalization(*inputs, self.eps))
-        mean, var = self.avg_mean.flatten(), self.avg_var.flatten()
         y = batch_instance_normalization(
             *inputs, self.eps, mean, var, self._decay(finetune))
         self._take_averages(finetune, avg_mean=mean, avg_var=var)

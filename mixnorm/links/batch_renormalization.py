@@ -202,7 +202,8 @@ class BatchRenormalization(
 
     def _normalize(self, x, gamma, beta, point_axes, finetune):
         """Normalizes a variable, all in its dtype."""
-        mean, var = self.avg_mean.astype(x.dtype), self.avg_var.astype(x.dtype)
+        mean, var = (z.astype(x.dtype) for z in self._read_averages(
+            'avg_mean', 'avg_var'))
         if not chainer.config.train:
             return functions.fixed_batch_normalization(
                 x, gamma, beta, mean, var, self.eps, point_axes)

@@ -124,8 +124,8 @@ class ModeNormalization(RunningAverages, GatedNormalization):
         """
         if self.avg_mean is None:
             return None
-        mean = self.avg_mean.mean(axis=0)
-        square = self.avg_sqmean.mean(axis=0)
+        mean, square = (z.mean(axis=0) for z in self._read_averages(
+            'avg_mean', 'avg_sqmean'))
         return mean, self.xp.maximum(square - mean * mean, 0)
 
     def set_inference_moments(self, mean, variance):
@@ -170,11 +170,11 @@ class ModeNormalization(RunningAverages, GatedNormalization):
         """
         finetune = parse_finetune(kwargs)
         points, restore = self._points(x)
+        averages = self._read_averages('avg_mean', 'avg_sqmean')
         if not chainer.config.train:
-            matrix = (self.n_modes, points.shape[1])
             return restore(self._apply(GatedFixedModeNormalization(
-                self.avg_mean.reshape(matrix),
-                self.avg_sqmean.reshape(matrix), self.eps), points))
+                *(z.reshape(self.n_modes, -1) for z in averages), self.eps),
+                points))
         node = GatedModeNormalization(self.eps)
         y = self._apply(node, points)
         # A recomputation (F.forget) leaves no trace.
@@ -182,7 +182,6 @@ class ModeNormalization(RunningAverages, GatedNormalization):
             decay = self._decay(finetune)
             mean, sqmean = (
                 decay * old + (1 - decay) * new.reshape(old.shape)
-                for old, new in zip(
-                    (self.avg_mean, self.avg_sqmean), node.statistics))
+                for old, new in zip(averages, node.statistics))
             self._take_averages(finetune, avg_mean=mean, avg_sqmean=sqmean)
         return restore(y)

@@ -5,6 +5,8 @@ replaces its queue at once shows every thread either the old or the new one.
 """
 import typing
 
+import numpy
+
 from mixnorm.compute.parameters import are_finite, Parameters
 from mixnorm.compute.stack import get_array_module
 
@@ -87,14 +89,21 @@ class ParameterQueue:
         """
         factors, *moments = self._arrays
         xp = get_array_module(factors)
-        finite = are_finite(mixture)
-        newest = (xp.ones((), factors.dtype),) + tuple(mixture)
+        newest = [
+            value.reshape(old[:1].shape) for value, old in zip(
+                (xp.ones((), factors.dtype), *self.cast(mixture)),
+                self._arrays)]
+        finite = are_finite(newest)
         kept = [factors * decay] + moments
         return ParameterQueue(*(
-            xp.where(finite, xp.concatenate([
-                first.astype(old.dtype, copy=False).reshape(old[:1].shape),
-                rest[:-1]]), old)
+            xp.where(finite, xp.concatenate([first, rest[:-1]]), old)
             for first, rest, old in zip(newest, kept, self._arrays)))
+
+    def cast(self, mixture):
+        """Casts a mixture to the queue's dtype, where it may overflow."""
+        with numpy.errstate(over='ignore'):
+            return Parameters(*(
+                z.astype(self._arrays[0].dtype, copy=False) for z in mixture))
 
     def emptied(self):
         """Returns a queue without entries."""
@@ -185,7 +194,7 @@ class SampleQueue:
             SampleQueue: The new queue.
 
         """
-        if not bool(are_finite(mixture)):
+        if not bool(are_finite(self._mixture.cast(mixture))):
             return self
         xp = get_array_module(x)
         points = [x.transpose(0, 2, 1).reshape(-1, x.shape[1])]

@@ -1,4 +1,8 @@
+import os
+import threading
+
 from chainer.utils import argument
+import numpy
 
 from mixnorm.compute.parameters import are_finite
 
@@ -33,6 +37,11 @@ class RunningAverages:
         """Returns what share the averages before a mini-batch keep."""
         return 1 - 1 / (self.N + 1) if finetune else self.decay
 
+    def _read_averages(self, *names):
+        """Returns running averages of one moment, as other threads train."""
+        with _lock:
+            return [getattr(self, name) for name in names]
+
     def _take_averages(self, finetune, **averages):
         """Takes new running averages, if all of them are finite.
 
@@ -40,11 +49,26 @@ class RunningAverages:
         of fine-tuning.
 
         """
-        finite = are_finite(averages.values())
-        for name, new in averages.items():
-            old = getattr(self, name)
-            setattr(self, name, self.xp.where(
-                finite, new.reshape(old.shape), old).astype(
-                    old.dtype, copy=False))
+        with numpy.errstate(over='ignore'):
+            # Of another dtype they may be finite no longer.
+            new = {name: value.reshape(getattr(self, name).shape).astype(
+                getattr(self, name).dtype, copy=False)
+                for name, value in averages.items()}
+        finite = are_finite(new.values())
+        new = {name: self.xp.where(finite, value, getattr(self, name))
+               for name, value in new.items()}
+        with _lock:
+            for name, value in new.items():
+                setattr(self, name, value)
         if finetune:
             self.N += int(finite)
+
+
+def _start_anew():
+    global _lock
+    _lock = threading.Lock()
+
+
+_start_anew()
+# Another thread may hold the lock when the process forks.
+os.register_at_fork(after_in_child=_start_anew)

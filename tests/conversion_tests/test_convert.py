@@ -1,6 +1,9 @@
 """Normalization layers of finished models, swapped in place."""
 import collections
 import copy
+import dataclasses
+import functools
+import types
 
 import mixnorm
 import chainer
@@ -516,6 +519,95 @@ def test_references_however_deep(hold, get, fail):
         mixnorm.convert(model, 'instance', 'norm')
         assert get(model.held) is model.norm is not old
     assert type(model.held) is kind
+
+
+@dataclasses.dataclass
+class _Record:
+
+    layer: object
+
+
+class _Slots:
+
+    __slots__ = 'layer',
+
+    def __init__(self, layer):
+        self.layer = layer
+
+
+def _in_object_array(link):
+    array = numpy.empty((2, 2), object)
+    array[1, 0] = link
+    return array
+
+
+def _in_closure(link):
+    def call(x):
+        return link(x)
+    return call
+
+
+def _in_default(link):
+    def call(x, layer=link):
+        return layer(x)
+    return call
+
+
+@pytest.mark.parametrize('hold, place', [
+    (lambda link: functools.partial(link), 'model.held.func'),
+    (lambda link: functools.partial(F.relu, link),
+     r'model.held.args\[0\]'),
+    (lambda link: functools.partial(F.relu, x=link),
+     r"model.held.keywords\['x'\]"),
+    (lambda link: collections.deque([link]), 'model.held: deque'),
+    (lambda link: {link}, 'model.held: set'),
+    (lambda link: frozenset([link]), 'model.held: frozenset'),
+    (lambda link: types.SimpleNamespace(layer=link), 'model.held.layer'),
+    (lambda link: _Record(link), 'model.held.layer'),
+    (lambda link: _Slots(link), 'model.held: _Slots'),
+    (lambda link: {link: 1}, r'model.held.keys\(\): BatchNormalization'),
+    (_in_object_array, r'model.held.flat\[2\]'),
+    (_in_closure, 'model.held.__closure__: link'),
+    (_in_default, r'model.held.__defaults__\[0\]'),
+    (lambda link: [{'a': (0, _Record(link))}],
+     r"model.held\[0\]\['a'\]\[1\].layer"),
+    (lambda link: iter([link]), 'model.held: list_iterator'),
+])
+def test_reference_that_cannot_be_replaced(hold, place):
+    model, optimizer = _trained()
+    model.held = hold(model.norm)
+    before = _state(model)
+    with pytest.raises(ValueError, match=f'refers to a layer .*{place}'):
+        mixnorm.convert(model, 'mixture')
+    _assert_unchanged(model, before)
+    # Of a layer that stays where it is nothing is said.
+    assert mixnorm.convert(model, 'mixture', 'inc1/norm1')
+
+
+def test_graph_of_a_past_pass_is_no_reference():
+    model = chainer.Chain(norm=L.BatchNormalization(3))
+    x = numpy.random.RandomState(0).randn(4, 3).astype('f')
+    model.y = F.forget(model.norm, x)
+    assert mixnorm.convert(model, 'mixture') == ['/norm']
+
+
+def test_rho_of_batch_instance_normalization_stays():
+    model = chainer.Chain(
+        norm=mixnorm.links.BatchInstanceNormalization(3, initial_rho=.25))
+    rho = model.norm.rho
+    mixnorm.convert(model, 'batch_instance', eps=1e-3)
+    assert model.norm.rho is rho and model.norm.eps == 1e-3
+    mixnorm.convert(model, 'batch_instance', initial_rho=.5)
+    assert (model.norm.rho.array == .5).all()
+
+
+def test_gates_stay_where_they_fit():
+    model = chainer.Chain(norm=mixnorm.links.ModeNormalization(3, 2))
+    W = model.norm.gate_W
+    mixnorm.convert(model, 'mode', n_modes=2)
+    assert model.norm.gate_W is W
+    mixnorm.convert(model, 'mode', n_modes=3)
+    assert model.norm.gate_W.shape == (3, 3)
 
 
 def test_reference_to_itself():

@@ -366,3 +366,37 @@ def test_queue_is_complete_when_another_thread_sees_it():
         link(numpy.ones((2, 3)))
     assert seen[-1] == (True, True)
     assert (True, False) not in seen
+
+
+@pytest.mark.parametrize('inference', ['parameters', 'samples'])
+def test_moments_beyond_the_queues_dtype_are_left_out(inference):
+    # Finite in float64, and not in float32.
+    x = numpy.random.RandomState(0).randn(40, 3)
+    link = MixtureNormalization(3, 2, seed=0, inference=inference, dtype='f')
+    link(x)
+    before = _infer(link, x)
+    assert numpy.isfinite(link(1e25 * x).array).all()
+    assert len(link.queue.weights) == 1
+    numpy.testing.assert_array_equal(_infer(link, x), before)
+
+
+@pytest.mark.parametrize('missing', ['samples', 'sample_counts'])
+def test_part_of_a_sample_queue(missing, tmp_path):
+    path = str(tmp_path / 'link.npz')
+    x = numpy.random.RandomState(0).randn(40, 3).astype('f')
+    link = MixtureNormalization(3, 2, seed=0, inference='samples')
+    link(x)
+    state = _saved(link)
+    del state[missing]
+    numpy.savez(path, **state)
+    with pytest.raises(KeyError):
+        serializers.load_npz(path, MixtureNormalization(
+            3, 2, inference='samples'))
+    loaded = MixtureNormalization(3, 2, inference='samples')
+    serializers.load_npz(path, loaded, strict=False)
+    # Nothing can be made of it, which the link says, and it goes on.
+    with pytest.raises(RuntimeError, match='no training mini-batch'):
+        _infer(loaded, x)
+    loaded(x)
+    assert len(loaded.queue.weights) == 1
+    assert numpy.isfinite(_infer(loaded, x)).all()
