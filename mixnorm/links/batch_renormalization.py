@@ -12,6 +12,7 @@ from mixnorm.checks import (
     check_axis, check_dtype, check_eps, check_flag, check_initializer,
     check_real, check_size, naming_initializer)
 from mixnorm.links import axes
+from mixnorm.links.recomputation import Recomputation
 from mixnorm.links.running_averages import RunningAverages
 from mixnorm.links.sized_link import SizedLink
 
@@ -122,9 +123,10 @@ class BatchRenormalization(
             initial_beta, axis, initial_avg_mean, initial_avg_var)
         self.rmax = rmax
         self.dmax = dmax
-        # Of the last pass of training, for its recomputation (F.forget).
+        # Of the last pass of training.
         self.r = None
         self.d = None
+        self._recomputation = Recomputation()
 
     def _initialize_params(self, shape):
         # The constructor of batch normalization calls it.
@@ -210,11 +212,14 @@ class BatchRenormalization(
         # A recomputation (F.forget) has what the first pass saw, and leaves
         # no trace.
         recomputing = chainer.config.in_recomputing
-        if not recomputing:
-            self.r, self.d = self._corrections(
-                x.array, mean, var, point_axes)
+        if recomputing:
+            r, d = self._recomputation.recall(x.array)
+        else:
+            r, d = self._corrections(x.array, mean, var, point_axes)
+            self._recomputation.remember(x.array, (r, d))
+            self.r, self.d = r, d
         y = functions.batch_normalization(
-            x, gamma * self.r, beta + gamma * self.d, eps=self.eps,
+            x, gamma * r, beta + gamma * d, eps=self.eps,
             running_mean=mean, running_var=var, decay=self._decay(finetune),
             axis=point_axes)
         if not recomputing:

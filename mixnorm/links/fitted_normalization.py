@@ -7,6 +7,7 @@ from mixnorm.checks import (
     check_activation, check_choice, check_flag, check_integer, check_real)
 from mixnorm.compute.stack import stack
 from mixnorm.links.affine_normalization import AffineNormalization
+from mixnorm.links.recomputation import Recomputation
 
 
 class FittedNormalization(AffineNormalization):
@@ -61,6 +62,7 @@ class FittedNormalization(AffineNormalization):
         self.n_fits = 0
         self.register_persistent('seed')
         self.register_persistent('n_fits')
+        self._recomputation = Recomputation()
         self._n_effective = None
         if order == 2:
             with self.init_scope():
@@ -100,6 +102,19 @@ class FittedNormalization(AffineNormalization):
             raise ValueError(
                 f'the input of {self._title} holds {n_bad} of {x.size} values '
                 'that are not finite')
+
+    def _number_of_fit(self, x):
+        """Returns the number of a training pass; a recomputation has its."""
+        if chainer.config.in_recomputing:
+            return self._recomputation.recall(x)
+        return self.n_fits
+
+    def _count_fit(self, x, n_effective):
+        """Counts a training pass, of which a recomputation is no other."""
+        if not chainer.config.in_recomputing:
+            self._recomputation.remember(x, self.n_fits)
+            self.n_fits += 1
+            self._n_effective = n_effective
 
     def _parameters(self):
         """Returns gamma, beta and delta, ``(C,)`` or ``(K, C)`` each.

@@ -33,10 +33,6 @@ class GroupMixtureNormalization(FittedNormalization):
     draws that are always the same: a sample's output depends neither on the
     others nor on how far training has come.
 
-    Inside :func:`chainer.functions.forget`, the recomputation repeats the
-    draws of the link's latest pass: call the link no more than once there
-    before the backward pass.
-
     Args:
         groups (int): Number of groups ``G``, a divisor of the number of
             channels.
@@ -148,9 +144,8 @@ class GroupMixtureNormalization(FittedNormalization):
         """
         points, restore = self._points(x)
         train = chainer.config.train
-        recomputing = chainer.config.in_recomputing
         # In test mode the draws are always the same.
-        number = self.n_fits - int(recomputing) if train else 0
+        number = self._number_of_fit(points.array) if train else 0
         mixtures = fit_sets(
             group_channels(points.array, self.groups),
             numpy.random.default_rng((self.seed, number)),
@@ -159,7 +154,7 @@ class GroupMixtureNormalization(FittedNormalization):
         y = group_mixture_normalization(
             points, self.groups, gamma, beta, *mixtures, self.eps,
             self.activation, delta)
-        if train and not recomputing:
-            self.n_fits += 1
-            self._n_effective = (mixtures.weights > 0).sum(axis=2).mean()
+        if train:
+            self._count_fit(
+                points.array, (mixtures.weights > 0).sum(axis=2).mean())
         return restore(y)

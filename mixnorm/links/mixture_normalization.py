@@ -34,10 +34,6 @@ class MixtureNormalization(FittedNormalization):
     that scaling a channel changes nothing.  Components are ordered by their
     share of the mini-batch, the heaviest first.
 
-    Inside :func:`chainer.functions.forget`, the recomputation repeats the
-    draws of the link's latest pass: call the link no more than once there
-    before the backward pass.
-
     A mini-batch that holds values that are not finite makes an output that is
     not finite, as in batch normalization, but never enters the queue.  If
     ``chainer.config.debug`` is true it is an error.
@@ -296,18 +292,14 @@ class MixtureNormalization(FittedNormalization):
             self._queue = self._queue.emptied()
 
     def _normalize_by_batch(self, x, finetune):
-        # A recomputation (F.forget) repeats the draws of the pass before it
-        # and leaves no trace.
-        recomputing = chainer.config.in_recomputing
         tau, statistics, n_effective = self._fit(
-            stack(x.array), (self.seed, self.n_fits - int(recomputing)))
+            stack(x.array), (self.seed, self._number_of_fit(x.array)))
         gamma, beta, delta = self._parameters()
         y = mixture_normalization(
             x, gamma, beta, unstack(tau, x.shape), self.eps,
             self.activation, statistics, delta)
-        if not recomputing:
-            self.n_fits += 1
-            self._n_effective = n_effective
+        self._count_fit(x.array, n_effective)
+        if not chainer.config.in_recomputing:
             self._queue = self._queue.push(
                 stack(x.array), statistics,
                 1 if finetune else self.queue_decay)
