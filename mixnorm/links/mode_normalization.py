@@ -4,9 +4,9 @@ import chainer
 from chainer.utils import argument
 
 from mixnorm.checks import check_real
-from mixnorm.functions.fixed_mode_normalization import (
+from mixnorm.functions.normalization.fixed_mode_normalization import (
     GatedFixedModeNormalization)
-from mixnorm.functions.mode_normalization import GatedModeNormalization
+from mixnorm.functions.normalization.mode_normalization import GatedModeNormalization
 from mixnorm.links.gated_normalization import GatedNormalization
 from mixnorm.links.running_averages import RunningAverages
 
