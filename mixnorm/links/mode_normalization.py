@@ -6,7 +6,8 @@ from chainer.utils import argument
 from mixnorm.checks import check_real
 from mixnorm.functions.normalization.fixed_mode_normalization import (
     GatedFixedModeNormalization)
-from mixnorm.functions.normalization.mode_normalization import GatedModeNormalization
+from mixnorm.functions.normalization.mode_normalization import (
+    GatedModeNormalization)
 from mixnorm.links.gated_normalization import GatedNormalization
 from mixnorm.links.running_averages import RunningAverages
 

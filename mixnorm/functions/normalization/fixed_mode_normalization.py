@@ -3,8 +3,9 @@ import numpy
 from chainer import backend
 from chainer.utils import type_check
 
-from mixnorm.checks import array_types, check_affine_types
-from mixnorm.functions.normalization.gates import SampleGated
+from mixnorm.checks import array_types
+from mixnorm.functions.normalization.gates import (
+    check_types_with_gates, SampleGated)
 from mixnorm.functions.normalization.modes import sum_over_modes
 from mixnorm.functions.normalization.row_normalization import RowNormalization
 
@@ -21,15 +22,8 @@ class FixedModeNormalization(RowNormalization):
         self._sqmean = sqmean
 
     def check_type_forward(self, in_types):
-        type_check._argname(in_types, ('x', 'gates', 'gamma', 'beta'))
-        x_type, gates_type, gamma_type, beta_type = in_types
-        type_check.expect(
-            gates_type.dtype.kind == 'f',
-            gates_type.ndim == 2,
-            gates_type.shape[0] == x_type.shape[0],
-        )
-        check_affine_types(x_type, gamma_type, beta_type, gates_type.shape[1])
-        self._check_moments(x_type, gates_type.shape[1])
+        check_types_with_gates(in_types, 1)
+        self._check_moments(in_types[0], in_types[1].shape[1])
 
     def _check_moments(self, x_type, n_modes):
         mean, sqmean = array_types(mean=self._mean, sqmean=self._sqmean)

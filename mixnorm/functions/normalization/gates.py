@@ -1,14 +1,33 @@
-"""Gates that a node computes from its input.
-
-The functions take arrays or Chainer's variables, as
-:mod:`mixnorm.functions.normalization.row_normalization` explains.
-"""
+"""Gates, given to a node or computed from its input."""
 import chainer
 from chainer import backend
 from chainer import functions
 from chainer.utils import type_check
 
 from mixnorm.checks import check_affine_types
+
+
+def check_types_with_gates(in_types, n_axes):
+    """Checks the types of input, gates, scale and shift.
+
+    Args:
+        in_types: Types of ``x``, ``gates``, ``gamma`` and ``beta``.
+        n_axes (int): Axes that gates share with ``x``: 1 for gates of samples
+            ``(N, K)``, 2 for those of their channels ``(N, C, K)``.
+
+    Raises:
+        chainer.utils.type_check.InvalidType: If one of them does not fit.
+
+    """
+    type_check._argname(in_types, ('x', 'gates', 'gamma', 'beta'))
+    x_type, gates_type, gamma_type, beta_type = in_types
+    type_check.expect(
+        gates_type.dtype.kind == 'f',
+        gates_type.ndim == n_axes + 1,
+        gates_type.shape[:n_axes] == x_type.shape[:n_axes],
+    )
+    check_affine_types(
+        x_type, gamma_type, beta_type, gates_type.shape[n_axes])
 
 
 class Gated:

@@ -46,8 +46,10 @@ class MixtureNormalization(PointMixtureTransform):
         xp = backend.get_array_module(points)
         tau = stack(self._posterior.astype(
             working_dtype(points.dtype), copy=False))
-        weights, means, variances = (
-            self._statistics or compute.of(points).statistics(points, tau))
+        statistics = self._statistics
+        if statistics is None:
+            statistics = compute.of(points).statistics(points, tau)
+        weights, means, variances = statistics
         n_points = points.shape[0] * points.shape[2]
         return Columns(
             tau, inverse_or_zero(xp, xp.sqrt(weights))[:, None], means,

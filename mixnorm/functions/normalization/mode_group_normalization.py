@@ -1,10 +1,9 @@
 import numpy
 
 from chainer import backend
-from chainer.utils import type_check
 
-from mixnorm.checks import check_affine_types
-from mixnorm.functions.normalization.gates import ChannelGated
+from mixnorm.functions.normalization.gates import (
+    ChannelGated, check_types_with_gates)
 from mixnorm.functions.normalization.modes import moments_of_modes
 from mixnorm.functions.normalization.row_normalization import RowNormalization
 
@@ -17,14 +16,7 @@ class ModeGroupNormalization(RowNormalization):
         self.eps = eps
 
     def check_type_forward(self, in_types):
-        type_check._argname(in_types, ('x', 'gates', 'gamma', 'beta'))
-        x_type, gates_type, gamma_type, beta_type = in_types
-        type_check.expect(
-            gates_type.dtype.kind == 'f',
-            gates_type.ndim == 3,
-            gates_type.shape[:2] == x_type.shape[:2],
-        )
-        check_affine_types(x_type, gamma_type, beta_type, gates_type.shape[2])
+        check_types_with_gates(in_types, 2)
 
     def compute_origin(self, means):
         return means.mean(axis=1, keepdims=True, dtype=numpy.float64)

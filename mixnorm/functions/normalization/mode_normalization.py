@@ -1,10 +1,9 @@
 import numpy
 
 import chainer
-from chainer.utils import type_check
 
-from mixnorm.checks import check_affine_types
-from mixnorm.functions.normalization.gates import SampleGated
+from mixnorm.functions.normalization.gates import (
+    check_types_with_gates, SampleGated)
 from mixnorm.functions.normalization.modes import (
     moments_of_modes, sum_over_modes)
 from mixnorm.functions.normalization.row_normalization import RowNormalization
@@ -26,14 +25,7 @@ class ModeNormalization(RowNormalization):
         self.statistics = None
 
     def check_type_forward(self, in_types):
-        type_check._argname(in_types, ('x', 'gates', 'gamma', 'beta'))
-        x_type, gates_type, gamma_type, beta_type = in_types
-        type_check.expect(
-            gates_type.dtype.kind == 'f',
-            gates_type.ndim == 2,
-            gates_type.shape[0] == x_type.shape[0],
-        )
-        check_affine_types(x_type, gamma_type, beta_type, gates_type.shape[1])
+        check_types_with_gates(in_types, 1)
 
     def compute_origin(self, means):
         return means.sum(axis=0, dtype=numpy.float64) / max(1, len(means))
