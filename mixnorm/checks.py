@@ -298,6 +298,22 @@ def check_points(X):
     return X
 
 
+def array_types(**arrays):
+    """Returns the types of arrays for Chainer's type checks.
+
+    Args:
+        arrays (arrays or chainer.Variable): By name.
+
+    Returns:
+        list of chainer.utils.type_check.Variable: In the same order.
+
+    """
+    return [
+        type_check.make_variable(
+            type_check.TypeInfo(array.shape, array.dtype), name)
+        for name, array in arrays.items()]
+
+
 def check_channels(x, **vectors):
     """Checks an input and what belongs to its channels.
 
@@ -312,14 +328,11 @@ def check_channels(x, **vectors):
     """
     if not chainer.config.type_check:
         return
-    x_type = type_check.make_variable(
-        type_check.TypeInfo(x.shape, x.dtype), 'x')
+    x_type, *vector_types = array_types(x=x, **vectors)
     type_check.expect(x_type.dtype.kind == 'f', x_type.ndim >= 2)
     for i in range(0 if chainer.config.train else 1, x.ndim):
         type_check.expect(x_type.shape[i] > 0)
-    for name, vector in vectors.items():
-        v_type = type_check.make_variable(
-            type_check.TypeInfo(vector.shape, vector.dtype), name)
+    for v_type in vector_types:
         type_check.expect(
             v_type.dtype.kind == 'f',
             v_type.ndim == 1,
@@ -369,10 +382,7 @@ def check_delta_type(delta, gamma):
 
     """
     if chainer.config.type_check:
-        delta_type, gamma_type = (
-            type_check.make_variable(
-                type_check.TypeInfo(array.shape, array.dtype), name)
-            for array, name in ((delta, 'delta'), (gamma, 'gamma')))
+        delta_type, gamma_type = array_types(delta=delta, gamma=gamma)
         type_check.expect(
             delta_type.dtype == gamma_type.dtype,
             delta_type.shape == gamma_type.shape,

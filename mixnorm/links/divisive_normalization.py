@@ -1,7 +1,7 @@
 import math
 
 from mixnorm.checks import check_flag, check_real, check_window
-from mixnorm.functions.divisive_normalization import divisive_normalization
+from mixnorm.functions import divisive_normalization
 from mixnorm.links.affine_normalization import AffineNormalization
 
 

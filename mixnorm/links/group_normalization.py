@@ -3,7 +3,7 @@ import chainer.links as L
 
 from mixnorm.checks import (
     check_channels, check_eps, check_groups, check_initializer, check_integer)
-from mixnorm.functions.group_normalization import group_normalization
+from mixnorm.functions import group_normalization
 from mixnorm.links.sized_link import SizedLink
 
 

@@ -1,4 +1,4 @@
-from mixnorm.functions.mode_group_normalization import (
+from mixnorm.functions.normalization.mode_group_normalization import (
     GatedModeGroupNormalization)
 from mixnorm.links.gated_normalization import GatedNormalization
 

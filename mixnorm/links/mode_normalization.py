@@ -3,9 +3,10 @@ import numpy
 import chainer
 
 from mixnorm.checks import check_real
-from mixnorm.functions.fixed_mode_normalization import (
+from mixnorm.functions.normalization.fixed_mode_normalization import (
     GatedFixedModeNormalization)
-from mixnorm.functions.mode_normalization import GatedModeNormalization
+from mixnorm.functions.normalization.mode_normalization import (
+    GatedModeNormalization)
 from mixnorm.links.gated_normalization import GatedNormalization
 from mixnorm.links.running_averages import RunningAverages, parse_finetune
 

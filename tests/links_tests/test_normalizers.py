@@ -82,6 +82,8 @@ _CASES = {
     # (5) all channels are divided by its deviation.
     'mode_group': _Case(bounds_vectors=False),
     'mode of own scales': _Case('mode', {'mode_affine': True}),
+    'mode_group of own scales': _Case(
+        'mode_group', {'mode_affine': True}, bounds_vectors=False),
     'divisive of learned smoother': _Case('divisive', {'learn_rho': True}),
     # It takes whatever it is given.
     'none': _Case(checks_input=False, ours=False),
@@ -390,6 +392,35 @@ def test_update(name):
         assert (parameter.array != before[key]).any(), key
     # 'none' has nothing to learn with.
     assert loss().array < first or not before
+
+
+@_own_names
+@pytest.mark.parametrize('train', [True, False])
+@pytest.mark.parametrize('order', [1, 2])
+@pytest.mark.parametrize('dtype', ['f', 'd'])
+def test_update_hooks_may_write_to_gradients(name, dtype, order, train):
+    with chainer.using_config('dtype', numpy.dtype(dtype)):
+        link = _make(name)
+    x = chainer.Variable(_data(*_IMAGES, dtype=dtype))
+    link(x)
+    optimizer = chainer.optimizers.SGD(lr=.1).setup(link)
+    optimizer.add_hook(chainer.optimizer_hooks.WeightDecay(.5))
+    optimizer.add_hook(chainer.optimizer_hooks.GradientClipping(1))
+
+    def loss():
+        y = F.identity(link(x))
+        if order == 1:
+            return F.sum(y)
+        gx, = chainer.grad([F.sum(y ** 3)], [x], enable_double_backprop=True)
+        return F.sum(gx ** 2)
+
+    before = _state(link)
+    with chainer.using_config('train', train):
+        optimizer.update(loss)
+    for key, parameter in link.namedparams():
+        assert parameter.grad.flags.writeable, key
+        assert numpy.isfinite(parameter.array).all(), key
+        assert (parameter.array != before[key]).any(), key
 
 
 @_names

@@ -1,12 +1,13 @@
 import numpy
 
 from chainer import backend
-from chainer import functions
 from chainer.utils import type_check
 
-from mixnorm.checks import check_affine_types
-from mixnorm.functions.modes import ModeCoefficients, SampleGated
-from mixnorm.functions.row_normalization import RowNormalization
+from mixnorm.checks import array_types
+from mixnorm.functions.normalization.gates import (
+    check_types_with_gates, SampleGated)
+from mixnorm.functions.normalization.modes import sum_over_modes
+from mixnorm.functions.normalization.row_normalization import RowNormalization
 
 
 class FixedModeNormalization(RowNormalization):
@@ -21,22 +22,11 @@ class FixedModeNormalization(RowNormalization):
         self._sqmean = sqmean
 
     def check_type_forward(self, in_types):
-        type_check._argname(in_types, ('x', 'gates', 'gamma', 'beta'))
-        x_type, gates_type, gamma_type, beta_type = in_types
-        type_check.expect(
-            gates_type.dtype.kind == 'f',
-            gates_type.ndim == 2,
-            gates_type.shape[0] == x_type.shape[0],
-        )
-        check_affine_types(x_type, gamma_type, beta_type, gates_type.shape[1])
-        self._check_moments(x_type, gates_type.shape[1])
+        check_types_with_gates(in_types, 1)
+        self._check_moments(in_types[0], in_types[1].shape[1])
 
     def _check_moments(self, x_type, n_modes):
-        mean, sqmean = (
-            type_check.make_variable(
-                type_check.TypeInfo(array.shape, array.dtype), name)
-            for array, name in (
-                (self._mean, 'mean'), (self._sqmean, 'sqmean')))
+        mean, sqmean = array_types(mean=self._mean, sqmean=self._sqmean)
         type_check.expect(mean.ndim == 2)
         type_check.expect(
             mean.shape[0] == n_modes,
@@ -44,30 +34,22 @@ class FixedModeNormalization(RowNormalization):
             sqmean.shape == mean.shape,
         )
 
-    def _relative_moments(self, center):
-        """Returns the center, means and variances from near the means."""
+    def compute_origin(self, means):
+        return self._mean.astype(numpy.float64).mean(axis=0)
+
+    def compute_coefficients(self, moments, parameters, origin):
         mean = self._mean.astype(numpy.float64)
         variance = backend.get_array_module(mean).maximum(
             self._sqmean - mean * mean, 0)
-        origin = mean.mean(axis=0)
-        return center - origin, mean - origin, variance
+        slope, intercept, sum_gradients = sum_over_modes(
+            *parameters, mean - origin, variance, self.eps)
 
-    def compute_coefficients(self, means, gates, gamma, beta):
-        self._coefficients = ModeCoefficients(
-            backend.get_array_module(means), gates, gamma, beta,
-            *self._relative_moments(means), self.eps)
-        return self._coefficients.slope, self._coefficients.offset
+        def gradients(gslope, gintercept):
+            # The moments are constants.
+            *gparameters, _, _ = sum_gradients(gslope, gintercept)
+            return [0 * gslope], gparameters
 
-    def compute_gradients(self, gslope, goffset):
-        ggates, ggamma, gbeta, _, _ = self._coefficients.gradients(
-            gslope, goffset)
-        # The moments are constants.
-        return gslope * 0, ggates, ggamma, gbeta
-
-    def compose_coefficients(self, center, means, gates, gamma, beta):
-        return ModeCoefficients.compose(
-            functions.cast(gates, numpy.float64), gamma, beta,
-            *self._relative_moments(center), self.eps)
+        return slope, intercept, gradients
 
 
 class GatedFixedModeNormalization(SampleGated, FixedModeNormalization):

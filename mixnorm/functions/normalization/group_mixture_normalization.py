@@ -1,41 +1,31 @@
-import functools
 import math
-
-import numpy
 
 import chainer
 from chainer import backend
-from chainer import function_node
 from chainer import functions
 from chainer.utils import type_check
 
-from mixnorm.checks import (
-    check_activation, check_affine_types, check_delta_type, check_eps,
-    check_groups, check_input_types)
+from mixnorm.checks import array_types, check_affine_types, check_groups
 from mixnorm.compute import sets
 from mixnorm.compute.parameters import Parameters
 from mixnorm.compute.stack import working_dtype
-from mixnorm.functions.components import (
-    composed_affine_sum, inverse_or_zero, sum_of_components, transform)
-from mixnorm.functions.gradient import Gradient
+from mixnorm.functions.normalization.mixture_transform import (
+    MixtureTransform, standardize_by_posterior, transform)
 
 
-class GroupMixtureNormalization(function_node.FunctionNode):
+class GroupMixtureNormalization(MixtureTransform):
 
     """Node of :func:`group_mixture_normalization`."""
 
     def __init__(self, groups, weights, means, variances, eps=2e-5):
+        super().__init__(eps)
         self.groups = groups
-        self.eps = eps
         self._mixture = Parameters(weights, means, variances)
 
     def check_type_forward(self, in_types):
         type_check._argname(in_types, ('x', 'gamma', 'beta'))
         x_type, gamma_type, beta_type = in_types
-        weights, means, variances = (
-            type_check.make_variable(
-                type_check.TypeInfo(array.shape, array.dtype), name)
-            for name, array in self._mixture._asdict().items())
+        weights, means, variances = array_types(**self._mixture._asdict())
         type_check.expect(
             x_type.ndim >= 2,
             weights.ndim == 3,
@@ -49,13 +39,16 @@ class GroupMixtureNormalization(function_node.FunctionNode):
     def forward(self, inputs):
         self.retain_inputs((0, 1, 2))
         x, gamma, beta = inputs
-        dtype = working_dtype(x.dtype)
-        self._mixture = Parameters(*(
-            z.astype(dtype, copy=False) for z in self._mixture))
         y, self._statistics = sets.normalize(
-            sets.group_channels(x, self.groups), self._mixture,
+            sets.group_channels(x, self.groups), self._mixture_for(x),
             *(self._by_point(z, x) for z in (gamma, beta)), self.eps)
         return y.reshape(x.shape),
+
+    def _mixture_for(self, x):
+        """Returns the mixture in the working dtype."""
+        return Parameters(*(
+            z.astype(working_dtype(x.dtype), copy=False)
+            for z in self._mixture))
 
     def _by_point(self, parameter, x):
         """Repeats ``(..., C)`` for all points, ``(..., G, P)``."""
@@ -71,67 +64,27 @@ class GroupMixtureNormalization(function_node.FunctionNode):
             sums.shape[:-2] + (x.shape[1], _length(x))
         ).sum(axis=-1).astype(dtype)
 
-    def backward(self, indexes, grad_outputs):
-        return Gradient(self._formula, self._composition).apply(
-            self.get_retained_inputs() + grad_outputs)
-
-    def _formula(self, x, gamma, _, gy):
+    def compute_gradients(self, x, gamma, beta, gy):
         gx, ggamma, gbeta = sets.gradient(
             *(sets.group_channels(z, self.groups) for z in (x, gy)),
-            self._mixture, self._statistics, self._by_point(gamma, x))
+            self._mixture_for(x), self._statistics, self._by_point(gamma, x))
         return (gx.reshape(x.shape), self._by_channel(ggamma, x, gamma.dtype),
                 self._by_channel(gbeta, x, gamma.dtype))
 
-    def _composition(self, x, gamma, beta):
-        return composed_affine_sum(
-            functools.partial(
-                group_sum, x, self.groups, self._mixture, self.eps),
-            x, gamma, beta)
+    def standardize(self, x):
+        z = sets.group_channels(
+            functions.cast(x, working_dtype(x.dtype)), self.groups)
+        for tau in sets.posteriors(
+                sets.group_channels(x.array, self.groups),
+                self._mixture_for(x)):
+            xhat, coefficient = standardize_by_posterior(
+                z, tau, (2,), self.eps)
+            yield xhat.reshape(x.shape), coefficient.reshape(x.shape)
 
 
 def _length(x):
     """Returns the number of positions of ``(N, C, *S)``."""
     return math.prod(x.shape[2:])
-
-
-def group_sum(x, groups, mixture, eps, form):
-    """Sums over components, eqs. (34) to (36), in Chainer's functions.
-
-    Args:
-        x (chainer.Variable): ``(N, C, *S)``.
-        groups (int): ``G``.
-        mixture (Parameters): ``(N, G, K)`` each, in the working dtype.
-        eps (float): Added to variances.
-        form (callable): See
-            :func:`mixnorm.functions.components.sum_of_components`.
-
-    Returns:
-        chainer.Variable: ``(N, C, *S)`` in the working dtype.
-
-    """
-    posteriors = sets.posteriors(sets.group_channels(x.array, groups), mixture)
-    xp = backend.get_array_module(posteriors)
-    counts = posteriors.sum(axis=3, keepdims=True, dtype=numpy.float64)
-    hat_tau = (posteriors * inverse_or_zero(xp, counts)).astype(  # (36)
-        posteriors.dtype)
-    coefficients = (posteriors * inverse_or_zero(
-        xp, xp.sqrt(counts / posteriors.shape[3]))).astype(posteriors.dtype)
-
-    def weighted_mean(z, k):
-        mean = functions.sum(
-            sets.group_channels(z, groups) * hat_tau[k], axis=2,
-            keepdims=True)
-        return functions.reshape(
-            functions.broadcast_to(mean, posteriors.shape[1:]), z.shape)
-
-    def variance(squared_deviation, k):
-        mean = weighted_mean(squared_deviation, k)
-        # Where nothing deviates, with eps=0, anything but 0.
-        return mean + (mean.array + eps == 0).astype(mean.dtype)
-
-    return sum_of_components(
-        x, [c.reshape(x.shape) for c in coefficients], weighted_mean,
-        variance, eps, form)
 
 
 def group_mixture_normalization(x, groups, gamma, beta, weights, means,
@@ -208,24 +161,9 @@ def group_mixture_normalization(x, groups, gamma, beta, weights, means,
         [-1.4142, 1.4142, -1.4142, 1.4142]
 
     """
-    x, gamma, beta = map(chainer.as_variable, (x, gamma, beta))
-    mixture = [chainer.as_array(z) for z in (weights, means, variances)]
-    check_eps(eps)
-    check_activation(activation)
+    x = chainer.as_variable(x)
     if x.ndim > 1:
         check_groups(groups, x.shape[1])
-    node = GroupMixtureNormalization(groups, *mixture, eps)
-    if delta is not None:
-        delta = chainer.as_variable(delta)
-        check_delta_type(delta.array, gamma.array)
-    if activation is not None:
-        check_input_types(node, x.array, gamma.array, beta.array)
-
-    def sum_of(form):
-        return group_sum(x, groups, Parameters(*(
-            z.astype(working_dtype(x.dtype), copy=False) for z in mixture)),
-            eps, form)
-
-    return transform(
-        lambda: node.apply((x, gamma, beta))[0], sum_of,
-        x, gamma, beta, activation, delta)
+    node = GroupMixtureNormalization(groups, *map(
+        chainer.as_array, (weights, means, variances)), eps)
+    return transform(node, x, gamma, beta, activation, delta)

@@ -70,11 +70,11 @@ def group_normalization(x, groups, gamma, beta, eps=1e-5):
         return functions.cast(
             functions.cast(x, dtype) * functions.reshape(gamma, per_channel)
             + functions.reshape(beta, per_channel), x.dtype)
-    x, gamma, beta = _Together().apply((x, gamma, beta))
+    x, gamma, beta = _ZerosForMissingGradients().apply((x, gamma, beta))
     return functions.group_normalization(x, int(groups), gamma, beta, eps)
 
 
-class _Together(function_node.FunctionNode):
+class _ZerosForMissingGradients(function_node.FunctionNode):
 
     """Identity that passes on zeros for gradients that are not there.
 
@@ -85,12 +85,12 @@ class _Together(function_node.FunctionNode):
     """
 
     def forward(self, inputs):
-        self._like = [(z.shape, z.dtype) for z in inputs]
+        self._types = [(z.shape, z.dtype) for z in inputs]
         return inputs
 
     def backward(self, indexes, grad_outputs):
         xp = next(g.xp for g in grad_outputs if g is not None)
-        gradients = _Together().apply([
-            xp.zeros(*like) if g is None else g
-            for g, like in zip(grad_outputs, self._like)])
+        gradients = _ZerosForMissingGradients().apply([
+            xp.zeros(shape, dtype) if g is None else g
+            for g, (shape, dtype) in zip(grad_outputs, self._types)])
         return [gradients[i] for i in indexes]

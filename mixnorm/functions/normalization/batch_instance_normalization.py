@@ -7,7 +7,8 @@ import chainer
 from chainer import functions
 
 from mixnorm.checks import check_channels
-from mixnorm.functions.group_normalization import group_normalization
+from mixnorm.functions.normalization.group_normalization import (
+    group_normalization)
 
 
 def batch_instance_normalization(x, gamma, beta, rho, eps=2e-5,

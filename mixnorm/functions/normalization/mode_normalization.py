@@ -1,13 +1,12 @@
 import numpy
 
-from chainer import backend
-from chainer import functions
-from chainer.utils import type_check
+import chainer
 
-from mixnorm.checks import check_affine_types
-from mixnorm.functions.modes import (
-    compose_shares, counts_of, ModeCoefficients, SampleGated)
-from mixnorm.functions.row_normalization import RowNormalization
+from mixnorm.functions.normalization.gates import (
+    check_types_with_gates, SampleGated)
+from mixnorm.functions.normalization.modes import (
+    moments_of_modes, sum_over_modes)
+from mixnorm.functions.normalization.row_normalization import RowNormalization
 
 
 class ModeNormalization(RowNormalization):
@@ -26,70 +25,29 @@ class ModeNormalization(RowNormalization):
         self.statistics = None
 
     def check_type_forward(self, in_types):
-        type_check._argname(in_types, ('x', 'gates', 'gamma', 'beta'))
-        x_type, gates_type, gamma_type, beta_type = in_types
-        type_check.expect(
-            gates_type.dtype.kind == 'f',
-            gates_type.ndim == 2,
-            gates_type.shape[0] == x_type.shape[0],
-        )
-        check_affine_types(x_type, gamma_type, beta_type, gates_type.shape[1])
+        check_types_with_gates(in_types, 1)
 
-    def compute_coefficients(self, means, variances, gates, gamma, beta):
-        xp = backend.get_array_module(means)
-        # In float64: E[m^2] - E[m]^2 cancels where modes lie far apart.
-        # And from near the channels' means, which costs nothing and helps.
-        origin = _mean_over_samples(means)
-        self._m = m = means - origin
-        self._square = m * m
-        self._square += variances
-        gates = gates.astype(numpy.float64, copy=False)
-        self._counts = counts_of(gates.sum(axis=0))
-        self._share = gates / self._counts
-        self._mean = mean = self._share.T @ m
-        self._variance = variance = xp.maximum(
-            self._share.T @ self._square - mean * mean, 0)
-        total = mean + origin
-        self.statistics = total, variance + total * total
-        self._coefficients = ModeCoefficients(
-            xp, gates, gamma, beta, m, mean, variance, self.eps)
-        return self._coefficients.slope, self._coefficients.offset
+    def compute_origin(self, means):
+        return means.sum(axis=0, dtype=numpy.float64) / max(1, len(means))
 
-    def compute_gradients(self, gslope, goffset):
-        coefficients, mean = self._coefficients, self._mean
-        ggates, ggamma, gbeta, sum_g, sum_gx = coefficients.gradients(
-            gslope, goffset)
-        # Of the modes' variances and means.
-        gvariance = -.5 * coefficients.factor * coefficients.inv_std ** 2 * (
-            sum_gx)
-        gmean = -coefficients.factor * sum_g
-        linear = gmean - 2 * gvariance * mean
-        gvariances = self._share @ gvariance
-        gmeans = 2 * self._m * gvariances
-        gmeans += self._share @ linear
-        ggates += (
-            self._m @ linear.T + self._square @ gvariance.T
-            + (gvariance * (mean * mean - self._variance)
-               - gmean * mean).sum(axis=1)) / self._counts
-        return gmeans, gvariances, ggates, ggamma, gbeta
+    def compute_coefficients(self, moments, parameters, origin):
+        means, variances = moments
+        gates, gamma, beta = parameters
+        mean, variance, moments_gradients = moments_of_modes(
+            gates.T, means - origin, variances)
+        total = chainer.as_array(mean) + origin
+        self.statistics = total, chainer.as_array(variance) + total * total
+        slope, intercept, sum_gradients = sum_over_modes(
+            gates, gamma, beta, mean, variance, self.eps)
 
-    def compose_coefficients(self, center, means, variances, gates, gamma,
-                             beta):
-        origin = _mean_over_samples(center)
-        m = functions.cast(means, numpy.float64)
-        m = m - functions.broadcast_to(origin, m.shape)
-        square = functions.cast(variances, numpy.float64) + m * m
-        gates = functions.cast(gates, numpy.float64)
-        share = compose_shares(gates, 0)
-        mean = functions.matmul(share, m, transa=True)
-        variance = functions.relu(
-            functions.matmul(share, square, transa=True) - mean * mean)
-        return ModeCoefficients.compose(
-            gates, gamma, beta, center - origin, mean, variance, self.eps)
+        def gradients(gslope, gintercept):
+            ggates, ggamma, gbeta, *gmoments = sum_gradients(
+                gslope, gintercept)
+            ggates_of_mode, *gmoments = moments_gradients(*gmoments)
+            ggates += ggates_of_mode.T
+            return gmoments, [ggates, ggamma, gbeta]
 
-
-def _mean_over_samples(means):
-    return means.sum(axis=0, dtype=numpy.float64) / max(1, len(means))
+        return slope, intercept, gradients
 
 
 class GatedModeNormalization(SampleGated, ModeNormalization):

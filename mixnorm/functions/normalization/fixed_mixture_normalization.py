@@ -1,0 +1,154 @@
+import chainer
+from chainer import backend
+from chainer import functions
+from chainer.utils import type_check
+
+from mixnorm import compute
+from mixnorm.checks import array_types, check_affine_types
+from mixnorm.compute.stack import stack, unstack, working_dtype
+from mixnorm.functions.normalization.mixture_transform import (
+    inverse_deviations, inverse_or_zero, transform)
+from mixnorm.functions.normalization.point_mixture_transform import (
+    Columns, PointMixtureTransform)
+
+# The mixture of a queue entry is regularized as a fit is: no component is
+# narrower, in any channel, than this share of the channel's variance.
+_RELATIVE_FLOOR = 1e-6
+
+
+class FixedMixtureNormalization(PointMixtureTransform):
+
+    """Node of :func:`fixed_mixture_normalization`.
+
+    Its columns are the components of the first entry, then of the second and
+    so on.
+
+    """
+
+    def __init__(self, weights, means, variances, factors, eps=2e-5):
+        super().__init__(eps)
+        self._queue = weights, means, variances, factors
+
+    def check_type_forward(self, in_types):
+        type_check._argname(in_types, ('x', 'gamma', 'beta'))
+        x_type, gamma_type, beta_type = in_types
+        weights, means, variances, factors = array_types(
+            weights=self._queue[0], means=self._queue[1],
+            variances=self._queue[2], factors=self._queue[3])
+        type_check.expect(
+            weights.ndim == 2,
+            means.ndim == 3,
+            means.shape[:2] == weights.shape,
+            variances.shape == means.shape,
+            factors.shape == weights.shape[:1],
+        )
+        type_check.expect(x_type.ndim >= 2)
+        type_check.expect(means.shape[2] == x_type.shape[1])
+        check_affine_types(x_type, gamma_type, beta_type, weights.shape[1])
+
+    def compute_columns(self, points):
+        xp = backend.get_array_module(points)
+        weights, means, variances, factors = (
+            z.astype(working_dtype(points.dtype), copy=False)
+            for z in self._queue)
+        shape = -1, points.shape[1]
+        return Columns(
+            queue_posterior(points, weights, means, variances),
+            (factors[:, None] * inverse_or_zero(
+                xp, xp.sqrt(weights))).reshape(-1, 1),
+            means.reshape(shape),
+            inverse_deviations(weights, variances, self.eps).reshape(shape),
+            None)
+
+    def standardize(self, x):
+        z = functions.cast(x, working_dtype(x.dtype))
+        columns = self.compute_columns(stack(x.array))
+        tau = unstack(columns.tau, x.shape)
+        per_channel = (-1,) + (1,) * (x.ndim - 2)
+        for j, (factor, mean, inv_std) in enumerate(zip(
+                columns.factor, columns.mean, columns.inv_std)):
+            deviation = z - mean.reshape(per_channel)
+            yield (deviation * inv_std.reshape(per_channel),
+                   tau[:, j:j + 1] * factor)
+
+
+def queue_posterior(x, weights, means, variances):
+    """Computes the posteriors of points under the mixtures of a queue.
+
+    A mixture is regularized as a fit is: in no channel is a component
+    narrower than a millionth of the channel's variance, and a channel that
+    did not vary at all does not tell components apart.
+
+    Args:
+        x (array): Stack ``(B, C, L)``.
+        weights (array): ``(T, K)``.
+        means (array): ``(T, K, C)``.
+        variances (array): ``(T, K, C)``.
+
+    Returns:
+        array: ``(B, T * K, L)``.
+
+    """
+    xp = backend.get_array_module(x)
+    share = weights[..., None]
+    deviation = means - (share * means).sum(axis=1, keepdims=True)
+    total = (share * (variances + deviation ** 2)).sum(axis=1, keepdims=True)
+    floor = xp.where(total > 0, _RELATIVE_FLOOR * total, 1)
+    tau, _ = compute.of(x).posterior(
+        x, weights, means,
+        xp.maximum(variances, floor.astype(variances.dtype)))
+    return tau
+
+
+def fixed_mixture_normalization(x, gamma, beta, weights, means, variances,
+                                factors, eps=2e-5, activation=None,
+                                delta=None):
+    r"""Mixture normalization with the statistics of earlier batches.
+
+    Each entry ``t`` of the queue is a mixture with its own posterior
+    :math:`\tau^{(t)}`; the outputs under all of them are averaged:
+
+    .. math::
+
+        y_i = \gamma \sum_t w_t \sum_k
+        \frac{\tau_{ik}^{(t)}}{\sqrt{\lambda_k^{(t)}}}
+        \frac{x_i - \mu_k^{(t)}}{\sqrt{(\sigma_k^{(t)})^2 + \epsilon}}
+        + \beta
+
+    The posterior is a constant here, too: the gradient stops there.  With one
+    entry of one component this is
+    :func:`chainer.functions.fixed_batch_normalization`.
+
+    Args:
+        x (:class:`~chainer.Variable` or array): Input ``(N, C, *S)``,
+            floating; ``S`` may be empty.
+        gamma (:class:`~chainer.Variable` or array): Scale ``(C,)`` or
+            ``(K, C)``; see :func:`mixture_normalization`.
+        beta (:class:`~chainer.Variable` or array): Shift, of ``gamma``'s
+            shape and dtype.
+        weights (array): ``lambda`` of the ``T`` entries, ``(T, K)``; a
+            component of weight 0 is absent.
+        means (array): ``mu``, ``(T, K, C)``.
+        variances (array): ``sigma^2``, ``(T, K, C)``.
+        factors (array): ``w``, ``(T,)``, summing to 1.
+        eps (float): Added to variances, in squared units of ``x``.
+        activation (callable): See :func:`mixture_normalization`.
+        delta (:class:`~chainer.Variable` or array): Weight of second order,
+            ``(C,)`` or ``(K, C)``; see :func:`mixture_normalization`.
+
+    Returns:
+        ~chainer.Variable: Output of ``x``'s shape and dtype.
+
+    Raises:
+        chainer.utils.type_check.InvalidType: If shapes or dtypes do not fit.
+        ValueError: If ``eps`` or ``activation`` is out of its range.
+
+    Source: M. M. Kalayeh and M. Shah, *Training Faster by Separating Modes
+    of Variation in Batch-normalized Models* (2018), eqs. (33), (38), (39).
+
+    .. seealso:: :class:`mixnorm.links.MixtureNormalization`
+
+    """
+    node = FixedMixtureNormalization(*map(
+        chainer.as_array, (weights, means, variances, factors)), eps)
+    return transform(node, x, gamma, beta, activation, delta)

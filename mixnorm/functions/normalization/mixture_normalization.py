@@ -1,0 +1,140 @@
+import chainer
+from chainer import backend
+from chainer import functions
+from chainer.utils import type_check
+
+from mixnorm import compute
+from mixnorm.checks import array_types, check_affine_types
+from mixnorm.compute.stack import stack, working_dtype
+from mixnorm.functions.normalization.mixture_transform import (
+    inverse_deviations, inverse_or_zero, standardize_by_posterior, transform)
+from mixnorm.functions.normalization.point_mixture_transform import (
+    Columns, PointMixtureTransform)
+
+
+class MixtureNormalization(PointMixtureTransform):
+
+    """Node of :func:`mixture_normalization`.
+
+    Args:
+        posterior (array): See :func:`mixture_normalization`.
+        eps (float): Added to variances.
+        statistics (mixnorm.mixture.Parameters or None):
+            See :func:`mixture_normalization`.
+
+    """
+
+    def __init__(self, posterior, eps=2e-5, statistics=None):
+        super().__init__(eps)
+        self._posterior = posterior
+        self._statistics = statistics
+
+    def check_type_forward(self, in_types):
+        type_check._argname(in_types, ('x', 'gamma', 'beta'))
+        x_type, gamma_type, beta_type = in_types
+        posterior, = array_types(posterior=self._posterior)
+        type_check.expect(
+            posterior.dtype.kind == 'f',
+            posterior.ndim == x_type.ndim,
+            posterior.shape[0] == x_type.shape[0],
+            posterior.shape[2:] == x_type.shape[2:],
+        )
+        check_affine_types(
+            x_type, gamma_type, beta_type, posterior.shape[1])
+
+    def compute_columns(self, points):
+        xp = backend.get_array_module(points)
+        tau = stack(self._posterior.astype(
+            working_dtype(points.dtype), copy=False))
+        statistics = self._statistics
+        if statistics is None:
+            statistics = compute.of(points).statistics(points, tau)
+        weights, means, variances = statistics
+        n_points = points.shape[0] * points.shape[2]
+        return Columns(
+            tau, inverse_or_zero(xp, xp.sqrt(weights))[:, None], means,
+            inverse_deviations(weights, variances, self.eps),
+            inverse_or_zero(xp, weights * n_points)[:, None])
+
+    def standardize(self, x):
+        z = functions.cast(x, working_dtype(x.dtype))
+        tau = self._posterior.astype(z.dtype, copy=False)
+        axes = (0,) + tuple(range(2, x.ndim))
+        for k in range(tau.shape[1]):
+            yield standardize_by_posterior(
+                z, tau[:, k:k + 1], axes, self.eps)
+
+
+def mixture_normalization(x, gamma, beta, posterior, eps=2e-5,
+                          activation=None, statistics=None, delta=None):
+    r"""Mixture normalization with the statistics of the batch.
+
+    Each component of the mixture standardizes the points by the mean and the
+    variance of its own share of them, and the results are added by posterior:
+
+    .. math::
+
+        \hat\tau_{ik} &= \tau_{ik} / \textstyle\sum_j \tau_{jk},
+        \quad \lambda_k = \textstyle\frac1M \sum_i \tau_{ik} \\
+        \mu_k &= \textstyle\sum_i \hat\tau_{ik} x_i, \quad
+        \sigma_k^2 = \textstyle\sum_i \hat\tau_{ik} (x_i - \mu_k)^2 \\
+        y_i &= \gamma \sum_k \frac{\tau_{ik}}{\sqrt{\lambda_k}}
+        \frac{x_i - \mu_k}{\sqrt{\sigma_k^2 + \epsilon}} + \beta
+
+    The points :math:`x_i` are the ``M`` channel vectors at all samples and
+    positions.  The posterior is a constant: the gradient stops there, and
+    flows through the means and the variances.  With one component this is
+    batch normalization.  A component whose posterior is 0 everywhere adds
+    nothing.
+
+    Args:
+        x (:class:`~chainer.Variable` or array): Input ``(N, C, *S)``,
+            floating; ``S`` may be empty.
+        gamma (:class:`~chainer.Variable` or array): Scale, floating.  Of
+            shape ``(C,)`` it acts on the sum, as above; of shape ``(K, C)``
+            on each component's standardized input, inside the sum.
+        beta (:class:`~chainer.Variable` or array): Shift, of ``gamma``'s
+            shape and dtype, which acts where ``gamma`` does.
+        posterior (array): ``tau``, of shape ``(N, K, *S)``, floating; sums
+            to 1 over ``K``.
+        eps (float): Added to variances, in squared units of ``x``.
+        activation (callable): If given, ``f`` in
+            ``y_i = sum_k tau_ik / sqrt(lambda_k) f(gamma xhat_ik + beta)``,
+            a function of variables such as :func:`chainer.functions.relu`.
+            It takes memory ``K`` times ``x``'s.
+        statistics (mixnorm.mixture.Parameters):
+            The batch's ``lambda`` ``(K,)``, ``mu`` and ``sigma^2``
+            ``(K, C)`` under the posterior, from a caller that has computed
+            them already; computed if ``None``.
+        delta (:class:`~chainer.Variable` or array): If given, of ``gamma``'s
+            shape and dtype, it weighs the Fisher vector of second order:
+            ``delta (xhat_ik^2 - 1) / sqrt(2)`` is added to each component's
+            scaled and shifted input, inside ``f``.  It takes memory ``K``
+            times ``x``'s.
+
+    Returns:
+        ~chainer.Variable: Output of ``x``'s shape and dtype.
+
+    Raises:
+        chainer.utils.type_check.InvalidType: If shapes or dtypes do not fit.
+        ValueError: If ``eps`` or ``activation`` is out of its range.
+
+    Source: M. M. Kalayeh and M. Shah, *Training Faster by Separating Modes
+    of Variation in Batch-normalized Models* (2018), eqs. (33) to (37), (40).
+
+    .. seealso:: :class:`mixnorm.links.MixtureNormalization`
+
+    .. admonition:: Example
+
+        >>> import numpy as np
+        >>> import mixnorm
+        >>> x = np.array([[0.], [2.], [10.], [14.]])
+        >>> posterior = np.array([[1., 0], [1, 0], [0, 1], [0, 1]])
+        >>> y = mixnorm.functions.mixture_normalization(
+        ...     x, np.ones(1), np.zeros(1), posterior, eps=0)
+        >>> y.array.ravel().round(4).tolist()
+        [-1.4142, 1.4142, -1.4142, 1.4142]
+
+    """
+    node = MixtureNormalization(chainer.as_array(posterior), eps, statistics)
+    return transform(node, x, gamma, beta, activation, delta)
