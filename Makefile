@@ -48,11 +48,12 @@ lint: $(READY)
 	$(BIN)/python -m flake8
 
 bench: $(READY)
-	$(BIN)/python tools/benchmark.py
+	$(BIN)/python -m tools.benchmark
 
 bench-gpu: $(READY)
 	$(BIN)/python -m pip install -q --no-build-isolation -e '.[cuda$(CUDA)]'
-	$(BIN)/python tools/benchmark.py --device @cupy:0 --out result/benchmark-gpu
+	$(BIN)/python -m tools.benchmark --device @cupy:0 \
+		--out result/benchmark-gpu
 
 clean:
 	rm -rf $(VENV) build dist mixnorm.egg-info result .pytest_cache .hypothesis
