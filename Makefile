@@ -6,19 +6,25 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/ready
 
-.PHONY: help setup train test lint bench bench-gpu clean
+.PHONY: help setup train test test-all coverage lint bench bench-gpu clean
+
+# What pytest is to run, for test, test-all and coverage: everything by default.
+ARGS ?=
 
 # CUDA's major version, for bench-gpu.
 CUDA ?= 12
 
 help:
-	@echo 'make train   train on digits with batch and with mixture normalization'
-	@echo 'make test    run the tests'
-	@echo 'make lint    check the style'
-	@echo 'make bench   measure what the layers cost; make bench-gpu on a GPU'
-	@echo 'make setup   only make the virtual environment ($(VENV))'
-	@echo 'make clean   remove everything that was made'
+	@echo 'make train      train on digits with batch and with mixture normalization'
+	@echo 'make test       run the tests'
+	@echo 'make test-all   run them on every Python here, oldest and newest NumPy'
+	@echo 'make coverage   run them and say which lines and branches they miss'
+	@echo 'make lint       check the style'
+	@echo 'make bench      measure what the layers cost; make bench-gpu on a GPU'
+	@echo 'make setup      only make the virtual environment ($(VENV))'
+	@echo 'make clean      remove everything that was made'
 	@echo
+	@echo 'ARGS=tests/mixture_tests runs these tests only.'
 	@echo 'PYTHON=python3.12 makes the virtual environment of another Python.'
 
 setup: $(READY)
@@ -42,18 +48,33 @@ train: $(READY)
 	$(BIN)/python tools/tabulate.py result/digits-batch result/digits-mixture
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(ARGS)
+
+# Version managers keep Pythons side by side, but not all of them on the path.
+test-all: $(READY)
+	$(BIN)/python -m pip install -q 'tox>=4'
+	for bin in "$$($(BIN)/python -c 'import sys; print(sys.base_prefix)')"/../*/bin; do \
+		PATH="$$PATH:$$bin"; done; $(BIN)/python -m tox run -- $(ARGS)
+
+coverage: $(READY)
+	$(BIN)/python -m pip install -q 'coverage>=7.10'
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest $(ARGS)
+	$(BIN)/python -m coverage combine -q
+	$(BIN)/python -m coverage report
 
 lint: $(READY)
 	$(BIN)/python -m flake8
 
 bench: $(READY)
-	$(BIN)/python tools/benchmark.py
+	$(BIN)/python -m tools.benchmark
 
 bench-gpu: $(READY)
 	$(BIN)/python -m pip install -q --no-build-isolation -e '.[cuda$(CUDA)]'
-	$(BIN)/python tools/benchmark.py --device @cupy:0 --out result/benchmark-gpu
+	$(BIN)/python -m tools.benchmark --device @cupy:0 \
+		--out result/benchmark-gpu
 
 clean:
-	rm -rf $(VENV) build dist mixnorm.egg-info result .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist mixnorm.egg-info result .coverage* \
+		.hypothesis .pytest_cache .tox
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -9,6 +9,7 @@ from mixnorm import link_hooks
 from mixnorm import links
 from mixnorm import mixture
 from mixnorm.conversion.convert import convert
+from mixnorm.memory import keep_memory
 from mixnorm.registry import (
     normalizer, normalizer_names, register_normalizer)
 
@@ -16,6 +17,7 @@ __all__ = [
     'convert',
     'extensions',
     'functions',
+    'keep_memory',
     'link_hooks',
     'links',
     'mixture',

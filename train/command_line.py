@@ -4,6 +4,9 @@ import argparse
 import math
 import sys
 
+import mixnorm  # NOQA  (before Chainer)
+import chainer
+
 
 class UserError(Exception):
 
@@ -16,6 +19,26 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def error(self, message):
         self.exit(2, f'{self.prog}: error: {message}\n')
+
+
+def get_device(name):
+    """Returns a Chainer device and makes it the current one.
+
+    Args:
+        name (str): Chainer's name for the device.
+
+    Raises:
+        UserError: If there is no such device here.
+
+    """
+    try:
+        device = chainer.get_device(name)
+        device.use()
+    except Exception as error:
+        # Chainer, CuPy and the CUDA driver each raise their own.
+        raise UserError(f'--device {name} cannot be used: '
+                        f"{' '.join(str(error).split())}")
+    return device
 
 
 def option(key):

@@ -5,7 +5,6 @@ import os
 import shlex
 import sys
 
-import chainer
 from chainer import training
 from chainer.training import extensions
 
@@ -13,33 +12,13 @@ from mixnorm.extensions import Curves
 from mixnorm.extensions import EffectiveComponents
 from train import run_folder
 from train import snapshots
-from train.command_line import UserError
+from train.command_line import get_device  # NOQA  (until it is moved)
 from train.interruption import Interruption
 from train.optimizers import LearningRate
 from train.report_lines import ReportLines
 from train.triggers import AnyOf
 from train.triggers import Every
 from train.triggers import RunLength
-
-
-def get_device(name):
-    """Returns a Chainer device and makes it the current one.
-
-    Args:
-        name (str): Chainer's name for the device.
-
-    Raises:
-        UserError: If there is no such device here.
-
-    """
-    try:
-        device = chainer.get_device(name)
-        device.use()
-    except Exception as error:
-        # Chainer, CuPy and the CUDA driver each raise their own.
-        raise UserError(f'--device {name} cannot be used: '
-                        f"{' '.join(str(error).split())}")
-    return device
 
 
 def run(updater, evaluation, settings, folder, arrays=None, progress=True,

@@ -392,8 +392,10 @@ _NAN = numpy.full((3, 2), numpy.nan)
     (None, {'weights_init': [1.]}, r'weights_init has shape \(1,\)'),
     (None, {'covariances_init': numpy.zeros((2, 2))},
      'covariances_init .* not positive'),
-    ([[1., 2.], [3.]], {}, 'X is no array'),
-    (None, {'means_init': [[1., 2.], [3.]]}, 'means_init is no array'),
+    # NumPy before 1.24 makes an array of objects of them.
+    ([[1., 2.], [3.]], {}, 'X (is no array|has dtype object)'),
+    (None, {'means_init': [[1., 2.], [3.]]},
+     'means_init (is no array|has dtype object)'),
     (None, {'means_init': numpy.ones((2, 2)) * 1j}, 'means_init has dtype'),
     (None, {'weights_init': ['a', 'b']}, 'weights_init has dtype'),
     (None, {'sample_ratio': 7}, 'sample_ratio is 7'),

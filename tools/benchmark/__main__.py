@@ -1,0 +1,114 @@
+"""Measures what mixture normalization and mode normalization cost.
+
+    python -m tools.benchmark [--device @cupy:0] [--only layer fit ...]
+
+Prints ratios, never bare times: the two sides of a ratio are measured by
+turns, and the ratio is the median over the pairs. Beside it stands how many
+pages of memory the system gave each side in a call. Writes all of them as
+JSON, with the machine, the versions and the thread counts, and a plot of how
+time grows.
+"""
+import argparse
+import json
+import os
+import platform
+import sys
+
+import mixnorm
+import chainer
+import numpy
+import sklearn
+
+from tools.benchmark import cases
+from tools.benchmark.growth import measure_growth
+from tools.benchmark.harness import Benchmark
+from tools.benchmark.plot import draw_growth
+from train import command_line
+
+SECTIONS = {
+    'layer': cases.compare_layer,
+    'modes': cases.compare_modes,
+    'inference': cases.compare_inference,
+    'output': cases.compare_output,
+    'fit': cases.compare_fit,
+    'network': cases.compare_network,
+    'growth': measure_growth,
+}
+
+
+def main(argv=None):
+    """Measures as the command line says.
+
+    Args:
+        argv (list of str or None): The arguments; ``None`` for the process's.
+
+    Returns:
+        int: Exit status.
+
+    """
+    mixnorm.keep_memory()
+    parser = command_line.ArgumentParser(
+        prog='python -m tools.benchmark', description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--device', default='@numpy',
+                        help="Chainer's name of a device (default: @numpy)")
+    parser.add_argument('--only', nargs='+', choices=SECTIONS,
+                        default=list(SECTIONS), metavar='SECTION',
+                        help='any of %(choices)s (default: all)')
+    parser.add_argument('--seconds', type=command_line.positive_float,
+                        default=2., metavar='S',
+                        help='how long to measure a pair (default: 2)')
+    parser.add_argument('--out', default='result/benchmark',
+                        help='folder to write to (default: %(default)s)')
+    args = parser.parse_args(argv)
+    return command_line.exit_status(lambda: run(args), parser.prog)
+
+
+def run(args):
+    """Measures and writes what parsed arguments ask for."""
+    device = command_line.get_device(args.device)
+    os.makedirs(args.out, exist_ok=True)
+    benchmark = Benchmark(device, args.seconds)
+    result = describe(device)
+    print(', '.join(f'{key} {value}' for key, value in result.items()))
+    benchmark.print_header()
+    for section in args.only:
+        SECTIONS[section](benchmark)
+    result.update(rows=benchmark.rows, growth=benchmark.growth)
+    path = os.path.join(args.out, 'benchmark.json')
+    with open(f'{path}.unfinished', 'w') as file:
+        json.dump(result, file, indent=1)
+    os.replace(f'{path}.unfinished', path)
+    print(f'all of it: {path}')
+    if benchmark.growth:
+        plot = os.path.join(args.out, 'growth.png')
+        draw_growth(benchmark.growth, plot)
+        print(f'growth: {plot}')
+    return 0
+
+
+def describe(device):
+    """Returns a dict of the machine, the versions and the thread counts."""
+    found = {
+        'device': str(device), 'machine': platform.machine(),
+        'cores': len(os.sched_getaffinity(0)),
+        'threads': {name: os.environ.get(name) for name in (
+            'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS',
+            'OPENBLAS_THREAD_TIMEOUT')},
+        'python': platform.python_version(), 'numpy': numpy.__version__,
+        'chainer': chainer.__version__, 'mixnorm': mixnorm.__version__,
+        'scikit-learn': sklearn.__version__}
+    with open('/proc/cpuinfo') as file:
+        found['processor'] = next(
+            (line.partition(':')[2].strip() for line in file
+             if line.startswith('model name')), None)
+    if device.xp is not numpy:
+        cupy = device.xp
+        properties = cupy.cuda.runtime.getDeviceProperties(device.device.id)
+        found.update(cupy=cupy.__version__, gpu=properties['name'].decode(),
+                     cuda=cupy.cuda.runtime.runtimeGetVersion())
+    return found
+
+
+if __name__ == '__main__':
+    sys.exit(main())
