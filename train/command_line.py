@@ -4,6 +4,8 @@ import argparse
 import math
 import sys
 
+import chainer
+
 
 class UserError(Exception):
 
@@ -18,9 +20,33 @@ class ArgumentParser(argparse.ArgumentParser):
         self.exit(2, f'{self.prog}: error: {message}\n')
 
 
-def option(key):
+def get_device(name):
+    """Returns a Chainer device and makes it the current one.
+
+    Args:
+        name (str): Chainer's name for the device.
+
+    Raises:
+        UserError: If there is no such device here.
+
+    """
+    try:
+        device = chainer.get_device(name)
+        device.use()
+    except Exception as error:
+        # Chainer, CuPy and the CUDA driver each raise their own.
+        raise UserError(f'--device {name} cannot be used: {one_line(error)}')
+    return device
+
+
+def one_line(error):
+    """Returns an error's message without line breaks."""
+    return ' '.join(str(error).split())
+
+
+def option(name):
     """Returns the command line option of a setting."""
-    return f"--{key.replace('_', '-')}"
+    return f"--{name.replace('_', '-')}"
 
 
 def as_typed(value):
@@ -28,8 +54,8 @@ def as_typed(value):
     if isinstance(value, list):
         return ' '.join(map(str, value))
     if isinstance(value, dict):
-        return ' '.join(map('{0[0]}={0[1]}'.format, value.items())) or 'none'
-    return 'none' if value is None else value
+        return ' '.join(f'{k}={v}' for k, v in value.items()) or 'none'
+    return 'none' if value is None else str(value)
 
 
 def exit_status(main, prog):
@@ -50,8 +76,7 @@ def exit_status(main, prog):
     except UserError as error:
         message = str(error)
     except OSError as error:
-        message = '{}{}'.format(
-            error.strerror or error,
+        message = str(error.strerror or error) + (
             f': {error.filename}' if error.filename else '')
     except MemoryError as error:
         message = str(error) or 'out of memory'

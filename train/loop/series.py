@@ -1,13 +1,14 @@
 """A series of runs that differ by their seed, and the table of its results."""
 
-import json
 import os
 import re
 import statistics
 
 from train.command_line import as_typed
 from train.command_line import UserError
-from train.run_folder import clear as clear_run
+from train.loop import files
+from train.loop.run_folder import clear as clear_run
+from train.text_table import text_table
 
 
 DESCRIPTION = 'series.json'
@@ -37,12 +38,9 @@ def clear(folder):
     """
     # The description first: what is left is no series then, whenever this is
     # stopped.
-    found = [os.path.join(folder, DESCRIPTION)]
-    runs = _find_runs(folder)
-    for path in found + [os.path.join(run, RESULT) for run in runs]:
-        if os.path.exists(path):
-            os.remove(path)
-    for run in runs:
+    files.remove(folder, [DESCRIPTION])
+    for run in _find_runs(folder):
+        files.remove(run, [RESULT])
         clear_run(run)
 
 
@@ -51,42 +49,6 @@ def _find_runs(folder):
         return []
     return [os.path.join(folder, name) for name in sorted(os.listdir(folder))
             if re.fullmatch('seed-[0-9]+', name)]
-
-
-def write(path, value):
-    """Writes JSON: all of it, or, if anything goes wrong, nothing."""
-    unfinished = f'{path}.unfinished'
-    try:
-        with open(unfinished, 'w') as file:
-            json.dump(value, file, indent=1)
-        os.replace(unfinished, path)
-    except BaseException:
-        if os.path.exists(unfinished):
-            os.remove(unfinished)
-        raise
-
-
-def read(path, what):
-    """Reads JSON.
-
-    Args:
-        path (str): The file.
-        what (str): What it should be, for the error message.
-
-    Raises:
-        UserError: If there is no such file, or it is something else.
-
-    """
-    try:
-        with open(path) as file:
-            found = json.load(file)
-    except FileNotFoundError:
-        raise UserError(f'there is no {path}, {what}')
-    except (OSError, ValueError) as error:
-        raise UserError(f'{path} is not {what} ({error})')
-    if not isinstance(found, dict):
-        raise UserError(f'{path} is not {what}')
-    return found
 
 
 def read_description(folder):
@@ -104,7 +66,7 @@ def read_description(folder):
     """
     path = os.path.join(folder, DESCRIPTION)
     what = 'the description of a series'
-    found = read(path, what)
+    found = files.read_json(path, what)
     settings, seeds = found.get('settings'), found.get('seeds')
     if not (isinstance(settings, dict) and isinstance(seeds, list)
             and all(isinstance(seed, int) for seed in seeds)):
@@ -132,7 +94,7 @@ def read_results(folder):
     for seed in seeds:
         path = os.path.join(run_folder(folder, seed), RESULT)
         if os.path.exists(path):
-            results.append(read(path, 'the result of a run'))
+            results.append(files.read_json(path, 'the result of a run'))
     if not results:
         raise UserError(f'no run of {folder} has ended yet')
     return settings, results
@@ -169,17 +131,14 @@ def table(folders):
     """
     series = [_summarize(folder) for folder in folders]
     sets = sorted({name for _, _, by_set in series for name in by_set})
-    rows = [['normalizer', 'batch', 'updates', 'runs', 'test error in %']
-            + sets]
+    rows = [['normalizer', 'batch', 'updates', 'runs', 'test error in %',
+             *sets]]
     for settings, (title, *cells), by_set in series:
         alike = [others for others, (theirs, *_), _ in series
                  if theirs == title]
-        rows.append([', '.join([title] + _differences(settings, alike))]
-                    + cells + [by_set.get(name, '-') for name in sets])
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return '\n'.join('  '.join(
-        [row[0].ljust(widths[0])] + list(map(str.rjust, row[1:], widths[1:])))
-        for row in rows)
+        rows.append([', '.join([title] + _differences(settings, alike)),
+                     *cells, *map(by_set.get, sets)])
+    return text_table(rows)
 
 
 def _summarize(folder):
@@ -187,8 +146,8 @@ def _summarize(folder):
     settings, results = read_results(folder)
     try:
         cells = [
-            describe(settings), str(settings['batch_size']),
-            str(settings['iterations']), str(len(results)),
+            describe(settings), settings['batch_size'],
+            settings['iterations'], len(results),
             mean_and_deviation([r['error'] for r in results])]
         return settings, cells, {
             name: mean_and_deviation([r['errors'][name] for r in results])
@@ -217,10 +176,10 @@ def describe(settings):
     parts = [name]
     if name in ('mode', 'mode_group'):
         parts.append(f"K {settings['modes']}")
-    if name == 'mixture':
+    if name in ('mixture', 'group_mixture'):
         parts.append(f"K {settings['components']}")
-    parts += ['{} {}'.format(*item)
-              for item in sorted(settings['normalizer_options'].items())]
+    parts += [f'{key} {value}' for key, value
+              in sorted(settings['normalizer_options'].items())]
     if settings['at']:
         parts.append(f"at {' '.join(settings['at'])}")
     return ', '.join(parts)

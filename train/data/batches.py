@@ -4,6 +4,8 @@ import chainer
 from chainer.iterators import SerialIterator
 from chainer.iterators import ShuffleOrderSampler
 
+from train.command_line import UserError
+
 
 class BatchIterator(SerialIterator):
 
@@ -54,6 +56,13 @@ def _serialize_random_state(random_state, serializer):
     random_state.set_state((
         name, serializer('keys', keys), serializer('position', position),
         serializer('has_gauss', has_gauss), serializer('gauss', gauss)))
+
+
+def check_batch_size(batch_size, labels):
+    """Raises UserError if a batch is larger than the training set."""
+    if batch_size > len(labels):
+        raise UserError(f'--batch-size {batch_size} is more than the '
+                        f'{len(labels)} training images')
 
 
 @chainer.dataset.converter()

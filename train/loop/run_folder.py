@@ -1,6 +1,5 @@
 """The folder that a training run writes to."""
 
-import json
 import os
 import platform
 
@@ -10,6 +9,7 @@ import numpy
 
 import mixnorm
 from train.command_line import UserError
+from train.loop import files
 
 
 LOG = 'log'
@@ -32,10 +32,7 @@ def require_free(folder):
 
 def clear(folder):
     """Removes the run that a folder holds, if it does, and nothing else."""
-    for name in _FILES:
-        path = os.path.join(folder, name)
-        if os.path.exists(path):
-            os.remove(path)
+    files.remove(folder, _FILES)
 
 
 def describe(folder, settings, iteration):
@@ -55,17 +52,13 @@ def describe(folder, settings, iteration):
     starts = []
     if iteration and os.path.exists(path):
         try:
-            with open(path) as file:
-                starts = json.load(file)['starts']
-        except (ValueError, KeyError, TypeError):
+            starts = list(files.read_json(path, 'a run')['starts'])
+        except (UserError, KeyError, TypeError):
             # A damaged description is no reason to lose the run.
             pass
     starts.append({'iteration': iteration, 'device': settings['device'],
                    'versions': _versions()})
-    unfinished = f'{path}.unfinished'
-    with open(unfinished, 'w') as file:
-        json.dump({'settings': settings, 'starts': starts}, file, indent=2)
-    os.replace(unfinished, path)
+    files.write_json(path, {'settings': settings, 'starts': starts})
 
 
 def _versions():

@@ -11,53 +11,63 @@ from chainer.training import extensions
 
 from mixnorm.extensions import Curves
 from mixnorm.extensions import EffectiveComponents
-from train import run_folder
-from train import snapshots
-from train.command_line import UserError
-from train.interruption import Interruption
-from train.optimizers import LearningRate
-from train.report_lines import ReportLines
-from train.triggers import AnyOf
-from train.triggers import Every
-from train.triggers import RunLength
+from train.data.batches import send
+from train.loop import run_folder
+from train.loop import snapshots
+from train.loop.interruption import Interruption
+from train.loop.optimizers import LearningRate
+from train.loop.optimizers import make_optimizer
+from train.loop.report_lines import ReportLines
+from train.loop.triggers import AnyOf
+from train.loop.triggers import Every
+from train.loop.triggers import RunLength
 
 
-def get_device(name):
-    """Returns a Chainer device and makes it the current one.
+def make_updater(classifier, batches, settings, device):
+    """Makes what trains a model.
 
     Args:
-        name (str): Chainer's name for the device.
+        classifier (~chainer.Link): The model.
+        batches (~chainer.dataset.Iterator): Batches, as arrays.
+        settings (dict): ``'optimizer'``, ``'lr'`` and ``'weight_decay'``.
+        device (~chainer.backend.Device): Where to train.
 
-    Raises:
-        UserError: If there is no such device here.
+    Returns:
+        ~chainer.training.updaters.StandardUpdater: The updater.
 
     """
-    try:
-        device = chainer.get_device(name)
-        device.use()
-    except Exception as error:
-        # Chainer, CuPy and the CUDA driver each raise their own.
-        raise UserError(f'--device {name} cannot be used: '
-                        f"{' '.join(str(error).split())}")
-    return device
+    classifier.to_device(device)
+    optimizer = make_optimizer(settings['optimizer'], settings['lr'])
+    optimizer.setup(classifier)
+    if settings['weight_decay'] > 0:
+        optimizer.add_hook(
+            chainer.optimizer_hooks.WeightDecay(settings['weight_decay']))
+    return training.updaters.StandardUpdater(
+        batches, optimizer, converter=send, input_device=device)
 
 
-def run(updater, evaluation, settings, folder, arrays=None, progress=True,
-        resume_folder=None):
+def run(updater, evaluation, settings, folder, script, arrays=None,
+        progress=True, series_folder=None):
     """Trains to the end, or until a signal asks to stop.
 
     Args:
         updater (~chainer.training.updaters.StandardUpdater): What to train,
             set up from the settings.
         evaluation (~chainer.training.Extension): The test.
-        settings (dict): All settings, as :mod:`train.settings` makes them.
+        settings (dict): What :func:`make_updater` needs; ``'decay'``,
+            ``'decay_every'`` and ``'decay_at'``, in epochs, and
+            ``'decay_at_iterations'`` if there are any; ``'iterations'`` or,
+            where that is ``None``, ``'epoch'``; ``'log_every'``,
+            ``'test_every'``, ``'snapshot_every'`` and ``'device'``. All that
+            there is, is saved.
         folder (str): Where to write. What a run before left there is lost,
             unless it is this one.
+        script (str): The module that goes on with the run.
         arrays (dict or None): The snapshot to go on from, as
-            :func:`train.snapshots.read` returns it.
+            :func:`train.loop.snapshots.read` returns it.
         progress (bool): Whether to draw a progress bar on a terminal.
-        resume_folder (str or None): The folder of the series that the run is
-            one of, if it is: what ``--out`` has to be to go on.
+        series_folder (str or None): The folder of the series that the run is
+            one of, if it is.
 
     Returns:
         int: Exit status: 0, or 128 and a signal's number. A signal that comes
@@ -84,16 +94,17 @@ def run(updater, evaluation, settings, folder, arrays=None, progress=True,
                 snapshots.save(snapshot, trainer, settings)
         except KeyboardInterrupt:
             is_whole = False
-    if is_whole and (resume_folder is None or interruption.signal is None):
+    if is_whole and (series_folder is None or interruption.signal is None):
         _print_result(log_report.log, folder)
         return 0
     if os.path.exists(snapshot):
-        message = 'stopped at iteration {}; to go on: python {}'.format(
-            updater.iteration, shlex.join(
-                [sys.argv[0], '--resume', '--out', resume_folder or folder]))
+        command = shlex.join(['python', '-m', script, '--resume', '--out',
+                              series_folder or folder])
+        message = (f'stopped at iteration {updater.iteration}; to go on: '
+                   f'{command}')
     else:
         message = 'stopped before there was a snapshot to go on from'
-    sys.stderr.write(f"{message}\n")
+    sys.stderr.write(f'{message}\n')
     return 128 + interruption.signal
 
 

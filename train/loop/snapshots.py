@@ -7,7 +7,9 @@ from chainer import serializers
 from chainer.training import extension
 import numpy
 
+from train.command_line import one_line
 from train.command_line import UserError
+from train.loop.files import replacing
 
 
 class Snapshot(extension.Extension):
@@ -35,10 +37,6 @@ class Snapshot(extension.Extension):
 def save(path, trainer, settings):
     """Saves a run: all of it, or, if anything goes wrong, nothing.
 
-    The file is written under another name in the same folder, brought to the
-    disk and only then renamed, so whenever the process or the machine stops,
-    ``path`` is a whole snapshot: this one or the one before.
-
     Args:
         path (str): The file.
         trainer (~chainer.training.Trainer): The run, started.
@@ -48,18 +46,8 @@ def save(path, trainer, settings):
     serializer = serializers.DictionarySerializer()
     serializer('settings', json.dumps(settings))
     trainer.serialize(serializer['trainer'])
-    unfinished = f'{path}.unfinished'
-    try:
-        with open(unfinished, 'wb') as file:
-            numpy.savez(file, **serializer.target)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    except BaseException:
-        if os.path.exists(unfinished):
-            os.remove(unfinished)
-        raise
-    _sync_folder(os.path.dirname(path) or '.')
+    with replacing(path, 'wb') as file:
+        numpy.savez(file, **serializer.target)
 
 
 def read(path):
@@ -111,13 +99,4 @@ def load(path, arrays, trainer):
 
 
 def _reason(error):
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
-
-
-def _sync_folder(folder):
-    # Without it a power failure may undo the renaming.
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    return f'{type(error).__name__}: {one_line(error)}'
