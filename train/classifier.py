@@ -45,7 +45,7 @@ def _by_dataset(digits, mnist, cifar):
 _LR = By('optimizer', {'rmsprop': .003, 'rmsprop-graves': .001,
                        'nesterov': .01, 'sgd': .05, 'adam': .001})
 
-SETTINGS = Settings('classifier.py', __doc__, 'run', mixture_paper.RECIPES, {
+_GROUPS = {
     'what to train': [
         Setting('dataset', 'digits', 'set of images', choices=datasets.NAMES),
         shared_settings.recipe(mixture_paper.RECIPES),
@@ -71,7 +71,10 @@ SETTINGS = Settings('classifier.py', __doc__, 'run', mixture_paper.RECIPES, {
     'run': [
         Setting('seed', 0, f'of all random numbers: {shared_settings.RANDOM}',
                 type=command_line.seed, metavar='N'),
-        *shared_settings.running()]})
+        *shared_settings.running()]}
+
+SETTINGS = Settings('classifier.py', __doc__, 'run', mixture_paper.RECIPES,
+                    normalizers.check_use, _GROUPS)
 
 
 def main(argv=None):
@@ -112,7 +115,6 @@ def train(args, given):
         settings = SETTINGS.resume(saved, given)
     else:
         settings = SETTINGS.complete(given)
-        normalizers.check_use(settings, given)
         if not args.overwrite:
             run_folder.require_free(args.out)
     device = command_line.get_device(settings['device'])

@@ -46,7 +46,7 @@ from train.settings import Setting
 from train.settings import Settings
 
 
-SETTINGS = Settings('multitask.py', __doc__, 'series', mode_paper.RECIPES, {
+_GROUPS = {
     'what to train': [
         Setting('sets', ['digits', 'textures'], 'the sets: any of %(choices)s '
                 '(default: digits textures, which need no download)',
@@ -56,8 +56,7 @@ SETTINGS = Settings('multitask.py', __doc__, 'series', mode_paper.RECIPES, {
         *shared_settings.sizes('each set'),
         *normalizers.normalizer_settings(LeNet.normalized_layers),
         shared_settings.widths(
-            [6, 16, 120, 84], 'outputs of the convolutions and linear layers')
-        ],
+            [6, 16, 120, 84], 'outputs of the convolutions and linear layers')],
     'training': [
         *shared_settings.optimization(
             'sgd', lr=.05, decay=.1, batch_size=64),
@@ -72,7 +71,10 @@ SETTINGS = Settings('multitask.py', __doc__, 'series', mode_paper.RECIPES, {
         Setting('seeds', [0], 'a run for each, the seed of all its random '
                 f'numbers: {shared_settings.RANDOM}', ADD, check=distinct,
                 type=command_line.seed, nargs='+', metavar='N'),
-        *shared_settings.running()]})
+        *shared_settings.running()]}
+
+SETTINGS = Settings('multitask.py', __doc__, 'series', mode_paper.RECIPES,
+                    normalizers.check_use, _GROUPS)
 
 
 def main(argv=None):
@@ -131,7 +133,6 @@ def train(args, given):
 def _start(given):
     """Returns the settings and the seeds of a new series."""
     settings = SETTINGS.complete(given)
-    normalizers.check_use(settings, given)
     seeds, samples = settings.pop('seeds'), settings.pop('samples')
     if samples is not None:
         settings['iterations'] = _n_updates(samples, settings)

@@ -90,16 +90,19 @@ class Settings:
         noun (str): What it starts and resumes, such as ``'run'``.
         recipes (dict): Maps the values of the setting ``recipe`` to the
             settings they stand for.
+        check_use (callable): Takes all settings and those that the user
+            gave, and raises UserError if one of these would do nothing.
         groups (dict): Maps titles to lists of settings. A tuple in a list is
             of settings of which one takes the place of the others.
 
     """
 
-    def __init__(self, prog, description, noun, recipes, groups):
+    def __init__(self, prog, description, noun, recipes, check_use, groups):
         self._prog = prog
         self._description = description
         self._noun = noun
         self._recipes = recipes
+        self._check_use = check_use
         self._groups = groups
         self._settings = {}
         self._alternatives = {}
@@ -177,6 +180,9 @@ class Settings:
         Returns:
             dict: All settings, by name.
 
+        Raises:
+            UserError: If a setting is given that would do nothing.
+
         """
         recipe = self._recipes.get(given.get('recipe'), {})
         defaults = {name: setting.default
@@ -188,6 +194,7 @@ class Settings:
             for name, default in defaults.items()}
         self._override(settings, recipe)
         self._override(settings, given)
+        self._check_use(settings, given)
         return settings
 
     def check_saved(self, saved, message):

@@ -7,7 +7,7 @@ import numpy
 import pytest
 
 from train import classifier
-from train.batches import BatchIterator
+from train.data.batches import BatchIterator
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import time
 import numpy
 import pytest
 
-from train import datasets
+from train.data import datasets
 from train_tests.small_runs import SMALL
 
 

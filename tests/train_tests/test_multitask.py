@@ -13,7 +13,7 @@ import pytest
 
 from models.lenet import LeNet
 from train import multitask
-from train import task_sets
+from train.data import task_sets
 
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]

@@ -2,9 +2,9 @@ import chainer
 import numpy
 import pytest
 
-from train.augmentation import flip_and_crop
-from train.batches import BatchIterator
-from train.batches import send
+from train.data.augmentation import flip_and_crop
+from train.data.batches import BatchIterator
+from train.data.batches import send
 
 
 def _iterator(seed=0, n=10, batch_size=4, augment=None):

@@ -6,7 +6,7 @@ import signal
 import numpy
 import pytest
 
-from train.evaluation import Evaluation
+from train.loop.evaluation import Evaluation
 from train_tests.small_runs import read_log
 from train_tests.small_runs import SMALL
 from train_tests.small_runs import without_times

@@ -10,11 +10,11 @@ import time
 import numpy
 import pytest
 
-from train import snapshots
+from train.loop import snapshots
 from train.command_line import UserError
 
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 # Saves its own count for ever, in an array that takes a while to write.
 SAVE_FOR_EVER = '''
@@ -22,7 +22,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import mixnorm
 import numpy
-from train import snapshots
+from train.loop import snapshots
 
 class Count:
     count = 0

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from train import series
+from train.loop import series
 from train.command_line import UserError
 
 
@@ -157,24 +157,6 @@ def test_settings_that_are_no_series(tmp_path):
     with pytest.raises(UserError, match='is damaged') as error:
         series.table([folder])
     assert folder in str(error.value)
-
-
-def test_write_and_read(tmp_path):
-    path = tmp_path / 'file.json'
-    value = {'a': [1, .1, None, True], 'b': {'c': 'd'}}
-    series.write(str(path), {'x': 1})
-    series.write(str(path), value)
-    assert series.read(str(path), 'a file') == value
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_failed_write_loses_nothing(tmp_path):
-    path = tmp_path / 'file.json'
-    path.write_text('{"before": 1}')
-    with pytest.raises(TypeError):
-        series.write(str(path), {'a': list(range(10000)), 'b': {1, 2}})
-    assert path.read_text() == '{"before": 1}'
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_free_folder(tmp_path):

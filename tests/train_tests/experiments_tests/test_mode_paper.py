@@ -2,9 +2,9 @@ import numpy
 import pytest
 
 from train import multitask
-from train import multitask_recipes
-from train.multitask_recipes import RECIPES
-from train.task_sets import Union
+from train.data.task_sets import Union
+from train.experiments import mode_paper
+from train.experiments.mode_paper import RECIPES
 
 
 def _expected():
@@ -30,9 +30,9 @@ def _complete(*arguments):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             multitask.task_sets, 'load', lambda *arguments: (part, part))
-        patch.setattr(multitask.series, 'write', start)
+        patch.setattr(multitask.files, 'write_json', start)
         with pytest.raises(_Started) as started:
-            multitask.train(multitask.parse(arguments))
+            multitask.train(*multitask.SETTINGS.parse(arguments))
     settings, = started.value.args
     return settings
 
@@ -104,7 +104,7 @@ def test_given_goes_before_recipe_goes_before_default(arguments, expected):
 
 
 def test_table_has_a_line_for_every_recipe():
-    lines = [line.split() for line in multitask_recipes.table().splitlines()]
+    lines = [line.split() for line in mode_paper.table().splitlines()]
     rows = {line[0]: line[1:] for line in lines
             if line and line[0] in RECIPES}
     for name, normalizer, modes in _expected():

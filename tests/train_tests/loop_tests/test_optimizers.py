@@ -3,11 +3,11 @@ import chainer.links as L
 import numpy
 import pytest
 
-from train import optimizers
-from train.batches import BatchIterator
-from train.batches import send
-from train.optimizers import LearningRate
-from train.optimizers import make_optimizer
+from train.loop import optimizers
+from train.data.batches import BatchIterator
+from train.data.batches import send
+from train.loop.optimizers import LearningRate
+from train.loop.optimizers import make_optimizer
 
 
 @pytest.mark.parametrize('name, kind, values', [

@@ -3,7 +3,7 @@ import chainer.links as L
 import numpy
 import pytest
 
-from train.evaluation import Evaluation
+from train.loop.evaluation import Evaluation
 
 
 @pytest.mark.parametrize('batch_size', [1, 3, 4, 10, 100])

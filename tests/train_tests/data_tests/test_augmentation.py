@@ -1,7 +1,7 @@
 import numpy
 import pytest
 
-from train.augmentation import flip_and_crop
+from train.data.augmentation import flip_and_crop
 
 
 def _moved(image, flipped, top, left):

@@ -2,7 +2,7 @@ import chainer
 import numpy
 import pytest
 
-from train import datasets
+from train.data import datasets
 from train.command_line import UserError
 
 

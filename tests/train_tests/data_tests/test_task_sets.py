@@ -4,9 +4,9 @@ import chainer
 import numpy
 import pytest
 
-from train import task_sets
+from train.data import task_sets
 from train.command_line import UserError
-from train.task_sets import Standardize
+from train.data.task_sets import Standardize
 
 
 _FILES = {
@@ -155,13 +155,13 @@ def test_textures():
     ((8, 8), 4, 0, 0), ((28, 28), 1, 2, 2), ((32, 32), 1, 0, 0),
     ((10, 7), 3, 1, 5), ((16, 9), 2, 0, 7)])
 @pytest.mark.parametrize('n_colours', [1, 3])
-def test_fit(shape, factor, top, left, n_colours):
+def test_frame(shape, factor, top, left, n_colours):
     images = numpy.random.RandomState(0).randint(
         1, 255, size=(3, n_colours) + shape).astype('d')
     # 0.4 more or less is not another level.
     images[1] += .4
     images[2] -= .4
-    found = task_sets.fit(images)
+    found = task_sets.frame(images)
     assert found.shape == (3, 3, 32, 32) and found.dtype == numpy.uint8
     expected = numpy.zeros(found.shape)
     for y in range(factor * shape[0]):

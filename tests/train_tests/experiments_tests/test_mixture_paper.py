@@ -2,9 +2,9 @@ import re
 
 import pytest
 
-from train import recipes
-from train.recipes import RECIPES
-from train.settings import complete
+from train.classifier import SETTINGS
+from train.experiments import mixture_paper
+from train.experiments.mixture_paper import RECIPES
 
 
 LR_AND_WEIGHT_DECAY = {
@@ -28,7 +28,7 @@ def _expected():
 @pytest.mark.parametrize('name, setting, layers, em_iterations',
                          list(_expected()))
 def test_recipe(name, setting, layers, em_iterations):
-    settings = complete({'recipe': name})
+    settings = SETTINGS.complete({'recipe': name})
     assert settings['dataset'] == name.split('-')[0]
     assert (settings['lr'], settings['weight_decay']) == (
         LR_AND_WEIGHT_DECAY[setting])
@@ -51,7 +51,7 @@ def test_there_are_no_other_recipes():
 
 
 def test_table_has_a_line_for_every_recipe():
-    lines = recipes.table().splitlines()
+    lines = mixture_paper.table().splitlines()
     for name, recipe in RECIPES.items():
         line, = (line for line in lines if line.split()[:1] == [name])
         assert re.split(r'\s{2,}|\s', line)[-1] in ('1e-4', '2e-5')
