@@ -55,8 +55,9 @@ _GROUPS = {
         shared_settings.recipe(mode_paper.RECIPES),
         *shared_settings.sizes('each set'),
         *normalizers.normalizer_settings(LeNet.normalized_layers),
-        shared_settings.widths(
-            [6, 16, 120, 84], 'outputs of the convolutions and linear layers')],
+        shared_settings.widths([6, 16, 120, 84],
+                               'outputs of the convolutions and linear layers')
+    ],
     'training': [
         *shared_settings.optimization(
             'sgd', lr=.05, decay=.1, batch_size=64),

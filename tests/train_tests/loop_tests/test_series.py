@@ -46,6 +46,8 @@ def test_mean_and_deviation(values, expected):
     ({'normalizer': 'mixture', 'components': 5, 'at': ['conv1', 'conv2'],
       'normalizer_options': {'order': 2, 'eps': .001}},
      'mixture, K 5, eps 0.001, order 2, at conv1 conv2'),
+    ({'normalizer': 'group_mixture', 'components': 4,
+      'normalizer_options': {'groups': 3}}, 'group_mixture, K 4, groups 3'),
     ({'normalizer': 'group', 'normalizer_options': {'groups': 3}},
      'group, groups 3')])
 def test_describe(settings, expected):
