@@ -22,19 +22,14 @@ from train import shared_settings
 from train.command_line import positive_int
 from train.data import datasets
 from train.data.augmentation import flip_and_crop
-from train.data.batches import BatchIterator
-from train.data.batches import check_batch_size
+from train.data.batches import BatchIterator, check_batch_size
 from train.experiments import mixture_paper
 from train.loop import run_folder
 from train.loop import snapshots
 from train.loop.evaluation import Evaluation
-from train.loop.run import make_updater
-from train.loop.run import run
+from train.loop.run import make_updater, run
 from train.network import make_classifier
-from train.settings import By
-from train.settings import CHANGE
-from train.settings import Setting
-from train.settings import Settings
+from train.settings import By, CHANGE, Setting, Settings
 
 
 def _by_dataset(digits, mnist, cifar):
@@ -51,10 +46,10 @@ _GROUPS = {
         shared_settings.recipe(mixture_paper.RECIPES),
         *shared_settings.sizes('the set'),
         *normalizers.normalizer_settings(CifarCNN.normalized_layers),
-        shared_settings.widths(
-            _by_dataset([16, 32, 32, 64], [64, 128, 128, 256],
-                        [64, 128, 128, 256]),
-            'channels of the four convolutions')],
+        Setting('widths', _by_dataset([16, 32, 32, 64], [64, 128, 128, 256],
+                                      [64, 128, 128, 256]),
+                'channels of the four convolutions', type=positive_int,
+                nargs=4, metavar='N')],
     'training': [
         *shared_settings.optimization(
             'rmsprop', _LR, decay=_by_dataset(.85, .75, .93),

@@ -26,24 +26,18 @@ from models.lenet import LeNet
 from train import command_line
 from train import normalizers
 from train import shared_settings
-from train.command_line import factor
-from train.command_line import positive_int
+from train.command_line import factor, positive_int
 from train.data import task_sets
-from train.data.batches import BatchIterator
-from train.data.batches import check_batch_size
+from train.data.batches import BatchIterator, check_batch_size
 from train.experiments import mode_paper
 from train.loop import files
 from train.loop import run_folder
 from train.loop import series
 from train.loop import snapshots
 from train.loop.evaluation import Evaluation
-from train.loop.run import make_updater
-from train.loop.run import run
+from train.loop.run import make_updater, run
 from train.network import make_classifier
-from train.settings import ADD
-from train.settings import distinct
-from train.settings import Setting
-from train.settings import Settings
+from train.settings import ADD, distinct, Setting, Settings
 
 
 _GROUPS = {
@@ -55,9 +49,8 @@ _GROUPS = {
         shared_settings.recipe(mode_paper.RECIPES),
         *shared_settings.sizes('each set'),
         *normalizers.normalizer_settings(LeNet.normalized_layers),
-        shared_settings.widths([6, 16, 120, 84],
-                               'outputs of the convolutions and linear layers')
-    ],
+        Setting('widths', [6, 16, 120, 84], 'outputs of the convolutions and '
+                'linear layers', type=positive_int, nargs=4, metavar='N')],
     'training': [
         *shared_settings.optimization(
             'sgd', lr=.05, decay=.1, batch_size=64),
@@ -107,10 +100,12 @@ def train(args, given):
     if args.list_recipes:
         print(mode_paper.table())
         return 0
-    settings, seeds = _resume(args.out, given) if args.resume else (
-        _start(given))
-    if not (args.resume or args.overwrite):
-        series.require_free(args.out)
+    if args.resume:
+        settings, seeds = _resume(args.out, given)
+    else:
+        settings, seeds = _start(given)
+        if not args.overwrite:
+            series.require_free(args.out)
     device = command_line.get_device(settings['device'])
     sets = task_sets.load(
         settings['sets'], settings['train_size'], settings['test_size'])

@@ -5,8 +5,7 @@ import chainer.links as L
 from chainer.utils import type_check
 import numpy
 
-from train.command_line import one_line
-from train.command_line import UserError
+from train.command_line import one_line, UserError
 from train.loop.optimizers import check_parameters
 from train.normalizers import layer_normalizers
 

@@ -5,11 +5,8 @@ import ast
 import json
 
 import mixnorm
-from train.command_line import option
-from train.command_line import positive_int
-from train.command_line import UserError
-from train.settings import distinct
-from train.settings import Setting
+from train.command_line import option, positive_int, UserError
+from train.settings import distinct, Setting
 
 
 _MIXTURE = 'mixture', 'group_mixture'

@@ -3,10 +3,7 @@
 import argparse
 import collections
 
-from train.command_line import ArgumentParser
-from train.command_line import as_typed
-from train.command_line import option
-from train.command_line import UserError
+from train.command_line import ArgumentParser, as_typed, option, UserError
 
 
 # What may become of a setting when a run is resumed: nothing, any other

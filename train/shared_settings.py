@@ -1,12 +1,9 @@
 """Settings that both training scripts have."""
 
-from train.command_line import factor
-from train.command_line import non_negative_float
-from train.command_line import positive_float
-from train.command_line import positive_int
+from train.command_line import (
+    factor, non_negative_float, positive_float, positive_int)
 from train.loop import optimizers
-from train.settings import CHANGE
-from train.settings import Setting
+from train.settings import CHANGE, Setting
 
 
 # What a seed decides.
@@ -27,12 +24,6 @@ def sizes(whose):
         Setting(name, None, f'use the first N {part} images of {whose} only',
                 type=positive_int, metavar='N')
         for name, part in (('train_size', 'training'), ('test_size', 'test'))]
-
-
-def widths(default, help):
-    """Returns the setting of a network's widths."""
-    return Setting('widths', default, help, type=positive_int, nargs=4,
-                   metavar='N')
 
 
 def optimization(optimizer, lr, decay, batch_size):

@@ -1,8 +1,7 @@
 """Batches of images, in an order that a snapshot can continue."""
 
 import chainer
-from chainer.iterators import SerialIterator
-from chainer.iterators import ShuffleOrderSampler
+from chainer.iterators import SerialIterator, ShuffleOrderSampler
 
 from train.command_line import UserError
 

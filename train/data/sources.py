@@ -7,8 +7,7 @@ import os
 import chainer
 import numpy
 
-from train.command_line import one_line
-from train.command_line import UserError
+from train.command_line import one_line, UserError
 
 
 _Source = collections.namedtuple('_Source', 'read n_classes files')

@@ -6,14 +6,14 @@ from chainer.training import extension
 
 
 _COLUMNS = (
-    ('epoch', 'epoch', '{:d}'),
-    ('iteration', 'iteration', '{:d}'),
-    ('loss', 'main/loss', '{:.4f}'),
-    ('accuracy', 'main/accuracy', '{:.4f}'),
-    ('test loss', 'validation/main/loss', '{:.4f}'),
-    ('test accuracy', 'validation/main/accuracy', '{:.4f}'),
-    ('lr', 'lr', '{:.3g}'),
-    ('seconds', 'elapsed_time', '{:.1f}'),
+    ('epoch', 'epoch', 'd'),
+    ('iteration', 'iteration', 'd'),
+    ('loss', 'main/loss', '.4f'),
+    ('accuracy', 'main/accuracy', '.4f'),
+    ('test loss', 'validation/main/loss', '.4f'),
+    ('test accuracy', 'validation/main/accuracy', '.4f'),
+    ('lr', 'lr', '.3g'),
+    ('seconds', 'elapsed_time', '.1f'),
 )
 
 
@@ -42,8 +42,8 @@ class ReportLines(extension.Extension):
 
     def __call__(self, trainer):
         for entry in self._log_report.log[self._n_printed:]:
-            self._print(form.format(entry[key]) if key in entry else ''
-                        for _, key, form in _COLUMNS)
+            self._print(format(entry[key], spec) if key in entry else ''
+                        for _, key, spec in _COLUMNS)
         self._n_printed = len(self._log_report.log)
 
     def _print(self, cells):

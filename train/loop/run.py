@@ -9,18 +9,14 @@ import chainer
 from chainer import training
 from chainer.training import extensions
 
-from mixnorm.extensions import Curves
-from mixnorm.extensions import EffectiveComponents
+from mixnorm.extensions import Curves, EffectiveComponents
 from train.data.batches import send
 from train.loop import run_folder
 from train.loop import snapshots
 from train.loop.interruption import Interruption
-from train.loop.optimizers import LearningRate
-from train.loop.optimizers import make_optimizer
+from train.loop.optimizers import LearningRate, make_optimizer
 from train.loop.report_lines import ReportLines
-from train.loop.triggers import AnyOf
-from train.loop.triggers import Every
-from train.loop.triggers import RunLength
+from train.loop.triggers import Every, RunLength
 
 
 def make_updater(classifier, batches, settings, device):
@@ -116,8 +112,8 @@ def _run_length(settings, is_interrupted):
 
 def _extend(trainer, evaluation, settings, length, progress):
     progress = progress and sys.stdout.isatty()
-    test_trigger = Every(settings['test_every'], length)
-    log_trigger = AnyOf(Every(settings['log_every'], length), test_trigger)
+    test_trigger = Every(length, settings['test_every'])
+    log_trigger = Every(length, settings['log_every'], settings['test_every'])
     log_report = extensions.LogReport(
         trigger=log_trigger, filename=run_folder.LOG)
     trainer.extend(LearningRate(
@@ -137,10 +133,12 @@ def _extend(trainer, evaluation, settings, length, progress):
         trainer.extend(
             Curves(log_report, os.path.basename(os.path.abspath(trainer.out)),
                    run_folder.CURVES), trigger=log_trigger)
+    # Last of all, so that it saves what the others did.
     trainer.extend(
-        snapshots.Snapshot(os.path.join(trainer.out, run_folder.SNAPSHOT),
-                           settings),
-        trigger=Every(settings['snapshot_every'], length))
+        lambda trainer: snapshots.save(
+            os.path.join(trainer.out, run_folder.SNAPSHOT), trainer, settings),
+        name='snapshot', priority=-100,
+        trigger=Every(length, settings['snapshot_every']))
     return log_report
 
 

@@ -4,8 +4,7 @@ import os
 import re
 import statistics
 
-from train.command_line import as_typed
-from train.command_line import UserError
+from train.command_line import as_typed, UserError
 from train.loop import files
 from train.loop.run_folder import clear as clear_run
 from train.text_table import text_table

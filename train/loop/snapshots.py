@@ -4,34 +4,10 @@ import json
 import os
 
 from chainer import serializers
-from chainer.training import extension
 import numpy
 
-from train.command_line import one_line
-from train.command_line import UserError
+from train.command_line import one_line, UserError
 from train.loop.files import replacing
-
-
-class Snapshot(extension.Extension):
-
-    """Trainer extension that saves the whole run to one file.
-
-    Args:
-        path (str): The file.
-        settings (dict): What the run was started with, saved alongside and
-            given back by :func:`read`.
-
-    """
-
-    # Last of all extensions, so that it saves what the others did.
-    priority = -100
-
-    def __init__(self, path, settings):
-        self._path = path
-        self._settings = settings
-
-    def __call__(self, trainer):
-        save(self._path, trainer, self._settings)
 
 
 def save(path, trainer, settings):
@@ -40,7 +16,8 @@ def save(path, trainer, settings):
     Args:
         path (str): The file.
         trainer (~chainer.training.Trainer): The run, started.
-        settings (dict): What JSON can hold.
+        settings (dict): What the run was started with, in what JSON can
+            hold; :func:`read` gives it back.
 
     """
     serializer = serializers.DictionarySerializer()

@@ -39,34 +39,19 @@ class Every:
     """Trigger that fires every so many iterations, and when a run ends.
 
     Args:
-        n_iterations (int or None): How many; ``None`` for every epoch.
         run_length (RunLength): When the run ends.
+        intervals (int or None): How many iterations; ``None`` for an epoch.
+            With several of them, it fires whenever one is over.
 
     """
 
-    def __init__(self, n_iterations, run_length):
-        self._n_iterations = n_iterations
+    def __init__(self, run_length, *intervals):
         self._run_length = run_length
+        self._intervals = intervals
 
     def __call__(self, trainer):
-        if self._n_iterations is None:
-            is_due = trainer.updater.is_new_epoch
-        else:
-            is_due = trainer.updater.iteration % self._n_iterations == 0
-        return is_due or self._run_length.is_reached(trainer)
-
-
-class AnyOf:
-
-    """Trigger that fires whenever one of several does.
-
-    Args:
-        triggers (callables): Triggers that remember nothing.
-
-    """
-
-    def __init__(self, *triggers):
-        self._triggers = triggers
-
-    def __call__(self, trainer):
-        return any(trigger(trainer) for trigger in self._triggers)
+        updater = trainer.updater
+        return self._run_length.is_reached(trainer) or any(
+            updater.is_new_epoch if interval is None
+            else updater.iteration % interval == 0
+            for interval in self._intervals)
