@@ -40,12 +40,12 @@ $(READY): setup.cfg pyproject.toml Makefile
 	@touch $@
 
 train: $(READY)
-	$(BIN)/python train/classifier.py --dataset digits --normalizer batch \
+	$(BIN)/python -m train.classifier --dataset digits --normalizer batch \
 		--out result/digits-batch --overwrite
-	$(BIN)/python train/classifier.py --dataset digits --normalizer mixture \
+	$(BIN)/python -m train.classifier --dataset digits --normalizer mixture \
 		--at conv3 --components 3 --em-iterations 2 \
 		--out result/digits-mixture --overwrite
-	$(BIN)/python tools/tabulate.py result/digits-batch result/digits-mixture
+	$(BIN)/python -m tools.tabulate result/digits-batch result/digits-mixture
 
 test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)

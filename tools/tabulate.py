@@ -1,9 +1,13 @@
-"""Tabulates training runs and draws their curves side by side.
+"""Tabulates training runs, or series of runs, side by side.
 
-    python tools/tabulate.py result/digits-batch result/digits-mixture
+    python -m tools.tabulate result/digits-batch result/digits-mixture
+    python -m tools.tabulate result/batch result/mode
 
-Prints for every run the test accuracy after each quarter of it, the best,
-and the steps (iterations) it took to reach the best of the first run.
+Of runs of train.classifier it prints the test accuracy after each quarter, the
+best, and the steps (iterations) it took to reach the best of the first run,
+and draws their curves. Of series of train.multitask it prints the mean and the
+sample standard deviation of the test error, of all images and of each set's,
+over the runs that have ended.
 """
 
 import argparse
@@ -12,15 +16,12 @@ import math
 import os
 import sys
 
-if __name__ == '__main__':
-    # Started as a script, it finds only its own folder by itself.
-    sys.path.insert(0, os.path.dirname(os.path.dirname(
-        os.path.abspath(__file__))))
-
 from mixnorm.extensions import draw_curves
 from train import command_line
-from train import run_folder
 from train.command_line import UserError
+from train.loop import run_folder
+from train.loop import series
+from train.text_table import text_table
 
 
 ACCURACY = 'validation/main/accuracy'
@@ -101,21 +102,19 @@ def table(logs):
              'steps to it']]
     for name, log in logs.items():
         summary = summarize(log, target)
-        rows.append([name, str(summary['steps'])] + [
-            '-' if accuracy is None else f'{accuracy:.4f}'
-            for accuracy in summary['quarters'] + [summary['best']]] + [
-            str(summary['steps_to_target'] or 'not reached')])
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    caption = (
+        accuracies = [*summary['quarters'], summary['best']]
+        rows.append([name, summary['steps'], *(
+            None if accuracy is None else f'{accuracy:.4f}'
+            for accuracy in accuracies),
+            summary['steps_to_target'] or 'not reached'])
+    return (
         'Test accuracy after each quarter of the run, the best, and the steps '
-        f'to reach\nthe best of {next(iter(logs))} ({target:.4f}):\n\n')
-    return caption + '\n'.join(
-        '  '.join([row[0].ljust(widths[0])] + list(
-            map(str.rjust, row[1:], widths[1:]))) for row in rows)
+        f'to reach\nthe best of {next(iter(logs))} ({target:.4f}):\n\n'
+        f'{text_table(rows)}')
 
 
 def main(argv=None):
-    """Prints the table and draws the curves.
+    """Prints the table and, of runs, draws the curves.
 
     Args:
         argv (list of str or None): The arguments; ``None`` for the process's.
@@ -128,15 +127,21 @@ def main(argv=None):
         prog='tabulate.py', description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('runs', metavar='RUN', nargs='+',
-                        help='folder of a training run')
+                        help='folder of a training run or of a series')
     parser.add_argument(
-        '--plot', metavar='FILE', help='image of the curves to write '
+        '--plot', metavar='FILE', help="image of the runs' curves to write "
         '(default: curves.png in the folder that the first run is in)')
     args = parser.parse_args(argv)
     return command_line.exit_status(lambda: _tabulate(args), 'tabulate.py')
 
 
 def _tabulate(args):
+    if any(os.path.exists(os.path.join(run, series.DESCRIPTION))
+           for run in args.runs):
+        if args.plot:
+            raise UserError('--plot draws the curves of runs, not of series')
+        print(series.table(args.runs))
+        return 0
     folders = [os.path.normpath(run) for run in args.runs]
     names = [os.path.basename(os.path.abspath(folder)) for folder in folders]
     if len(set(names)) < len(names):

@@ -4,7 +4,6 @@ import argparse
 import math
 import sys
 
-import mixnorm  # NOQA  (before Chainer)
 import chainer
 
 
@@ -36,14 +35,18 @@ def get_device(name):
         device.use()
     except Exception as error:
         # Chainer, CuPy and the CUDA driver each raise their own.
-        raise UserError(f'--device {name} cannot be used: '
-                        f"{' '.join(str(error).split())}")
+        raise UserError(f'--device {name} cannot be used: {one_line(error)}')
     return device
 
 
-def option(key):
+def one_line(error):
+    """Returns an error's message without line breaks."""
+    return ' '.join(str(error).split())
+
+
+def option(name):
     """Returns the command line option of a setting."""
-    return f"--{key.replace('_', '-')}"
+    return f"--{name.replace('_', '-')}"
 
 
 def as_typed(value):
@@ -51,8 +54,8 @@ def as_typed(value):
     if isinstance(value, list):
         return ' '.join(map(str, value))
     if isinstance(value, dict):
-        return ' '.join(map('{0[0]}={0[1]}'.format, value.items())) or 'none'
-    return 'none' if value is None else value
+        return ' '.join(f'{k}={v}' for k, v in value.items()) or 'none'
+    return 'none' if value is None else str(value)
 
 
 def exit_status(main, prog):
@@ -73,8 +76,7 @@ def exit_status(main, prog):
     except UserError as error:
         message = str(error)
     except OSError as error:
-        message = '{}{}'.format(
-            error.strerror or error,
+        message = str(error.strerror or error) + (
             f': {error.filename}' if error.filename else '')
     except MemoryError as error:
         message = str(error) or 'out of memory'

@@ -1,28 +1,22 @@
-"""The choice of a normalizer: command line arguments, settings, layers."""
+"""The choice of a normalizer: its settings, and each layer's options."""
 
 import argparse
 import ast
 import json
 
-import mixnorm  # NOQA  (before Chainer)
-import chainer
-from chainer.utils import type_check
-import numpy
-
-from train import command_line
-from train.command_line import UserError
+import mixnorm
+from train.command_line import option, positive_int, UserError
+from train.settings import distinct, Setting
 
 
-# What has a meaning only for some normalizers, and the option it sets.
+_MIXTURE = 'mixture', 'group_mixture'
+
+# Settings that only some normalizers have, and the option they stand for.
 _OPTIONS = {
-    'components': ('n_components', ('mixture',)),
-    'em_iterations': ('n_iter', ('mixture',)),
+    'components': ('n_components', _MIXTURE),
+    'em_iterations': ('n_iter', _MIXTURE),
     'modes': ('n_modes', ('mode', 'mode_group')),
 }
-
-DEFAULTS = {
-    'normalizer': 'batch', 'at': None, 'components': 3, 'em_iterations': 2,
-    'modes': 2, 'normalizer_options': {}}
 
 
 class _Options(argparse.Action):
@@ -56,35 +50,33 @@ class _Options(argparse.Action):
         setattr(namespace, self.dest, options)
 
 
-def add_normalizer_arguments(group, layers):
-    """Adds what to normalize with, and where.
+def normalizer_settings(layers):
+    """Returns the settings of what to normalize with, and where.
 
     Args:
-        group (argparse._ArgumentGroup): What the arguments are added to.
         layers (tuple of str): The model's layers that can be normalized.
 
+    Returns:
+        list of ~train.settings.Setting: The settings.
+
     """
-    group.add_argument(
-        '--normalizer', choices=mixnorm.normalizer_names(),
-        help='what to normalize with: any of %(choices)s (default: batch)',
-        metavar='NAME')
-    group.add_argument(
-        '--at', nargs='+', choices=layers, metavar='LAYER',
-        help='where, with batch normalization in the other layers: any of '
-        '%(choices)s (default: all)')
-    group.add_argument(
-        '--components', type=command_line.positive_int, metavar='K',
-        help='components of a mixture (default: 3)')
-    group.add_argument(
-        '--em-iterations', type=command_line.positive_int, metavar='N',
-        help='K-means and EM iterations of a fit (default: 2)')
-    group.add_argument(
-        '--modes', type=command_line.positive_int, metavar='K',
-        help='modes of mode normalization (default: 2)')
-    group.add_argument(
-        '--normalizer-options', nargs='+', action=_Options,
-        metavar='KEY=VALUE',
-        help="other arguments of the normalizer's link, such as groups=8")
+    return [
+        Setting('normalizer', 'batch',
+                'what to normalize with: any of %(choices)s',
+                choices=mixnorm.normalizer_names, metavar='NAME'),
+        Setting('at', None, 'where, with batch normalization in the other '
+                'layers: any of %(choices)s (default: all)', choices=layers,
+                check=lambda names: sorted(distinct(names)), nargs='+',
+                metavar='LAYER'),
+        Setting('components', 3, 'components of a mixture', type=positive_int,
+                metavar='K'),
+        Setting('em_iterations', 2, 'K-means and EM iterations of a fit',
+                type=positive_int, metavar='N'),
+        Setting('modes', 2, 'modes of mode normalization', type=positive_int,
+                metavar='K'),
+        Setting('normalizer_options', {},
+                "other arguments of the normalizer's link, such as groups=8",
+                nargs='+', action=_Options, metavar='KEY=VALUE')]
 
 
 def check_use(settings, given):
@@ -95,19 +87,19 @@ def check_use(settings, given):
         given (dict): Those that the user gave.
 
     """
-    for key, (option, normalizers) in _OPTIONS.items():
-        argument = command_line.option(key)
-        if key in given and settings['normalizer'] not in normalizers:
-            raise UserError(f'{argument} goes with --normalizer '
-                            f"{' or '.join(normalizers)}, not "
-                            f"{settings['normalizer']}")
-        if option in settings['normalizer_options'] and (
-                settings['normalizer'] in normalizers):
+    normalizer = settings['normalizer']
+    for name, (key, normalizers) in _OPTIONS.items():
+        if name in given and normalizer not in normalizers:
+            raise UserError(
+                f'{option(name)} goes with --normalizer '
+                f"{' or '.join(normalizers)}, not {normalizer}")
+        if key in settings['normalizer_options'] and (
+                normalizer in normalizers):
             raise UserError(
                 '--normalizer-options '
-                f"{option}={settings['normalizer_options'][option]}: use "
-                f'{argument} for it')
-    if 'at' in given and settings['normalizer'] == 'batch':
+                f"{key}={settings['normalizer_options'][key]}: use "
+                f'{option(name)} for it')
+    if 'at' in given and normalizer == 'batch':
         raise UserError('--at says where another --normalizer stands in for '
                         'batch normalization; choose one')
 
@@ -126,8 +118,8 @@ def layer_normalizers(settings, layers, layer_seeds):
 
     """
     name = settings['normalizer']
-    options = {option: settings[key]
-               for key, (option, normalizers) in _OPTIONS.items()
+    options = {key: settings[setting]
+               for setting, (key, normalizers) in _OPTIONS.items()
                if name in normalizers}
     # JSON has lists in place of tuples; no normalizer takes a list.
     options.update((key, tuple(value) if isinstance(value, list) else value)
@@ -135,39 +127,6 @@ def layer_normalizers(settings, layers, layer_seeds):
     chosen = {}
     for layer, seed in zip(layers, layer_seeds):
         if layer in (settings['at'] or layers):
-            seeded = {'seed': seed} if name == 'mixture' else {}
+            seeded = {'seed': seed} if name in _MIXTURE else {}
             chosen[layer] = name, dict(seeded, **options)
     return chosen
-
-
-def make_model(image_shape, model_class, *args):
-    """Makes a model, and tells what is wrong with its options as a user's \
-error.
-
-    Args:
-        image_shape (tuple of int): Shape of an image.
-        model_class (callable): Makes the model.
-        args: Its arguments.
-
-    Returns:
-        ~chainer.Link: The model, as it was made.
-
-    Raises:
-        UserError: If it cannot be made, or a mini-batch cannot pass.
-
-    """
-    try:
-        model = model_class(*args)
-        # Chainer's own links look at their options only when they are used.
-        images = numpy.random.RandomState(0).normal(size=(4,) + image_shape)
-        with chainer.no_backprop_mode():
-            model.copy('copy')(images.astype(numpy.float32))
-    except ValueError as error:
-        raise UserError(_one_line(error))
-    except (TypeError, type_check.InvalidType) as error:
-        raise UserError(f'--normalizer-options do not fit: {_one_line(error)}')
-    return model
-
-
-def _one_line(error):
-    return ' '.join(str(error).split())

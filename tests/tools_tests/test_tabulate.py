@@ -1,4 +1,5 @@
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -6,6 +7,9 @@ import sys
 import pytest
 
 from tools import tabulate
+
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def _write(folder, accuracies, length=None, first=10):
@@ -44,8 +48,8 @@ def test_table(tmp_path, capsys):
         # No test until step 10, the first quarter of 40.
         ['none', '40', '-', '0.1000', '0.2000', '0.2000', '0.2000', 'not',
          'reached']]
-    assert output.splitlines()[-1] == 'curves side by side: {}'.format(
-        tmp_path / 'curves.png')
+    assert output.splitlines()[-1] == (
+        f"curves side by side: {tmp_path / 'curves.png'}")
     assert (tmp_path / 'curves.png').read_bytes()[:4] == b'\x89PNG'
 
 
@@ -124,15 +128,89 @@ def test_plot_that_cannot_be_written(tmp_path, capsys):
     assert capsys.readouterr().err.count('\n') == 1
 
 
+def _write_series(folder, errors, **settings):
+    """Writes a series of one set, with an error for each seed from 0 on."""
+    folder.mkdir()
+    (folder / 'series.json').write_text(json.dumps({
+        'settings': dict({
+            'normalizer': 'batch', 'normalizer_options': {}, 'at': None,
+            'components': 3, 'modes': 2, 'sets': ['digits'],
+            'batch_size': 64, 'iterations': 1000}, **settings),
+        'seeds': list(range(len(errors) + 1))}))
+    for seed, error in enumerate(errors):
+        (folder / f'seed-{seed}').mkdir()
+        (folder / f'seed-{seed}' / 'result.json').write_text(
+            json.dumps({'seed': seed, 'error': error,
+                        'errors': {'digits': error}}))
+    return str(folder)
+
+
+def test_table_of_series(tmp_path, capsys):
+    folders = [
+        _write_series(tmp_path / 'a', [25.83, 26.91, 27.99]),
+        _write_series(tmp_path / 'b', [9.5], normalizer='mode', modes=4)]
+    assert tabulate.main(folders) == 0
+    output, errors = capsys.readouterr()
+    assert errors == ''
+    assert [' '.join(line.split()) for line in output.splitlines()] == [
+        'normalizer batch updates runs test error in % digits',
+        'batch 64 1000 3 26.91 +- 1.08 26.91 +- 1.08',
+        'mode, K 4 64 1000 1 9.50 9.50']
+
+
+@pytest.mark.parametrize('break_it, words', [
+    (lambda folder: (folder / 'series.json').unlink(), 'there is no '),
+    (lambda folder: (folder / 'series.json').write_text('{'),
+     'is not the description of a series'),
+    (lambda folder: (folder / 'seed-0' / 'result.json').unlink(),
+     'no run of '),
+    (lambda folder: (folder / 'seed-0' / 'result.json').write_text('{}'),
+     'is damaged')])
+def test_bad_series_is_one_line(break_it, words, tmp_path, capsys):
+    good = _write_series(tmp_path / 'good', [1.])
+    bad = _write_series(tmp_path / 'bad', [1.])
+    break_it(tmp_path / 'bad')
+    assert tabulate.main([good, bad]) == 2
+    output, errors = capsys.readouterr()
+    assert output == ''
+    assert words in errors and bad in errors
+    assert errors.startswith('tabulate.py: error: ')
+    assert errors.count('\n') == 1
+
+
+def test_plot_of_series(tmp_path, capsys):
+    folder = _write_series(tmp_path / 'a', [1., 3.])
+    assert tabulate.main([folder, '--plot', str(tmp_path / 'a.png')]) == 2
+    assert '--plot draws the curves of runs' in capsys.readouterr().err
+
+
+def test_runs_beside_series(tmp_path, capsys):
+    run = _write(tmp_path / 'run', [.5])
+    folder = _write_series(tmp_path / 'series', [1.])
+    for runs in ([run, folder], [folder, run]):
+        assert tabulate.main(runs) == 2
+        output, errors = capsys.readouterr()
+        assert output == '' and errors.count('\n') == 1
+        assert 'the description of a series' in errors and run in errors
+
+
+def _start(arguments, folder):
+    return subprocess.run(
+        [sys.executable, '-m', 'tools.tabulate', *arguments], cwd=folder,
+        capture_output=True, text=True,
+        env=dict(os.environ, PYTHONPATH=str(ROOT)))
+
+
 def test_script_runs_from_any_folder(tmp_path):
     _write(tmp_path / 'a', [.5])
-    script = pathlib.Path(tabulate.__file__).resolve()
-    done = subprocess.run([sys.executable, str(script), 'a'], cwd=tmp_path,
-                          capture_output=True, text=True)
+    done = _start(['a'], tmp_path)
     assert done.returncode == 0, done.stderr
     assert _rows(done.stdout)[0][0] == 'a'
     assert done.stdout.splitlines()[-1].endswith(' curves.png')
-    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path,
-                          capture_output=True, text=True)
+    _write_series(tmp_path / 'b', [1., 3.])
+    done = _start(['b'], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert '2.00 +- 1.41' in done.stdout
+    done = _start([], tmp_path)
     assert done.returncode == 2
     assert done.stderr.count('\n') == 1

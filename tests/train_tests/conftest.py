@@ -1,5 +1,6 @@
 """Fixtures of the tests of the training scripts."""
 
+import pathlib
 import signal
 
 import chainer
@@ -7,7 +8,16 @@ import numpy
 import pytest
 
 from train import classifier
-from train.batches import BatchIterator
+from train.data.batches import BatchIterator
+
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _clone_on_the_path(monkeypatch):
+    """Has modules that are started from any folder be this clone's."""
+    monkeypatch.setenv('PYTHONPATH', str(ROOT))
 
 
 @pytest.fixture

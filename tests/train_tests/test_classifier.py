@@ -11,12 +11,12 @@ import time
 import numpy
 import pytest
 
-from train import datasets
+from train.data import datasets
 from train_tests.small_runs import SMALL
 
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SCRIPT = [sys.executable, str(ROOT / 'train' / 'classifier.py')]
+SCRIPT = [sys.executable, '-m', 'train.classifier']
 
 
 def test_run_writes_description_log_curves_and_snapshot(run, tmp_path):
@@ -103,7 +103,7 @@ def test_normalizer_and_its_options(run, tmp_path):
 
 def test_options_that_json_writes_differently_resume(run, tmp_path):
     arguments = ['--normalizer', 'mixture', '--normalizer-options',
-                 'over=("group", 2)']
+                 'axis=(0, 2, 3)']
     assert run(*SMALL, '--iterations', 4, *arguments, out='whole')[0] == 0
     assert run(*SMALL, '--iterations', 2, *arguments, out='parts')[0] == 0
     assert run('--resume', '--iterations', 4, *arguments, out='parts')[0] == 0
@@ -111,7 +111,21 @@ def test_options_that_json_writes_differently_resume(run, tmp_path):
               ['validation/main/loss'] for out in ('whole', 'parts')]
     assert losses[0] == losses[1]
     assert run('--resume', '--iterations', 5, '--normalizer-options',
-               'over=("group", 4)', out='parts')[0] == 2
+               'axis=(0, 2)', out='parts')[0] == 2
+
+
+def test_mixtures_per_sample_and_group(run, tmp_path):
+    arguments = ['--normalizer', 'group_mixture', '--at', 'conv2',
+                 '--components', 2, '--em-iterations', 3,
+                 '--normalizer-options', 'groups=2']
+    assert run(*SMALL, '--iterations', 4, *arguments, out='whole')[0] == 0
+    assert run(*SMALL, '--iterations', 2, *arguments, out='parts')[0] == 0
+    assert run('--resume', '--iterations', 4, *arguments, out='parts')[0] == 0
+    losses = [json.loads((tmp_path / out / 'log').read_text())[-1]
+              ['validation/main/loss'] for out in ('whole', 'parts')]
+    assert losses[0] == losses[1]
+    assert run('--resume', '--iterations', 5, '--normalizer-options',
+               'groups=4', out='parts')[0] == 2
 
 
 def test_number_of_effective_components_is_logged(run, tmp_path):
@@ -184,7 +198,8 @@ def test_data_sets(dataset, run, image_cache, tmp_path):
     ('--normalizer mixtrue', "invalid choice: 'mixtrue'"),
     ('--normalizer none --at conv5', "invalid choice: 'conv5'"),
     ('--at conv3', '--at says where'),
-    ('--components 2', '--components goes with --normalizer mixture'),
+    ('--components 2',
+     '--components goes with --normalizer mixture or group_mixture'),
     ('--modes 2', '--modes goes with --normalizer mode or mode_group'),
     ('--modes 0 --normalizer mode', '--modes: must be'),
     ('--normalizer-options foo=1', "'batch' has no option 'foo'"),
@@ -194,7 +209,8 @@ def test_data_sets(dataset, run, image_cache, tmp_path):
     ('--normalizer-options eps={1}', 'eps must be a number, a string'),
     ('--normalizer-options dtype=float16', 'cannot train float16 parameters'),
     ('--normalizer group --normalizer-options groups=5',
-     'groups is 5: it must divide the number of channels, which is 16'),
+     'groups is 5: it must be a positive integer that divides the number of '
+     'channels, which is 16'),
     ('--recipe cifar10-cnn-MN-9', "invalid choice: 'cifar10-cnn-MN-9'"),
     ('--dataset imagenet', "invalid choice: 'imagenet'"),
     ('--widths 1 2 3', '--widths: expected 4 arguments'),
@@ -324,6 +340,16 @@ def test_script_runs_from_any_folder(tmp_path):
     assert (tmp_path / 'here' / 'snapshot.npz').exists()
 
 
+def test_script_runs_from_the_clone_by_itself(tmp_path, monkeypatch):
+    monkeypatch.delenv('PYTHONPATH')
+    done = subprocess.run(
+        SCRIPT + SMALL + ['--iterations', '2', '--out', str(tmp_path / 'run')],
+        cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ''
+    assert (tmp_path / 'run' / 'snapshot.npz').exists()
+
+
 def test_script_without_a_network(tmp_path):
     done = subprocess.run(
         SCRIPT + ['--dataset', 'cifar10'], cwd=tmp_path, text=True,
@@ -352,7 +378,8 @@ def test_ctrl_c_leaves_a_snapshot_to_go_on_from(tmp_path):
     assert process.returncode == 130
     assert 'Traceback' not in errors
     last = errors.splitlines()[-1]
-    assert last.endswith(' --resume --out run')
+    assert last.endswith(
+        'to go on: python -m train.classifier --resume --out run')
     n_done = len(json.loads(log.read_text()))
 
     done = subprocess.run(

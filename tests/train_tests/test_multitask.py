@@ -13,11 +13,10 @@ import pytest
 
 from models.lenet import LeNet
 from train import multitask
-from train import task_sets
+from train.data import task_sets
 
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-SCRIPT = [sys.executable, str(ROOT / 'train' / 'multitask.py')]
+SCRIPT = [sys.executable, '-m', 'train.multitask']
 
 # 48 images of each set: the sixth batch reaches the end of the epoch.
 SMALL = ('--widths 2 3 8 6 --train-size 48 --test-size 30 --batch-size 16 '
@@ -127,8 +126,8 @@ def test_script_writes_settings_runs_and_results(tmp_path):
         for name in by_set:
             numpy.testing.assert_allclose(found[name], by_set[name])
         assert result == {'seed': seed}
-        assert 'test error {:.2f} %: digits {:.2f}, textures {:.2f}\n'.format(
-            error, by_set['digits'], by_set['textures']) in output
+        assert (f"test error {error:.2f} %: digits {by_set['digits']:.2f}, "
+                f"textures {by_set['textures']:.2f}\n") in output
         # The last test of the run tells the same.
         log = _read(run_folder / 'log')
         numpy.testing.assert_allclose(
@@ -269,7 +268,8 @@ def test_resumed_series_is_the_same(
         assert status == 128 + signal.SIGTERM
         assert ' +- ' not in output
         assert errors.splitlines()[-1].endswith(
-            f" --resume --out {tmp_path / 'parts'}")
+            'to go on: python -m train.multitask --resume --out '
+            f"{tmp_path / 'parts'}")
         arguments = ['--resume']
     folders = {seed: tmp_path / 'parts' / f'seed-{seed}'
                for seed in (4, 9)}
@@ -359,7 +359,7 @@ def test_resume_refuses_other_settings(run, tmp_path):
 def test_resume_accepts_the_same_settings(run, tmp_path):
     settings = SMALL + [
         '--normalizer', 'mixture', '--normalizer-options',
-        'over=("instance")', 'axis=0,2,3', 'eps=1e-4', '--cuts', '.3']
+        'inference=("samples")', 'axis=0,2,3', 'eps=1e-4', '--cuts', '.3']
     assert run(*settings)[0] == 0
     assert run(*settings, '--resume')[0] == 0
     # Five batches of 16, and a part of one.
@@ -371,8 +371,20 @@ def test_resume_accepts_the_same_settings(run, tmp_path):
 
 def test_option_that_json_writes_differently_resumes(run, stop_in, tmp_path):
     arguments = SMALL + ['--widths', 2, 4, 8, 6, '--normalizer', 'mixture',
-                         '--normalizer-options', 'over=("group", 2)']
+                         '--normalizer-options', 'axis=(0, 2, 3)']
     assert run(*arguments, out='whole')[0] == 0
+    stop_in(2, signal.SIGTERM)
+    assert run(*arguments, out='parts')[0] == 128 + signal.SIGTERM
+    assert run('--resume', out='parts')[0] == 0
+    _assert_same(tmp_path / 'parts' / 'seed-0', tmp_path / 'whole' / 'seed-0')
+
+
+def test_mixtures_per_sample_and_group_resume(run, stop_in, tmp_path):
+    arguments = SMALL + ['--widths', 2, 4, 8, 6, '--normalizer',
+                         'group_mixture', '--normalizer-options', 'groups=2']
+    status, output, _ = run(*arguments, out='whole')
+    assert status == 0
+    assert output.splitlines()[-1].startswith('group_mixture, K 3, groups 2 ')
     stop_in(2, signal.SIGTERM)
     assert run(*arguments, out='parts')[0] == 128 + signal.SIGTERM
     assert run('--resume', out='parts')[0] == 0
@@ -428,7 +440,8 @@ def test_damaged_run(name, content, words, run, tmp_path):
     ('--normalizer mode --at conv3', "invalid choice: 'conv3'"),
     ('--at conv1', '--at says where'),
     ('--modes 2', '--modes goes with --normalizer mode or mode_group'),
-    ('--components 2', '--components goes with --normalizer mixture'),
+    ('--components 2',
+     '--components goes with --normalizer mixture or group_mixture'),
     ('--recipe multitask-MN-3', "invalid choice: 'multitask-MN-3'"),
     ('--recipe multitask-BN --sets digits --modes 3', '--modes goes with'),
     ('--batch-size 2875', '--batch-size 2875 is more than the 2874'),
@@ -443,9 +456,10 @@ def test_damaged_run(name, content, words, run, tmp_path):
      'cannot train float16 parameters'),
     ('--normalizer none --normalizer-options eps=1', "'eps'"),
     ('--normalizer group --normalizer-options groups=5',
-     'groups is 5: it must divide the number of channels, which is 6'),
-    ('--normalizer mixture --normalizer-options over=("group",4)',
-     'must divide'),
+     'groups is 5: it must be a positive integer that divides the number of '
+     'channels, which is 6'),
+    ('--normalizer group_mixture --normalizer-options groups=4',
+     'divides the number of'),
     ('--device @cupy:999', '--device @cupy:999 cannot be used'),
     ('--widths 1 2 3', '--widths: expected 4 arguments'),
     # More than there is memory for, wherever this is run.

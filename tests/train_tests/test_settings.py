@@ -1,23 +1,30 @@
 import pytest
 
+from train.classifier import SETTINGS
 from train.command_line import UserError
-from train.settings import complete
-from train.settings import resume
+from train.settings import ADD
+from train.settings import By
+from train.settings import CHANGE
+from train.settings import distinct
+from train.settings import Setting
+from train.settings import Settings
 
 
 def test_given_goes_before_recipe_goes_before_default():
-    settings = complete({'recipe': 'cifar100-cnn-MN-6', 'lr': 0.02})
+    settings = SETTINGS.complete({'recipe': 'cifar100-cnn-MN-6', 'lr': 0.02})
     assert settings['lr'] == 0.02
     assert settings['em_iterations'] == 8
     assert settings['dataset'] == 'cifar100'
     assert settings['seed'] == 0
-    settings = complete({'recipe': 'cifar100-cnn-MN-6', 'em_iterations': 3})
+    settings = SETTINGS.complete(
+        {'recipe': 'cifar100-cnn-MN-6', 'em_iterations': 3})
     assert settings['lr'] == 0.01
     assert settings['em_iterations'] == 3
 
 
 def test_recipe_with_another_normalizer():
-    settings = complete({'recipe': 'cifar10-cnn-MN-1', 'normalizer': 'batch'})
+    settings = SETTINGS.complete(
+        {'recipe': 'cifar10-cnn-MN-1', 'normalizer': 'batch'})
     assert settings['normalizer'] == 'batch'
     assert settings['lr'] == 0.01
 
@@ -26,7 +33,7 @@ def test_recipe_with_another_normalizer():
     ({'iterations': 5}, 'epoch'), ({'epoch': 5}, 'iterations'),
     ({'decay_at': [3]}, 'decay_every'), ({'decay_every': 3}, 'decay_at')])
 def test_alternatives_replace_each_other(given, other):
-    settings = complete(dict(given, recipe='cifar10-cnn-BN-1'))
+    settings = SETTINGS.complete(dict(given, recipe='cifar10-cnn-BN-1'))
     (key, value), = given.items()
     assert settings[key] == value
     assert settings[other] is None
@@ -39,15 +46,15 @@ def test_alternatives_replace_each_other(given, other):
     ({'at': ['conv1']}, '--at')])
 def test_setting_that_would_do_nothing(given, named):
     with pytest.raises(UserError, match=named):
-        complete(given)
+        SETTINGS.complete(given)
 
 
 @pytest.mark.parametrize('given', [
     {'epoch': 30}, {'iterations': 30}, {'device': '@cupy:0'},
     {'log_every': 3}, {'test_every': 3}, {'snapshot_every': 3}])
 def test_resume_lengthens_and_reports_otherwise(given):
-    saved = complete({'seed': 4, 'epoch': 20})
-    settings = resume(saved, given)
+    saved = SETTINGS.complete({'seed': 4, 'epoch': 20})
+    settings = SETTINGS.resume(saved, given)
     (key, value), = given.items()
     assert settings[key] == value
     for other in saved:
@@ -61,12 +68,127 @@ def test_resume_lengthens_and_reports_otherwise(given):
     ({'batch_size': 7}, '--batch-size 7'), ({'at': ['conv1']}, '--at conv1'),
     ({'recipe': 'cifar10-cnn-MN-1'}, 'resumed run keeps')])
 def test_resume_refuses_what_makes_another_run(given, named):
-    saved = complete({'normalizer': 'mixture', 'at': ['conv3']})
+    saved = SETTINGS.complete({'normalizer': 'mixture', 'at': ['conv3']})
     with pytest.raises(UserError, match=named):
-        resume(saved, given)
+        SETTINGS.resume(saved, given)
 
 
 def test_resume_with_the_recipe_of_the_run():
-    saved = complete({'recipe': 'cifar10-cnn-MN-1', 'iterations': 300})
-    settings = resume(saved, {'recipe': 'cifar10-cnn-MN-1'})
+    saved = SETTINGS.complete(
+        {'recipe': 'cifar10-cnn-MN-1', 'iterations': 300})
+    settings = SETTINGS.resume(saved, {'recipe': 'cifar10-cnn-MN-1'})
     assert settings == saved
+
+
+def test_recipe_that_a_user_overrode_is_still_that_of_the_run():
+    saved = SETTINGS.complete({'recipe': 'cifar10-cnn-MN-1', 'lr': .02})
+    assert SETTINGS.resume(saved, {'recipe': 'cifar10-cnn-MN-1'}) == saved
+
+
+def _check_use(settings, given):
+    if given.get('size') == 13:
+        raise UserError('13 is no size')
+
+
+_SETTINGS = Settings(
+    'script.py', 'A script: 100%.', 'thing', {'r': {'kind': 'b', 'step': 5}},
+    _check_use, {'one': [
+        Setting('kind', 'a', 'what it is', choices=lambda: ['a', 'b']),
+        Setting('recipe', None, 'what for', choices={'r': {}}),
+        Setting('size', By('kind', {'a': 1, 'b': 2}), 'how much', type=int),
+        Setting('names', ['x'], 'who', ADD, check=distinct, nargs='+')],
+        'two': [
+        (Setting('step', By('kind', {'a': 3, 'b': 4}), 'how far', CHANGE,
+                 type=int),
+         Setting('leap', None, 'how far at once (default: a step)', CHANGE,
+                 type=int))]})
+
+
+@pytest.mark.parametrize('given, expected', [
+    ({}, {'kind': 'a', 'size': 1, 'step': 3, 'leap': None}),
+    ({'kind': 'b'}, {'size': 2, 'step': 4, 'leap': None}),
+    ({'recipe': 'r'}, {'kind': 'b', 'size': 2, 'step': 5, 'leap': None}),
+    ({'recipe': 'r', 'kind': 'a'}, {'kind': 'a', 'size': 1, 'step': 5}),
+    ({'recipe': 'r', 'leap': 9, 'size': 7},
+     {'kind': 'b', 'size': 7, 'step': None, 'leap': 9})])
+def test_complete(given, expected):
+    settings = _SETTINGS.complete(given)
+    assert settings.keys() == {
+        'kind', 'recipe', 'size', 'names', 'step', 'leap'}
+    assert {key: settings[key] for key in expected} == expected
+
+
+def test_use_is_checked():
+    with pytest.raises(UserError, match='13 is no size'):
+        _SETTINGS.complete({'size': 13})
+
+
+def test_parse():
+    args, given = _SETTINGS.parse(
+        '--kind b --leap 2 --names x y --out here --resume'.split())
+    assert vars(args) == {
+        'list_recipes': False, 'out': 'here', 'resume': True,
+        'overwrite': False, 'progress': True}
+    assert given == {'kind': 'b', 'leap': 2, 'names': ['x', 'y']}
+    assert _SETTINGS.parse([])[1] == {}
+
+
+@pytest.mark.parametrize('arguments, words', [
+    ('--kind c', "invalid choice: 'c'"), ('--size x', "invalid int value"),
+    ('--step 1 --leap 2', 'not allowed with'),
+    ('--resume --overwrite', 'not allowed with'), ('--far', 'unrecognized')])
+def test_parse_refuses(arguments, words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        _SETTINGS.parse(arguments.split())
+    assert stop.value.code == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith('script.py: error: ') and words in errors
+    assert errors.count('\n') == 1
+
+
+def test_list_with_one_twice():
+    with pytest.raises(UserError, match='^--names names one twice$'):
+        _SETTINGS.parse(['--names', 'x', 'y', 'x'])
+
+
+def test_help_tells_the_defaults(capsys):
+    with pytest.raises(SystemExit) as stop:
+        _SETTINGS.parse(['--help'])
+    assert stop.value.code == 0
+    text = ' '.join(capsys.readouterr().out.split())
+    for words in ('A script: 100%.', 'what it is (default: a)',
+                  'how much (default: 1 for a; 2 for b)', 'who (default: x)',
+                  'how far at once (default: a step)',
+                  'only --names, --step, --leap may change'):
+        assert words in text
+    assert 'what for (' not in text
+
+
+@pytest.mark.parametrize('given, expected', [
+    ({'names': ['y', 'x']}, {'names': ['x', 'y']}),
+    ({'names': ['x']}, {}), ({'step': 8}, {'step': 8}),
+    ({'leap': 8}, {'leap': 8, 'step': None}), ({'kind': 'a'}, {})])
+def test_resume(given, expected):
+    saved = _SETTINGS.complete({})
+    before = dict(saved)
+    assert _SETTINGS.resume(saved, given) == {**saved, **expected}
+    assert saved == before
+
+
+def test_resume_refuses_another_value():
+    with pytest.raises(UserError) as error:
+        _SETTINGS.resume(_SETTINGS.complete({}), {'size': 5})
+    assert str(error.value) == (
+        '--size 5 differs from the 1 that this thing was started with; a '
+        'resumed thing keeps its settings')
+
+
+def test_saved_settings_are_checked():
+    saved = _SETTINGS.complete({})
+    _SETTINGS.check_saved(saved, 'is wrong')
+    _SETTINGS.check_saved(dict(saved, recipe='r', kind='b'), 'is wrong')
+    for wrong in (3, None, [], {}, {'kind': 'a'}, dict(saved, more=1),
+                  dict(saved, kind='c'), dict(saved, kind=['a', 'c']),
+                  dict(saved, recipe={}), dict(saved, recipe='s')):
+        with pytest.raises(UserError, match='^is wrong$'):
+            _SETTINGS.check_saved(wrong, 'is wrong')

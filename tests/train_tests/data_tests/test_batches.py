@@ -1,0 +1,70 @@
+import chainer
+import numpy
+import pytest
+
+from train.data.augmentation import flip_and_crop
+from train.data.batches import BatchIterator
+from train.data.batches import send
+
+
+def _iterator(seed=0, n=10, batch_size=4, augment=None):
+    images = numpy.random.RandomState(5).uniform(
+        size=(n, 1, 8, 8)).astype(numpy.float32)
+    images[:, 0, 0, 0] = numpy.arange(n)
+    return BatchIterator(images, numpy.arange(n, dtype=numpy.int32) * 2,
+                         batch_size, numpy.random.RandomState(seed), augment)
+
+
+def test_every_epoch_is_a_new_order_of_all_images():
+    iterator = _iterator()
+    labels, epochs = [], []
+    for _ in range(15):
+        images, part = next(iterator)
+        assert len(part) == 4
+        numpy.testing.assert_array_equal(images[:, 0, 0, 0] * 2, part)
+        labels.extend(part.tolist())
+        epochs.append(iterator.epoch)
+    orders = [tuple(labels[start:start + 10]) for start in range(0, 60, 10)]
+    assert all(sorted(order) == list(range(0, 20, 2)) for order in orders)
+    assert len(set(orders)) == 6
+    assert epochs == [4 * i // 10 for i in range(1, 16)]
+
+
+def test_seed_decides():
+    def labels(seed):
+        iterator = _iterator(seed)
+        return [next(iterator)[1].tolist() for _ in range(8)]
+    assert labels(1) == labels(1)
+    assert labels(1) != labels(2)
+
+
+@pytest.mark.parametrize('n_before', range(8))
+def test_loaded_iterator_goes_on_as_the_saved_one(n_before, tmp_path):
+    saved = _iterator(seed=3, augment=flip_and_crop)
+    for _ in range(n_before):
+        next(saved)
+    chainer.serializers.save_npz(tmp_path / 'iterator.npz', saved)
+    loaded = _iterator(seed=4, augment=flip_and_crop)
+    chainer.serializers.load_npz(tmp_path / 'iterator.npz', loaded)
+    for _ in range(12):
+        for expected, actual in zip(next(saved), next(loaded)):
+            numpy.testing.assert_array_equal(actual, expected)
+        assert loaded.epoch_detail == saved.epoch_detail
+        assert loaded.is_new_epoch == saved.is_new_epoch
+
+
+def test_global_generator_is_left_alone():
+    numpy.random.seed(0)
+    expected = numpy.random.uniform()
+    numpy.random.seed(0)
+    iterator = _iterator(augment=flip_and_crop)
+    for _ in range(5):
+        next(iterator)
+    assert numpy.random.uniform() == expected
+
+
+def test_send():
+    batch = next(_iterator())
+    images, labels = send(batch, chainer.get_device('@numpy'))
+    assert images.dtype == numpy.float32 and labels.dtype == numpy.int32
+    numpy.testing.assert_array_equal(images, batch[0])

@@ -1,0 +1,1 @@
+"""Sets of images, and the batches that are drawn from them."""

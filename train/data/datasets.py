@@ -1,0 +1,53 @@
+"""One set of images, with normalized channels, as a pair of arrays."""
+
+import collections
+
+import numpy
+
+from train.data import sources
+
+
+NAMES = 'digits', 'mnist', 'cifar10', 'cifar100'
+
+Images = collections.namedtuple('Images', 'images labels')
+Images.__doc__ = 'Images (N, C, H, W), float32, and labels (N,), int32.'
+
+
+n_classes = sources.n_classes
+
+
+def load(name, train_size=None, test_size=None):
+    """Loads a data set and normalizes its channels.
+
+    Each channel has the mean of the training images taken away and is
+    divided by their standard deviation.
+
+    Args:
+        name (str): One of ``NAMES``.
+        train_size (int or None): How many training images to use, from the
+            first; ``None`` for all.
+        test_size (int or None): The same for the test images.
+
+    Returns:
+        tuple of Images: Training set and test set.
+
+    Raises:
+        UserError: If the data set cannot be read, or is smaller than the
+            sizes asked for.
+
+    """
+    parts = [Images(*part) for part in sources.read(
+        name, 1., numpy.float32, train_size, test_size)]
+    if name == 'digits':
+        # Twice as large, so that a network's third pooling still has
+        # something to pool: 16x16 pixels.
+        parts = [Images(part.images.repeat(2, axis=2).repeat(2, axis=3),
+                        part.labels) for part in parts]
+    train_images = parts[0].images
+    mean = train_images.mean(axis=(0, 2, 3), dtype=numpy.float64)
+    deviation = train_images.std(axis=(0, 2, 3), dtype=numpy.float64)
+    deviation[deviation == 0] = 1
+    for part in parts:
+        part.images[...] -= mean[:, None, None].astype(numpy.float32)
+        part.images[...] /= deviation[:, None, None].astype(numpy.float32)
+    return tuple(parts)

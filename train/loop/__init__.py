@@ -1,0 +1,1 @@
+"""One training run, and series of runs that differ by their seed."""

@@ -1,0 +1,150 @@
+"""A training run in a folder: log, curves, snapshots, stopping, resuming."""
+
+import importlib.util
+import os
+import shlex
+import sys
+
+import chainer
+from chainer import training
+from chainer.training import extensions
+
+from mixnorm.extensions import Curves, EffectiveComponents
+from train.data.batches import send
+from train.loop import run_folder
+from train.loop import snapshots
+from train.loop.interruption import Interruption
+from train.loop.optimizers import LearningRate, make_optimizer
+from train.loop.report_lines import ReportLines
+from train.loop.triggers import Every, RunLength
+
+
+def make_updater(classifier, batches, settings, device):
+    """Makes what trains a model.
+
+    Args:
+        classifier (~chainer.Link): The model.
+        batches (~chainer.dataset.Iterator): Batches, as arrays.
+        settings (dict): ``'optimizer'``, ``'lr'`` and ``'weight_decay'``.
+        device (~chainer.backend.Device): Where to train.
+
+    Returns:
+        ~chainer.training.updaters.StandardUpdater: The updater.
+
+    """
+    classifier.to_device(device)
+    optimizer = make_optimizer(settings['optimizer'], settings['lr'])
+    optimizer.setup(classifier)
+    if settings['weight_decay'] > 0:
+        optimizer.add_hook(
+            chainer.optimizer_hooks.WeightDecay(settings['weight_decay']))
+    return training.updaters.StandardUpdater(
+        batches, optimizer, converter=send, input_device=device)
+
+
+def run(updater, evaluation, settings, folder, script, arrays=None,
+        progress=True, series_folder=None):
+    """Trains to the end, or until a signal asks to stop.
+
+    Args:
+        updater (~chainer.training.updaters.StandardUpdater): What to train,
+            set up from the settings.
+        evaluation (~chainer.training.Extension): The test.
+        settings (dict): What :func:`make_updater` needs; ``'decay'``,
+            ``'decay_every'`` and ``'decay_at'``, in epochs, and
+            ``'decay_at_iterations'`` if there are any; ``'iterations'`` or,
+            where that is ``None``, ``'epoch'``; ``'log_every'``,
+            ``'test_every'``, ``'snapshot_every'`` and ``'device'``. All that
+            there is, is saved.
+        folder (str): Where to write. What a run before left there is lost,
+            unless it is this one.
+        script (str): The module that goes on with the run.
+        arrays (dict or None): The snapshot to go on from, as
+            :func:`train.loop.snapshots.read` returns it.
+        progress (bool): Whether to draw a progress bar on a terminal.
+        series_folder (str or None): The folder of the series that the run is
+            one of, if it is.
+
+    Returns:
+        int: Exit status: 0, or 128 and a signal's number. A signal that comes
+        with the last iteration still stops a series.
+
+    Raises:
+        UserError: If the snapshot does not fit; nothing is written then.
+
+    """
+    with Interruption() as interruption:
+        length = _run_length(settings, lambda: interruption.signal)
+        trainer = training.Trainer(updater, length, folder)
+        log_report = _extend(trainer, evaluation, settings, length, progress)
+        snapshot = os.path.join(folder, run_folder.SNAPSHOT)
+        if arrays is not None:
+            snapshots.load(snapshot, arrays, trainer)
+        else:
+            run_folder.clear(folder)
+        run_folder.describe(folder, settings, updater.iteration)
+        try:
+            trainer.run(show_loop_exception_msg=False)
+            is_whole = length.is_reached(trainer)
+            if not is_whole:
+                snapshots.save(snapshot, trainer, settings)
+        except KeyboardInterrupt:
+            is_whole = False
+    if is_whole and (series_folder is None or interruption.signal is None):
+        _print_result(log_report.log, folder)
+        return 0
+    if os.path.exists(snapshot):
+        command = shlex.join(['python', '-m', script, '--resume', '--out',
+                              series_folder or folder])
+        message = (f'stopped at iteration {updater.iteration}; to go on: '
+                   f'{command}')
+    else:
+        message = 'stopped before there was a snapshot to go on from'
+    sys.stderr.write(f'{message}\n')
+    return 128 + interruption.signal
+
+
+def _run_length(settings, is_interrupted):
+    if settings['iterations'] is None:
+        return RunLength(settings['epoch'], 'epoch', is_interrupted)
+    return RunLength(settings['iterations'], 'iteration', is_interrupted)
+
+
+def _extend(trainer, evaluation, settings, length, progress):
+    progress = progress and sys.stdout.isatty()
+    test_trigger = Every(length, settings['test_every'])
+    log_trigger = Every(length, settings['log_every'], settings['test_every'])
+    log_report = extensions.LogReport(
+        trigger=log_trigger, filename=run_folder.LOG)
+    trainer.extend(LearningRate(
+        settings['optimizer'], settings['lr'], settings['decay'],
+        settings['decay_every'], settings['decay_at'] or (),
+        settings.get('decay_at_iterations', ())))
+    trainer.extend(evaluation, trigger=test_trigger)
+    trainer.extend(EffectiveComponents(), trigger=log_trigger)
+    trainer.extend(log_report)
+    trainer.extend(ReportLines(log_report, erase=progress),
+                   trigger=log_trigger)
+    if progress:
+        trainer.extend(extensions.ProgressBar(update_interval=1))
+    if importlib.util.find_spec('matplotlib') is None:
+        print('no curves are drawn: matplotlib is not installed')
+    else:
+        trainer.extend(
+            Curves(log_report, os.path.basename(os.path.abspath(trainer.out)),
+                   run_folder.CURVES), trigger=log_trigger)
+    # Last of all, so that it saves what the others did.
+    trainer.extend(
+        lambda trainer: snapshots.save(
+            os.path.join(trainer.out, run_folder.SNAPSHOT), trainer, settings),
+        name='snapshot', priority=-100,
+        trigger=Every(length, settings['snapshot_every']))
+    return log_report
+
+
+def _print_result(log, folder):
+    accuracy, iteration = max(
+        (entry['validation/main/accuracy'], -entry['iteration'])
+        for entry in log if 'validation/main/accuracy' in entry)
+    print(f'best test accuracy {accuracy:.4f} at iteration {-iteration}; '
+          f'everything is in {folder}')

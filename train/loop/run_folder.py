@@ -1,0 +1,70 @@
+"""The folder that a training run writes to."""
+
+import os
+import platform
+
+import chainer
+from chainer.backends import cuda
+import numpy
+
+import mixnorm
+from train.command_line import UserError
+from train.loop import files
+
+
+LOG = 'log'
+SNAPSHOT = 'snapshot.npz'
+CURVES = 'curves.png'
+DESCRIPTION = 'run.json'
+
+_FILES = (SNAPSHOT, LOG, CURVES, DESCRIPTION)
+
+
+def require_free(folder):
+    """Raises UserError if a folder holds a run already."""
+    held = [name for name in _FILES
+            if os.path.exists(os.path.join(folder, name))]
+    if held:
+        raise UserError(f"{folder} holds a run already ({', '.join(held)}): "
+                        '--resume goes on with it, --overwrite starts anew in '
+                        'its place, or choose another --out')
+
+
+def clear(folder):
+    """Removes the run that a folder holds, if it does, and nothing else."""
+    files.remove(folder, _FILES)
+
+
+def describe(folder, settings, iteration):
+    """Writes what a run is made of to its folder, as JSON.
+
+    The file holds the settings, the versions at work, and for every time that
+    the run was started or resumed the iteration and the versions then.
+
+    Args:
+        folder (str): The folder, which is made if need be.
+        settings (dict): What JSON can hold.
+        iteration (int): Where the run starts or goes on.
+
+    """
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, DESCRIPTION)
+    starts = []
+    if iteration and os.path.exists(path):
+        try:
+            starts = list(files.read_json(path, 'a run')['starts'])
+        except (UserError, KeyError, TypeError):
+            # A damaged description is no reason to lose the run.
+            pass
+    starts.append({'iteration': iteration, 'device': settings['device'],
+                   'versions': _versions()})
+    files.write_json(path, {'settings': settings, 'starts': starts})
+
+
+def _versions():
+    versions = {
+        'python': platform.python_version(), 'numpy': numpy.__version__,
+        'chainer': chainer.__version__, 'mixnorm': mixnorm.__version__}
+    if cuda.available:
+        versions['cupy'] = cuda.cupy.__version__
+    return versions

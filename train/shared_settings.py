@@ -1,0 +1,57 @@
+"""Settings that both training scripts have."""
+
+from train.command_line import (
+    factor, non_negative_float, positive_float, positive_int)
+from train.loop import optimizers
+from train.settings import CHANGE, Setting
+
+
+# What a seed decides.
+RANDOM = 'weights, order and augmentation of the images, seeding of mixtures'
+
+
+def recipe(recipes):
+    """Returns the setting that stands for several others."""
+    return Setting(
+        'recipe', None, "an experiment of the paper's, whose settings other "
+        'arguments override; --list-recipes prints them', choices=recipes,
+        metavar='NAME')
+
+
+def sizes(whose):
+    """Returns the settings of how many images to use."""
+    return [
+        Setting(name, None, f'use the first N {part} images of {whose} only',
+                type=positive_int, metavar='N')
+        for name, part in (('train_size', 'training'), ('test_size', 'test'))]
+
+
+def optimization(optimizer, lr, decay, batch_size):
+    """Returns the settings of how to train, given their defaults."""
+    return [
+        Setting('optimizer', optimizer, 'rmsprop has alpha 0.9, '
+                'rmsprop-graves and nesterov have momentum 0.9',
+                choices=optimizers.NAMES),
+        Setting('lr', lr, 'learning rate at first', type=positive_float,
+                metavar='RATE'),
+        Setting('weight_decay', 0., 'of all parameters',
+                type=non_negative_float, metavar='RATE'),
+        Setting('decay', decay, 'factor of the learning rate at each decay',
+                type=factor, metavar='FACTOR'),
+        Setting('batch_size', batch_size, 'images in a batch',
+                type=positive_int, metavar='N')]
+
+
+def running():
+    """Returns the settings of what changes no update of a run."""
+    return [Setting(
+        'device', '@numpy',
+        "Chainer's name for a device, such as @numpy or @cupy:0", CHANGE,
+        metavar='DEVICE')] + [Setting(
+            f'{name}_every', None,
+            f'iterations from one to the next of {what} (default: an epoch)',
+            CHANGE, type=positive_int, metavar='ITERATIONS')
+        for name, what in (
+            ('log', 'a line of the log; each test makes one as well'),
+            ('test', 'a test on the whole test set'),
+            ('snapshot', 'a snapshot'))]
