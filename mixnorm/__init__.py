@@ -9,6 +9,7 @@ from mixnorm import link_hooks  # NOQA
 from mixnorm import links  # NOQA
 from mixnorm import mixture  # NOQA
 from mixnorm.convert import convert  # NOQA
+from mixnorm.memory import keep_memory  # NOQA
 from mixnorm.registry import normalizer  # NOQA
 from mixnorm.registry import normalizer_names  # NOQA
 from mixnorm.registry import register_normalizer  # NOQA
