@@ -1,4 +1,4 @@
-"""The CUDA sources compile."""
+"""The CUDA sources compile, with the numbers that they share with Python."""
 import os
 import shutil
 import subprocess
@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from compute_tests import cuda_on_cpu
+from mixnorm.compute.gpu import constants
 from mixnorm.compute.gpu.launcher import (
     compiler_options, read_source, TYPES)
 
@@ -34,3 +35,13 @@ def test_compiles_for_gpus(name, dtype, tmp_path):
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, done.stdout
     assert os.path.getsize(str(binary)) > 0
+
+
+def test_every_constant_reaches_a_kernel():
+    names = [name for name in vars(constants) if name.isupper()]
+    assert 'THREADS' in names
+    source = cuda_on_cpu.all_sources()
+    for name in names:
+        assert f'MIXNORM_{name};' in source
+        assert (f'-DMIXNORM_{name}={getattr(constants, name)}'
+                in compiler_options('float32'))
