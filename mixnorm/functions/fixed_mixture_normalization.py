@@ -9,7 +9,7 @@ from mixnorm import compute
 from mixnorm.checks import (
     check_activation, check_affine_types, check_delta_type, check_eps,
     check_input_types)
-from mixnorm.compute.stack import stack, unstack, working_dtype
+from mixnorm.compute.layout import stack, unstack, working_dtype
 from mixnorm.functions.components import (
     centered, composed_affine_sum, inverse_deviations, inverse_or_zero,
     sum_of_components, transform)
@@ -65,7 +65,8 @@ class FixedMixtureNormalization(function_node.FunctionNode):
         factors = self._factors.astype(dtype, copy=False)[:, None]
         self._factor = (factors * inverse_or_zero(
             xp, xp.sqrt(weights))).reshape(-1, 1)
-        self._origin = origin = compute.of(points).orientation(points)
+        arithmetic = compute.arithmetic(points)
+        self._origin = origin = arithmetic.transform.find_origin(points)
         self._means = means = centered(
             means.reshape(-1, x.shape[1]), origin)
         self._inv_std = inv_std = inverse_deviations(
@@ -78,7 +79,7 @@ class FixedMixtureNormalization(function_node.FunctionNode):
         if gamma.ndim == 2:
             offset += self._factor * self._per_column(beta, dtype)
             shift = None
-        return unstack(compute.of(points).affine(
+        return unstack(arithmetic.transform.affine(
             points, tau, slope, offset, origin, shift), x.shape),
 
     def _per_column(self, parameter, dtype):
@@ -97,9 +98,10 @@ class FixedMixtureNormalization(function_node.FunctionNode):
 
     def _formula(self, x, gamma, _, gy):
         points, upstream, tau = stack(x), stack(gy), self._posterior
-        sum_g, sum_gx, total_g = compute.of(points).gradient_sums(
+        arithmetic = compute.arithmetic(points)
+        sum_g, sum_gx, total_g = arithmetic.transform.gradient_sums(
             points, upstream, tau, self._origin)
-        gx = compute.of(points).gradient_input(
+        gx = arithmetic.transform.gradient_input(
             points, upstream, tau, self._slope, None, None, self._origin)
         sum_g = sum_g * self._factor
         ggamma = self._inv_std * (self._factor * sum_gx - self._means * sum_g)
@@ -142,7 +144,7 @@ def queue_posterior(x, weights, means, variances):
     deviation = means - (share * means).sum(axis=1, keepdims=True)
     total = (share * (variances + deviation ** 2)).sum(axis=1, keepdims=True)
     floor = xp.where(total > 0, _RELATIVE_FLOOR * total, 1)
-    tau, _ = compute.of(x).posterior(
+    tau, _ = compute.arithmetic(x).mixture.posterior(
         x, weights, means,
         xp.maximum(variances, floor.astype(variances.dtype)))
     return tau

@@ -13,8 +13,8 @@ from mixnorm.checks import (
     check_activation, check_affine_types, check_delta_type, check_eps,
     check_groups, check_input_types)
 from mixnorm.compute import sets
+from mixnorm.compute.layout import working_dtype
 from mixnorm.compute.parameters import Parameters
-from mixnorm.compute.stack import working_dtype
 from mixnorm.functions.components import (
     composed_affine_sum, inverse_or_zero, sum_of_components, transform)
 from mixnorm.functions.gradient import Gradient

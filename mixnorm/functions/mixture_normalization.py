@@ -11,7 +11,7 @@ from mixnorm import compute
 from mixnorm.checks import (
     check_activation, check_affine_types, check_delta_type, check_eps,
     check_input_types)
-from mixnorm.compute.stack import stack, unstack, working_dtype
+from mixnorm.compute.layout import stack, unstack, working_dtype
 from mixnorm.functions.components import (
     centered, composed_affine_sum, inverse_deviations, inverse_or_zero,
     sum_of_components, transform)
@@ -52,11 +52,12 @@ class MixtureNormalization(function_node.FunctionNode):
         dtype = working_dtype(x.dtype)
         self._posterior = tau = tau.astype(dtype, copy=False)
         points, tau = stack(x), stack(tau)
-        compute_x = compute.of(points)
+        arithmetic = compute.arithmetic(points)
         if self._statistics is None:
-            self._statistics = compute_x.statistics(points, tau)
+            self._statistics = arithmetic.mixture.statistics(
+                points, tau)
         weights, means, variances = self._statistics
-        self._origin = origin = compute_x.orientation(points)
+        self._origin = origin = arithmetic.transform.find_origin(points)
         self._means = means = centered(means, origin)
         self._inv_std = inv_std = inverse_deviations(
             weights, variances, self.eps)
@@ -69,7 +70,7 @@ class MixtureNormalization(function_node.FunctionNode):
         if gamma.ndim == 2:
             offset += self._fisher * shift
             shift = None
-        return unstack(compute_x.affine(
+        return unstack(arithmetic.transform.affine(
             points, tau, slope, offset, origin, shift), x.shape),
 
     def backward(self, indexes, grad_outputs):
@@ -84,7 +85,8 @@ class MixtureNormalization(function_node.FunctionNode):
         dtype = working_dtype(x.dtype)
         points, upstream, tau = stack(x), stack(gy), stack(self._posterior)
         origin, inv_std = self._origin, self._inv_std
-        sum_g, sum_gx, total_g = compute.of(points).gradient_sums(
+        arithmetic = compute.arithmetic(points)
+        sum_g, sum_gx, total_g = arithmetic.transform.gradient_sums(
             points, upstream, tau, origin)
         # Sums of c_k gy and of c_k gy xhat_k, where c_k is the coefficient
         # tau_k / sqrt(lambda_k).
@@ -99,7 +101,7 @@ class MixtureNormalization(function_node.FunctionNode):
         quadratic = -scale * inv_std * inv_std * sum_gxhat * inv_count
         offset = (-scale * inv_std * sum_g * inv_count
                   - quadratic * self._means)
-        gx = compute.of(points).gradient_input(
+        gx = arithmetic.transform.gradient_input(
             points, upstream, tau, self._fisher * inv_std * scale,
             quadratic.astype(dtype), offset.astype(dtype), origin)
 

@@ -16,7 +16,7 @@ from chainer import function_node
 from chainer import functions
 
 from mixnorm import compute
-from mixnorm.compute.stack import working_dtype
+from mixnorm.compute.layout import working_dtype
 from mixnorm.functions.gradient import Gradient
 
 
@@ -86,16 +86,16 @@ class RowNormalization(function_node.FunctionNode):
         self.retain_inputs(tuple(range(len(inputs))))
         x, *parameters = inputs
         rows = _rows(x)
-        arithmetic = compute.rows_of(x)
+        arithmetic = compute.arithmetic(x)
         if self.needs_variances:
-            moments = arithmetic.moments(rows)
+            moments = arithmetic.rows.moments(rows)
         else:
-            moments = arithmetic.means(rows),
+            moments = arithmetic.rows.means(rows),
         self._center = moments[0]
         self._slope, offset = (
             z.astype(self._center.dtype, copy=False)
             for z in self.compute_coefficients(*moments, *parameters))
-        return arithmetic.affine(
+        return arithmetic.rows.affine(
             rows, self._center, self._slope, offset).reshape(x.shape),
 
     def backward(self, indexes, grad_outputs):
@@ -105,15 +105,15 @@ class RowNormalization(function_node.FunctionNode):
     def _formula(self, x, *others):
         *parameters, gy = others
         rows, upstream = _rows(x), _rows(gy)
-        arithmetic = compute.rows_of(x)
+        arithmetic = compute.arithmetic(x)
         gmeans, *gradients = self.compute_gradients(
-            *arithmetic.gradient_sums(rows, upstream, self._center))
+            *arithmetic.rows.gradient_sums(rows, upstream, self._center))
         length, dtype = max(1, rows.shape[2]), self._center.dtype
         quadratic = None
         if self.needs_variances:
             quadratic = (gradients.pop(0) * (2 / length)).astype(
                 dtype, copy=False)
-        gx = arithmetic.gradient_input(
+        gx = arithmetic.rows.gradient_input(
             rows, upstream, self._center, self._slope, quadratic,
             (gmeans / length).astype(dtype, copy=False))
         return (gx.reshape(x.shape), *(

@@ -12,9 +12,9 @@ from mixnorm import compute
 from mixnorm.checks import (
     check_activation, check_axis, check_choice, check_dtype, check_eps,
     check_flag, check_integer, check_real, check_size)
+from mixnorm.compute.layout import stack, unstack
 from mixnorm.compute.parameters import are_finite, Parameters
 from mixnorm.compute.sets import group_channels
-from mixnorm.compute.stack import stack, unstack
 from mixnorm.functions import fixed_mixture_normalization
 from mixnorm.functions import group_mixture_normalization
 from mixnorm.functions import mixture_normalization
@@ -401,7 +401,8 @@ class MixtureNormalization(SizedLink):
             self.sample_counts = None
 
     def _check_finite(self, x):
-        n_bad = int(compute.of(x).count_not_finite(stack(x)))
+        n_bad = int(compute.arithmetic(x).sample.count_not_finite(
+            stack(x)))
         if n_bad:
             raise ValueError(
                 f'the input of {self._title} holds {n_bad} of {x.size} values '
@@ -495,7 +496,8 @@ class MixtureNormalization(SizedLink):
             x, numpy.random.default_rng(seed),
             n_components=self.n_components, n_iter=self.n_iter,
             sample_ratio=self.sample_ratio, min_weight=self.min_weight)
-        tau, statistics = compute.of(x).posterior_and_statistics(
+        arithmetic = compute.arithmetic(x)
+        tau, statistics = arithmetic.mixture.posterior_and_statistics(
             x, parameters)
         # A component's number has to mean something to its own gamma and
         # beta: the heaviest comes first.
