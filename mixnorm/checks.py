@@ -12,7 +12,7 @@ from chainer.utils import type_check
 import numpy
 
 from mixnorm import compute
-from mixnorm.compute.stack import get_array_module, stack
+from mixnorm.compute.layout import get_array_module, stack
 
 
 # Numbers, choices and callables
@@ -291,7 +291,7 @@ def check_points(X):
         raise ValueError(
             f'X has shape {X.shape}: it must be (points, dimensions), or '
             '(samples, dimensions, *spatial), and hold at least one point')
-    n_bad = int(compute.of(X).count_not_finite(stack(X)))
+    n_bad = int(compute.arithmetic(X).sample.count_not_finite(stack(X)))
     if n_bad:
         raise ValueError(f'X holds {n_bad} of {X.size} values that are not '
                          'finite')

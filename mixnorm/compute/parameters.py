@@ -1,7 +1,7 @@
 """The parameters of a mixture."""
 import typing
 
-from mixnorm.compute.stack import get_array_module
+from mixnorm.compute.layout import get_array_module
 
 
 class Parameters(typing.NamedTuple):

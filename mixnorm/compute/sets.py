@@ -14,9 +14,9 @@ import typing
 
 import numpy
 
-from mixnorm.compute.memory import scratch
+from mixnorm.compute.layout import get_array_module, working_dtype
 from mixnorm.compute.parameters import Parameters
-from mixnorm.compute.stack import get_array_module, working_dtype
+from mixnorm.compute.scratch import Scratch
 from mixnorm.compute.threads import for_blocks
 
 # Elements of a temporary: in main memory all of them stay in the cache, on a
@@ -50,7 +50,8 @@ def for_sets(work, x, n_elements):
     """Applies a function to blocks of sets, on a CPU shared among threads.
 
     Args:
-        work (callable): Takes a block, an index into the first two axes.
+        work (callable): Takes a block, an index into the first two axes, and
+            a :class:`~mixnorm.compute.scratch.Scratch`.
         x (array): ``(N, G, P)``.
         n_elements (int): What a temporary needs for each set.
 
@@ -60,7 +61,8 @@ def for_sets(work, x, n_elements):
 
     """
     n, g = x.shape[:2]
-    on_cpu = get_array_module(x) is numpy
+    xp = get_array_module(x)
+    on_cpu = xp is numpy
     n_sets = max(1, (_CPU_BLOCK_ELEMENTS if on_cpu else _GPU_BLOCK_ELEMENTS)
                  // max(1, n_elements))
     g_step = max(1, min(g, n_sets))
@@ -69,64 +71,67 @@ def for_sets(work, x, n_elements):
               for i in range(0, n, n_step) for j in range(0, g, g_step)]
     if on_cpu:
         return list(zip(blocks, for_blocks(work, blocks)))
-    return [(block, work(block)) for block in blocks]
+    results = []
+    scratch = Scratch(xp)
+    for block in blocks:
+        with scratch.step():
+            results.append((block, work(block, scratch)))
+    return results
 
 
-class Block:
+class Temporaries:
 
-    """Memory for what is computed on some sets.
+    """Temporaries for what is computed on some sets.
 
     Args:
+        scratch (Scratch): Memory.
         shape (tuple of ints): ``(n, g, P)``.
         dtype (numpy.dtype): The working dtype.
-        xp (module): NumPy or CuPy.
         few (int): In main memory, sets of fewer points lie side by side.
 
     Attributes:
         sets_side_by_side (bool): Whether the points of a set, rather than
             the sets, lie far apart in memory.
+        step (callable): See :meth:`mixnorm.compute.scratch.Scratch.step`.
 
     """
 
-    def __init__(self, shape, dtype, xp, few):
+    def __init__(self, scratch, shape, dtype, few):
+        self._scratch = scratch
         self._shape = shape
         self._dtype = dtype
-        self._xp = xp
+        self.step = scratch.step
         self.sets_side_by_side = (
-            xp is numpy and shape[2] < min(few, shape[0] * shape[1]))
+            scratch.xp is numpy and shape[2] < min(few, shape[0] * shape[1]))
 
-    def empty(self, number, *leading):
+    def empty(self, name, *leading):
         """Makes a temporary.
 
         Args:
-            number (int): Tells a thread's temporaries apart.
+            name (str): What it holds.
             leading (int): Axes before those of the sets.
 
         Returns:
             array: ``leading + (n, g, P)``.
 
         """
-        shape = leading + self._shape
-        if self._xp is numpy:
-            memory = scratch(number, math.prod(shape), self._dtype)
-        else:
-            memory = self._xp.empty(math.prod(shape), self._dtype)
         if self.sets_side_by_side:
             shape = leading + self._shape[2:] + self._shape[:2]
-            return self._xp.moveaxis(memory.reshape(shape), -3, -1)
-        return memory.reshape(shape)
+            return numpy.moveaxis(
+                self._scratch.empty(name, shape, self._dtype), -3, -1)
+        return self._scratch.empty(name, leading + self._shape, self._dtype)
 
-    def load(self, x, number):
+    def load(self, x, name):
         """Returns points ``(n, g, P)`` in the working dtype.
 
         Args:
             x (array): The points.
-            number (int): Of the temporary that they may have to be copied to.
+            name (str): Of the temporary that they may have to be copied to.
 
         """
         if x.dtype == self._dtype and not self.sets_side_by_side:
             return x
-        z = self.empty(number)
+        z = self.empty(name)
         z[...] = x
         return z
 
@@ -139,7 +144,7 @@ def columns(parameters, block):
         for z in parameters))
 
 
-def standardized_sample(x, indices):
+def standardized_sample(x, indices, scratch):
     """Gathers points of some sets, in units of each set's deviation.
 
     A set whose deviation vanishes is not scaled.
@@ -147,18 +152,20 @@ def standardized_sample(x, indices):
     Args:
         x (array): ``(n, g, P)``.
         indices (array or None): Numbers of the points; ``None`` for all.
+        scratch (Scratch): Memory.
 
     Returns:
-        tuple: Points ``(n, g, p)`` in the working dtype; location and scale
-        ``(n, g, 1)``, with which they are
-        ``(x - location) / scale``; and their :class:`Block`.
+        tuple: Points ``(n, g, p)`` in the working dtype, a temporary;
+        location and scale ``(n, g, 1)``, with which they are
+        ``(x - location) / scale``; and their :class:`Temporaries`.
 
     """
     xp = get_array_module(x)
     if indices is not None:
         x = x.take(indices, axis=2)
-    block = Block(x.shape, working_dtype(x.dtype), xp, _FEW_SAMPLED_POINTS)
-    z = block.empty(0)
+    temporaries = Temporaries(
+        scratch, x.shape, working_dtype(x.dtype), _FEW_SAMPLED_POINTS)
+    z = temporaries.empty('points')
     # From a point of the set: what is constant has no deviation then, not
     # even a rounding's.
     z[...] = x
@@ -166,20 +173,22 @@ def standardized_sample(x, indices):
     z -= first
     mean = z.mean(axis=2, keepdims=True)
     z -= mean
-    scale = xp.sqrt(
-        xp.multiply(z, z, out=block.empty(1)).mean(axis=2, keepdims=True))
+    with temporaries.step():
+        scale = xp.sqrt(xp.multiply(
+            z, z, out=temporaries.empty('product')).mean(
+                axis=2, keepdims=True))
     floor = 1e4 * math.sqrt(numpy.finfo(z.dtype).tiny)
     scale = xp.where(scale > floor, scale, 1)
     z /= scale
-    return z, first + mean, scale, block
+    return z, first + mean, scale, temporaries
 
 
-def seed(z, block, n_clusters, draws):
+def seed(z, temporaries, n_clusters, draws):
     """Chooses centres among the points of each set by K-means++.
 
     Args:
         z (array): Points ``(n, g, P)`` in the working dtype.
-        block (Block): Theirs.
+        temporaries (Temporaries): Theirs.
         n_clusters (int): Number of centres ``K``.
         draws (numpy.ndarray): Uniform numbers in [0, 1), of shape
             ``(1 + (K - 1) * n_trials,)``, the same for all sets: what a set
@@ -196,41 +205,45 @@ def seed(z, block, n_clusters, draws):
         n_clusters - 1, n_trials, *[1] * z.ndim)
     first = min(int(draws[0] * n_points), n_points - 1)
     centers = [z[..., first:first + 1]]
-    closest = xp.subtract(z, centers[0], out=block.empty(1))
-    closest *= closest
-    for uniform in trials:
-        ends = _cumulative(closest, block)
-        drawn = (ends < uniform * ends[..., -1:]).sum(axis=3, keepdims=True)
-        candidates = xp.take_along_axis(z[None], drawn, 3)
-        distances = xp.subtract(
-            z, candidates, out=block.empty(2, n_trials))
-        distances *= distances
-        xp.minimum(distances, closest, out=distances)
-        best = distances.sum(axis=3, keepdims=True).argmin(axis=0)[None]
-        centers.append(xp.take_along_axis(candidates, best, 0)[0])
-        if len(centers) < n_clusters:
-            distance = xp.subtract(z, centers[-1], out=distances[0])
-            distance *= distance
-            xp.minimum(distance, closest, out=closest)
+    with temporaries.step():
+        closest = xp.subtract(
+            z, centers[0], out=temporaries.empty('closest'))
+        closest *= closest
+        if n_clusters > 1:
+            distances = temporaries.empty('distances', n_trials)
+        for uniform in trials:
+            ends = _cumulative(closest, temporaries.sets_side_by_side)
+            drawn = (ends < uniform * ends[..., -1:]).sum(
+                axis=3, keepdims=True)
+            candidates = xp.take_along_axis(z[None], drawn, 3)
+            xp.subtract(z, candidates, out=distances)
+            distances *= distances
+            xp.minimum(distances, closest, out=distances)
+            best = distances.sum(axis=3, keepdims=True).argmin(axis=0)[None]
+            centers.append(xp.take_along_axis(candidates, best, 0)[0])
+            if len(centers) < n_clusters:
+                distance = xp.subtract(z, centers[-1], out=distances[0])
+                distance *= distance
+                xp.minimum(distance, closest, out=closest)
     return xp.stack(centers)
 
 
-def _cumulative(z, block):
+def _cumulative(z, sets_side_by_side):
     """Adds up ``(n, g, P)`` along ``P``, in float64."""
     ends = z.astype(numpy.float64)
-    if not block.sets_side_by_side:
+    if not sets_side_by_side:
         return ends.cumsum(axis=2)
     for i in range(1, z.shape[2]):
         ends[..., i] += ends[..., i - 1]
     return ends
 
 
-def lloyd_step(z, block, centers):
+def lloyd_step(z, temporaries, centers):
     """Runs one of Lloyd's iterations.
 
     Args:
         z (array): Points ``(n, g, P)`` in the working dtype.
-        block (Block): Theirs.
+        temporaries (Temporaries): Theirs.
         centers (array): ``(K, n, g, 1)``.
 
     Returns:
@@ -242,24 +255,27 @@ def lloyd_step(z, block, centers):
     """
     xp = get_array_module(z)
     centers = xp.sort(centers, axis=0)
-    tau = block.empty(1, len(centers))
-    # Scalars are nearest to the centre between whose middles they lie.
-    above = z > (centers[:-1] + centers[1:]) / 2
-    tau[0] = 1
-    tau[1:] = above
-    tau[:-1] -= above
-    deviation = xp.subtract(z, centers, out=block.empty(2, len(centers)))
-    weights, mean, variance = moments(tau, deviation, block.empty(
-        3, len(centers)))
+    n_components = len(centers)
+    with temporaries.step():
+        tau = temporaries.empty('tau', n_components)
+        # Scalars are nearest to the centre between whose middles they lie.
+        above = z > (centers[:-1] + centers[1:]) / 2
+        tau[0] = 1
+        tau[1:] = above
+        tau[:-1] -= above
+        deviation = xp.subtract(
+            z, centers, out=temporaries.empty('deviation', n_components))
+        weights, mean, variance = moments(
+            tau, deviation, temporaries.empty('product', n_components))
     return Parameters(weights, centers + mean, variance)
 
 
-def em_step(z, block, parameters, reg_covar):
+def em_step(z, temporaries, parameters, reg_covar):
     """Runs one iteration of EM.
 
     Args:
         z (array): Points ``(n, g, P)`` in the working dtype.
-        block (Block): Theirs.
+        temporaries (Temporaries): Theirs.
         parameters (Parameters): The mixtures to start from, as columns.
         reg_covar (float): Added to variances.
 
@@ -267,52 +283,56 @@ def em_step(z, block, parameters, reg_covar):
         Parameters: The new mixtures, as columns.
 
     """
-    tau, deviation, unit = posterior(z, block, parameters)
-    weights, mean, variance = moments(
-        tau, deviation, block.empty(4, len(tau)))
+    with temporaries.step():
+        tau, deviation, unit = posterior(z, temporaries, parameters)
+        weights, mean, variance = moments(
+            tau, deviation, temporaries.empty('product', len(tau)))
     return Parameters(weights, parameters.means + unit * mean,
                       unit * unit * variance + z.dtype.type(reg_covar))
 
 
-def posterior(z, block, parameters):
+def posterior(z, temporaries, parameters):
     """Computes the posterior, eq. (31), of each set under its mixture.
 
     Args:
         z (array): Points ``(n, g, P)`` in the working dtype.
-        block (Block): Theirs.
+        temporaries (Temporaries): Theirs.
         parameters (Parameters): The mixtures, as columns.
 
     Returns:
         tuple: Posterior ``(K, n, g, P)``; the points' deviations from the
         components' means, ``(K, n, g, P)``, in units ``(K, n, g, 1)``.  The
-        first two are the block's temporaries 1 and 2.
+        first two are the temporaries ``'tau'`` and ``'deviation'``.
 
     """
     xp = get_array_module(z)
     weights, means, variances = parameters
     # With the root of 2 a square is half the squared standardized deviation.
     unit = xp.sqrt(2 * xp.where(weights > 0, variances, 1))
-    deviation = xp.subtract(z, means, out=block.empty(2, len(means)))
+    deviation = xp.subtract(
+        z, means, out=temporaries.empty('deviation', len(means)))
     deviation *= 1 / unit
-    tau = xp.multiply(deviation, deviation, out=block.empty(1, len(means)))
+    tau = xp.multiply(
+        deviation, deviation, out=temporaries.empty('tau', len(means)))
     xp.subtract(xp.log(weights / unit), tau, out=tau)
-    most = tau.max(axis=0, out=block.empty(3))
-    tau -= most
-    xp.exp(tau, out=tau)
-    total = tau.sum(axis=0, out=most)
-    xp.divide(1, total, out=total)
-    tau *= total
+    with temporaries.step():
+        most = tau.max(axis=0, out=temporaries.empty('total'))
+        tau -= most
+        xp.exp(tau, out=tau)
+        total = tau.sum(axis=0, out=most)
+        xp.divide(1, total, out=total)
+        tau *= total
     return tau, deviation, unit
 
 
-def moments(tau, deviation, memory):
+def moments(tau, deviation, out):
     """Computes the moments of points under a posterior.
 
     Args:
         tau (array): Posterior ``(K, n, g, P)``.
         deviation (array): The points, from somewhere near the components'
             means: ``(K, n, g, P)``.
-        memory (array): A temporary of the same shape.
+        out (array): Memory of the same shape, which is written over.
 
     Returns:
         tuple of arrays: Weights, means and variances as columns; 0 for a
@@ -322,7 +342,7 @@ def moments(tau, deviation, memory):
     xp = get_array_module(tau)
     count = tau.sum(axis=3, keepdims=True)
     share = xp.where(count > 0, 1 / xp.where(count > 0, count, 1), 0)
-    term = xp.multiply(tau, deviation, out=memory)
+    term = xp.multiply(tau, deviation, out=out)
     mean = term.sum(axis=3, keepdims=True) * share
     term *= deviation
     square = term.sum(axis=3, keepdims=True) * share
@@ -372,13 +392,15 @@ def normalize(x, mixture, gamma, beta, eps):
     statistics = Statistics(*(
         xp.empty_like(mixture.weights) for _ in Statistics._fields))
 
-    def work(block):
-        z, memory = _load(x[block])
+    def work(block, scratch):
+        z, temporaries = _load(x[block], scratch)
         parameters = columns(mixture, block)
-        tau, deviation, unit = posterior(z, memory, parameters)
+        tau, deviation, unit = posterior(z, temporaries, parameters)
         n_components = len(tau)
-        found = _statistics(tau, deviation, unit, eps, memory.empty(
-            4, n_components))
+        with temporaries.step():
+            found = _statistics(
+                tau, deviation, unit, eps,
+                temporaries.empty('product', n_components))
         for out, value in zip(statistics, found):
             out[block] = xp.moveaxis(value[..., 0], 0, -1)
         fisher, _, shift, slope = found
@@ -388,12 +410,13 @@ def normalize(x, mixture, gamma, beta, eps):
         if gamma.ndim == 3:
             deviation *= scale[:, None]
             deviation += xp.multiply(
-                offset[:, None], fisher, out=memory.empty(4, n_components))
+                offset[:, None], fisher,
+                out=temporaries.empty('product', n_components))
         deviation *= tau
+        out = deviation.sum(axis=0, out=temporaries.empty('total'))
         if gamma.ndim == 3:
-            y[block] = deviation.sum(axis=0, out=memory.empty(3))
+            y[block] = out
             return
-        out = deviation.sum(axis=0, out=memory.empty(3))
         out *= scale
         xp.add(out, offset, out=y[block])
 
@@ -401,17 +424,17 @@ def normalize(x, mixture, gamma, beta, eps):
     return y, statistics
 
 
-def _load(x):
+def _load(x, scratch):
     """Returns points ``(n, g, P)`` in the working dtype, and memory."""
-    memory = Block(
-        x.shape, working_dtype(x.dtype), get_array_module(x), _FEW_POINTS)
-    return memory.load(x, 0), memory
+    temporaries = Temporaries(
+        scratch, x.shape, working_dtype(x.dtype), _FEW_POINTS)
+    return temporaries.load(x, 'points'), temporaries
 
 
-def _statistics(tau, deviation, unit, eps, memory):
+def _statistics(tau, deviation, unit, eps, out):
     """Computes :class:`Statistics` of a block, as columns."""
     xp = get_array_module(tau)
-    weights, mean, variance = moments(tau, deviation, memory)
+    weights, mean, variance = moments(tau, deviation, out)
     total = unit * unit * variance + unit.dtype.type(eps)
     inv_std = xp.where(total > 0, 1 / xp.sqrt(total), 0)
     fisher = xp.where(weights > 0, 1 / xp.sqrt(weights), 0)
@@ -437,18 +460,19 @@ def gradient(x, gy, mixture, statistics, gamma):
     gx = xp.empty(x.shape, x.dtype)
     ggamma, gbeta = xp.zeros((2,) + gamma.shape)
 
-    def work(block):
-        z, memory = _load(x[block])
+    def work(block, scratch):
+        z, temporaries = _load(x[block], scratch)
         n_components = mixture.weights.shape[2]
-        tau, xhat, _ = posterior(z, memory, columns(mixture, block))
+        tau, xhat, _ = posterior(z, temporaries, columns(mixture, block))
         fisher, inv_std, shift, slope = columns(statistics, block)
         xhat -= shift
         xhat *= slope
         tau *= fisher
-        upstream = memory.load(gy[block], 5)
+        upstream = temporaries.load(gy[block], 'upstream')
         direct = xp.multiply(
-            tau, upstream, out=memory.empty(4, n_components))
-        product = xp.multiply(direct, xhat, out=memory.empty(6, n_components))
+            tau, upstream, out=temporaries.empty('direct', n_components))
+        product = xp.multiply(
+            direct, xhat, out=temporaries.empty('product', n_components))
         if gamma.ndim == 3:
             sums = product.sum(axis=1), direct.sum(axis=1)
             scale = gamma[:, None, block[1]]
@@ -466,7 +490,7 @@ def gradient(x, gy, mixture, statistics, gamma):
         xhat *= tau
         direct *= inv_std
         direct -= xhat
-        gx[block] = direct.sum(axis=0, out=memory.empty(3))
+        gx[block] = direct.sum(axis=0, out=temporaries.empty('total'))
         return sums
 
     for block, sums in for_sets(
@@ -491,10 +515,10 @@ def posteriors(x, mixture):
     n_components = mixture.weights.shape[2]
     tau = xp.empty((n_components,) + x.shape, working_dtype(x.dtype))
 
-    def work(block):
-        z, memory = _load(x[block])
+    def work(block, scratch):
+        z, temporaries = _load(x[block], scratch)
         tau[(slice(None),) + block] = posterior(
-            z, memory, columns(mixture, block))[0]
+            z, temporaries, columns(mixture, block))[0]
 
     for_sets(work, x, x.shape[2] * n_components)
     return tau

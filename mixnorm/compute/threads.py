@@ -1,14 +1,17 @@
 """Work on blocks, shared among threads.
 
-NumPy lets go of the interpreter inside its loops and products, so that
-threads that work on blocks of an array use the cores that it alone would
-leave idle.
+A *block* is a part of the points that stays in the cache while all steps are
+done on it.  NumPy lets go of the interpreter inside its loops and products,
+so that threads that work on blocks of an array use the cores that it alone
+would leave idle.
 """
 import os
 import queue
 import threading
 
 import numpy
+
+from mixnorm.compute.scratch import Scratch
 
 
 class _Workers:
@@ -22,7 +25,8 @@ class _Workers:
 
     def __init__(self):
         self._calls = queue.SimpleQueue()
-        self._lock = threading.Lock()
+        # A signal handler may come here while its own thread has the lock.
+        self._lock = threading.RLock()
         self._n_threads = 0
 
     def call(self, function, n_threads):
@@ -65,8 +69,11 @@ def for_blocks(work, blocks):
     own functions.
 
     Args:
-        work (callable): Takes a block.
-        blocks (list): The blocks.
+        work (callable): Takes a block, and the
+            :class:`~mixnorm.compute.scratch.Scratch` of the thread in this
+            pass: its temporaries are valid until the block is done, and gone
+            after the pass.
+        blocks (sequence): The blocks.
 
     Returns:
         list: What it returned, in the order of the blocks, whatever the
@@ -78,13 +85,20 @@ def for_blocks(work, blocks):
     ended = queue.SimpleQueue()
 
     def take_blocks():
+        i = next(numbers, None)
+        scratch = Scratch()
         with numpy.errstate(all='ignore'):
-            for i in numbers:
+            while i is not None:
                 error = None
                 try:
-                    results[i] = work(blocks[i])
+                    with scratch.step():
+                        results[i] = work(blocks[i], scratch)
                 except BaseException as raised:
                     error = raised
+                i = next(numbers, None)
+                if i is None:
+                    # Before the pass can end, not some time after it.
+                    del scratch
                 ended.put(error)
 
     _workers.call(take_blocks, min(n_threads(), len(blocks)) - 1)

@@ -5,7 +5,7 @@ import numpy
 from mixnorm import compute
 from mixnorm.checks import (
     check_activation, check_choice, check_flag, check_integer, check_real)
-from mixnorm.compute.stack import stack
+from mixnorm.compute.layout import stack
 from mixnorm.links.affine_normalization import AffineNormalization
 from mixnorm.links.recomputation import Recomputation
 
@@ -97,7 +97,8 @@ class FittedNormalization(AffineNormalization):
         super()._check_input(x)
         if not chainer.is_debug():
             return
-        n_bad = int(compute.of(x.array).count_not_finite(stack(x.array)))
+        arithmetic = compute.arithmetic(x.array)
+        n_bad = int(arithmetic.sample.count_not_finite(stack(x.array)))
         if n_bad:
             raise ValueError(
                 f'the input of {self._title} holds {n_bad} of {x.size} values '

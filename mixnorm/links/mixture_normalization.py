@@ -5,8 +5,8 @@ import numpy
 
 from mixnorm import compute
 from mixnorm.checks import check_choice, check_integer, check_real
+from mixnorm.compute.layout import stack, unstack
 from mixnorm.compute.parameters import Parameters
-from mixnorm.compute.stack import stack, unstack
 from mixnorm.functions import fixed_mixture_normalization
 from mixnorm.functions import mixture_normalization
 from mixnorm.links.fitted_normalization import FittedNormalization
@@ -324,7 +324,8 @@ class MixtureNormalization(FittedNormalization):
         under it, and how many components were kept."""
         parameters = fit_activation(
             x, numpy.random.default_rng(seed), **self._fit_options)
-        tau, statistics = compute.of(x).posterior_and_statistics(
+        arithmetic = compute.arithmetic(x)
+        tau, statistics = arithmetic.mixture.posterior_and_statistics(
             x, parameters)
         # A component's number has to mean something to its own gamma and
         # beta: the heaviest comes first.

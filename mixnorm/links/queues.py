@@ -7,8 +7,8 @@ import typing
 
 import numpy
 
+from mixnorm.compute.layout import get_array_module
 from mixnorm.compute.parameters import are_finite, Parameters
-from mixnorm.compute.stack import get_array_module
 
 
 class Entries(typing.NamedTuple):

@@ -2,8 +2,11 @@
 
 Arrays in, arrays out, NumPy or CuPy; knows nothing of Chainer's graph.
 """
-from mixnorm.compute.parameters import Parameters  # NOQA
-from mixnorm.mixture.diagonal_gaussian_mixture import (  # NOQA
+from mixnorm.compute.parameters import Parameters
+from mixnorm.mixture.diagonal_gaussian_mixture import (
     DiagonalGaussianMixture)
-from mixnorm.mixture.diagonal_gaussian_mixture import NotFittedError  # NOQA
-from mixnorm.mixture.kmeans import kmeans_plusplus  # NOQA
+from mixnorm.mixture.diagonal_gaussian_mixture import NotFittedError
+from mixnorm.mixture.kmeans import kmeans_plusplus
+
+__all__ = ['DiagonalGaussianMixture', 'kmeans_plusplus', 'NotFittedError',
+           'Parameters']

@@ -6,9 +6,9 @@ import numpy
 from mixnorm import compute
 from mixnorm.checks import (
     check_choice, check_integer, check_points, check_random_state, check_real)
-from mixnorm.compute.parameters import are_finite, Parameters
-from mixnorm.compute.stack import (
+from mixnorm.compute.layout import (
     get_array_module, stack, unstack, working_dtype)
+from mixnorm.compute.parameters import are_finite, Parameters
 from mixnorm.mixture.fitting import fit_mixture
 from mixnorm.mixture.randomness import as_generator
 
@@ -206,7 +206,7 @@ numpy.random.Generator): Source of the random numbers.
             raise ValueError(f'X has {X.shape[1]} dimensions: the mixture was '
                              f'fitted to {self.n_features_in_}')
         x = stack(X)
-        tau, log_density = compute.of(x).posterior(
+        tau, log_density = compute.arithmetic(x).mixture.posterior(
             x, self.weights_[None], self.means_[None],
             self.covariances_[None])
         return X.shape, (tau, log_density[0])

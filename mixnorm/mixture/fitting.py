@@ -5,9 +5,9 @@ import typing
 import numpy
 
 from mixnorm import compute
-from mixnorm.compute.parameters import Parameters
-from mixnorm.compute.stack import (
+from mixnorm.compute.layout import (
     get_array_module, stack, take, working_dtype)
+from mixnorm.compute.parameters import Parameters
 from mixnorm.mixture.kmeans import seeding_draws
 from mixnorm.mixture.randomness import random_numbers, sample_indices
 
@@ -63,26 +63,28 @@ def fit_mixture(x, generator, *, n_components, kmeans_iter, max_iter, tol,
         Fit: The mixture and how it was reached.
 
     """
-    backend = compute.of(x)
+    arithmetic = compute.arithmetic(x)
     indices = _sample(x, sample_ratio, generator)
     if indices is not None:
         x = stack(take(x, indices))
-    points = backend.prepared(x, backend.orientation(x))
+    points = arithmetic.sample.precompute(x)
     parameters = _start(
         x, points, generator, n_components, init, n_init_trials, kmeans_iter,
         reg_covar, start)
     previous = -math.inf
     converged = False
     for n_iter in range(1, max_iter + 1):
-        parameters, lower_bound = backend.em_step(
+        parameters, lower_bound = arithmetic.mixture.em_step(
             points, parameters, reg_covar)
         if tol > 0:
             converged = abs(float(lower_bound) - previous) < tol
             if converged:
                 break
             previous = float(lower_bound)
-    return Fit(backend.finish(parameters, min_weight, None, None), n_iter,
-               converged, lower_bound)
+    return Fit(
+        arithmetic.mixture.discard_and_rescale(
+            parameters, min_weight, None, None),
+        n_iter, converged, lower_bound)
 
 
 def fit_activation(x, generator, *, n_components, n_iter, sample_ratio,
@@ -107,25 +109,26 @@ def fit_activation(x, generator, *, n_components, n_iter, sample_ratio,
         Parameters: The mixture.
 
     """
-    backend = compute.of(x)
-    sample, location, scale = backend.standardized_sample(
+    arithmetic = compute.arithmetic(x)
+    sample, location, scale = arithmetic.sample.standardized_sample(
         x, _sample(x, sample_ratio, generator))
     parameters = _kmeans(
         sample, seeding_draws(n_components, None, generator), n_components,
         n_iter // 2, _ACTIVATION_REG_COVAR)
     for _ in range(n_iter - n_iter // 2):
-        parameters, _ = backend.em_step(
+        parameters, _ = arithmetic.mixture.em_step(
             sample, parameters, _ACTIVATION_REG_COVAR)
-    return backend.finish(parameters, min_weight, location, scale)
+    return arithmetic.mixture.discard_and_rescale(
+        parameters, min_weight, location, scale)
 
 
 def _kmeans(x, draws, n_components, n_iter, reg_covar):
     """Seeds and runs Lloyd's iterations; returns what :func:`lloyd` does."""
-    backend = compute.of(x)
+    arithmetic = compute.arithmetic(x)
     if n_iter == 0:
-        centers, _ = backend.seed(x, n_components, draws)
+        centers, _ = arithmetic.seeding.seed(x, n_components, draws)
         return lloyd(x, centers, 0, reg_covar)
-    first = backend.seeded_lloyd_step(x, n_components, draws)
+    first = arithmetic.seeding.seeded_lloyd_step(x, n_components, draws)
     if n_iter > 1:
         return lloyd(x, first.means, n_iter - 1, reg_covar)
     return _regularized(first, reg_covar)
@@ -138,7 +141,8 @@ def lloyd(x, centers, n_iter, reg_covar):
     centre to the mean of its points; a centre without points stays.
 
     Args:
-        x (array): Stack ``(B, C, L)``.
+        x (array or points): Stack ``(B, C, L)``, or what
+            :meth:`mixnorm.compute.contract.Sample.precompute` made of one.
         centers (array): ``(K, C)`` in the working dtype.
         n_iter (int): Number of iterations.
         reg_covar (float): Added to variances.
@@ -150,14 +154,14 @@ def lloyd(x, centers, n_iter, reg_covar):
 
     """
     xp = get_array_module(centers)
-    backend = compute.of(centers)
+    arithmetic = compute.arithmetic(x)
     if n_iter == 0:
-        _, _, variances = backend.lloyd_step(x, centers[:1])
+        _, _, variances = arithmetic.mixture.lloyd_step(x, centers[:1])
         parameters = Parameters(
             xp.full((len(centers),), 1 / len(centers), centers.dtype),
             centers, xp.repeat(variances, len(centers), 0))
     for _ in range(n_iter):
-        parameters = backend.lloyd_step(x, centers)
+        parameters = arithmetic.mixture.lloyd_step(x, centers)
         centers = parameters.means
     return _regularized(parameters, reg_covar)
 
@@ -178,7 +182,7 @@ def _sample(x, ratio, generator):
 
 def _start(x, points, generator, n_components, init, n_init_trials,
            kmeans_iter, reg_covar, start):
-    """Completes ``start``; ``points`` are those of ``x``, prepared."""
+    """Completes ``start``; ``points`` serve as ``x`` in every pass."""
     if all(value is not None for value in start):
         return start
     if start.means is None and init == 'k-means++':

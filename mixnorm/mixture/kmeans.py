@@ -3,7 +3,7 @@ import math
 
 from mixnorm import compute
 from mixnorm.checks import check_integer, check_points
-from mixnorm.compute.stack import stack, take
+from mixnorm.compute.layout import stack, take
 from mixnorm.mixture.randomness import random_numbers
 
 
@@ -29,7 +29,8 @@ def seeding_draws(n_clusters, n_local_trials, random_state):
 
     Returns:
         numpy.ndarray: ``(1 + (K - 1) * n_local_trials,)`` uniform numbers in
-        [0, 1), as ``compute.of(x).seed`` takes them.
+        [0, 1), as
+        :meth:`mixnorm.compute.contract.Seeding.seed` takes them.
 
     """
     if n_local_trials is None:
@@ -71,6 +72,7 @@ numpy.random.Generator): Source of the random numbers.
     if n_local_trials is not None:
         check_integer('n_local_trials', n_local_trials, 1)
     x = stack(X)
-    _, indices = compute.of(x).seed(x, n_clusters, seeding_draws(
-        n_clusters, n_local_trials, random_state))
+    _, indices = compute.arithmetic(x).seeding.seed(
+        x, n_clusters, seeding_draws(
+            n_clusters, n_local_trials, random_state))
     return take(x, indices), indices

@@ -2,8 +2,8 @@
 import numpy
 
 from mixnorm.compute import sets
+from mixnorm.compute.layout import get_array_module, working_dtype
 from mixnorm.compute.parameters import Parameters
-from mixnorm.compute.stack import get_array_module, working_dtype
 from mixnorm.mixture.kmeans import default_n_local_trials
 from mixnorm.mixture.randomness import random_numbers, sample_indices
 
@@ -21,7 +21,7 @@ def fit_sets(x, generator, *, n_components, n_iter, sample_ratio, min_weight):
     All sets share the draws, so that a set's mixture depends neither on the
     others nor on its place among them.  Distances and what is added to
     variances are in units of each set's standard deviation.  Nothing waits
-    for a GPU; values that are not finite spoil only their set's mixture.
+    for a GPU; values that are not finite reach only their set's mixture.
 
     Args:
         x (array): ``(N, G, P)``: ``N * G`` sets of ``P`` points.
@@ -53,13 +53,15 @@ def fit_sets(x, generator, *, n_components, n_iter, sample_ratio, min_weight):
     draws = random_numbers(generator, 1 + (
         n_components - 1) * default_n_local_trials(n_components))
 
-    def work(block):
-        z, location, scale, memory = sets.standardized_sample(
-            x[block], indices)
-        parameters = _start(z, memory, n_components, draws, n_iter // 2)
+    def work(block, scratch):
+        z, location, scale, temporaries = sets.standardized_sample(
+            x[block], indices, scratch)
+        parameters = _start(z, temporaries, n_components, draws, n_iter // 2)
         for _ in range(n_iter - n_iter // 2):
-            parameters = sets.em_step(z, memory, parameters, _REG_COVAR)
-        found = _finish(parameters, min_weight, location, scale)
+            parameters = sets.em_step(
+                z, temporaries, parameters, _REG_COVAR)
+        found = _discard_and_rescale(
+            parameters, min_weight, location, scale)
         for out, value in zip(fitted, found):
             out[block] = xp.moveaxis(value[..., 0], 0, -1)
 
@@ -68,9 +70,9 @@ def fit_sets(x, generator, *, n_components, n_iter, sample_ratio, min_weight):
     return fitted
 
 
-def _start(z, memory, n_components, draws, n_iter):
+def _start(z, temporaries, n_components, draws, n_iter):
     xp = get_array_module(z)
-    centers = sets.seed(z, memory, n_components, draws)
+    centers = sets.seed(z, temporaries, n_components, draws)
     if n_iter == 0:
         # Equal weights, and the variances of all points.
         variance = (z * z).mean(axis=2, keepdims=True)
@@ -78,13 +80,13 @@ def _start(z, memory, n_components, draws, n_iter):
             xp.full_like(centers, 1 / n_components), centers,
             xp.zeros_like(centers) + variance + z.dtype.type(_REG_COVAR))
     for _ in range(n_iter):
-        parameters = sets.lloyd_step(z, memory, centers)
+        parameters = sets.lloyd_step(z, temporaries, centers)
         centers = parameters.means
     return parameters._replace(
         variances=parameters.variances + z.dtype.type(_REG_COVAR))
 
 
-def _finish(parameters, min_weight, location, scale):
+def _discard_and_rescale(parameters, min_weight, location, scale):
     """Drops what is light, sorts by mean, returns to original units."""
     xp = get_array_module(location)
     weights = parameters.weights

@@ -9,15 +9,21 @@ import numpy
 import pytest
 
 from compute_tests import cuda_on_cpu
-from compute_tests.backends import Backend, Poisoned
+from compute_tests.devices import Device, Poisoned
 from mixnorm.compute import gpu
+from mixnorm.compute.gpu import launcher, points
 
 
 @pytest.fixture(scope='session')
-def libraries(tmp_path_factory):
-    compiler = shutil.which('g++') or shutil.which('c++')
-    if compiler is None:
+def compiler():
+    found = shutil.which('g++') or shutil.which('c++')
+    if found is None:
         pytest.skip('there is no C++ compiler')
+    return found
+
+
+@pytest.fixture(scope='session')
+def libraries(compiler, tmp_path_factory):
     return cuda_on_cpu.build_all(
         compiler, str(tmp_path_factory.mktemp('kernels')))
 
@@ -25,19 +31,21 @@ def libraries(tmp_path_factory):
 @pytest.fixture
 def emulated(libraries, monkeypatch):
     emulator = cuda_on_cpu.Emulator(libraries)
-    monkeypatch.setattr(gpu, 'launch', emulator.launch)
-    monkeypatch.setattr(gpu, 'get_array_module', lambda x: Poisoned())
-    return Backend(numpy, emulator)
+    monkeypatch.setattr(launcher, 'launch', emulator.launch)
+    for module in [points] + [getattr(gpu, name) for name in gpu.__all__]:
+        monkeypatch.setattr(
+            module, 'get_array_module', lambda x: Poisoned())
+    return Device(numpy, emulator)
 
 
 @pytest.fixture
-def cuda_backend():
+def cuda_device():
     if not cuda.available:
         pytest.skip('there is no GPU')
-    return Backend(cuda.cupy)
+    return Device(cuda.cupy)
 
 
 @pytest.fixture(
-    params=['emulated', pytest.param('cuda_backend', marks=pytest.mark.gpu)])
-def backend(request):
+    params=['emulated', pytest.param('cuda_device', marks=pytest.mark.gpu)])
+def device(request):
     return request.getfixturevalue(request.param)

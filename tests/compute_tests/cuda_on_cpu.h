@@ -1,10 +1,11 @@
 // CUDA's words with their meaning on the CPU, for kernels to run in tests.
 //
-// The threads of a block are fibers that take turns: one runs until it waits
-// at __syncthreads() or for the lanes of its warp, then the next. Warps, and
-// blocks, run one after another. In which order is an argument: a kernel
-// without races gives the same bits in every order. Waiting at different
-// places, or for a thread that has ended, is an error, as it hangs on a GPU.
+// The threads of a thread block are fibers that take turns: one runs until it
+// waits at __syncthreads() or for the lanes of its warp, then the next. Warps,
+// and thread blocks, run one after another. In which order is an argument: a
+// kernel without races gives the same bits in every order. Waiting at
+// different places, or for a thread that has ended, is an error, as it hangs
+// on a GPU.
 
 #ifndef CUDA_ON_CPU_H
 #define CUDA_ON_CPU_H
@@ -316,8 +317,8 @@ inline unsigned atomicAdd(unsigned* address, unsigned value) {
 }
 
 // Launches a kernel of the list, and returns an empty message or what was
-// wrong. Shared memory is not a number before a block starts, and is checked
-// behind its end when the block has ended.
+// wrong. Shared memory is not a number before a thread block starts, and is
+// checked behind its end when that has ended.
 inline std::string launch_on_cpu(
     const std::vector<cuda_on_cpu::Kernel>& kernels, const std::string& name,
     Dim3 grid, int n_threads, size_t shared_bytes, void** arguments,

@@ -6,10 +6,11 @@ import subprocess
 
 import numpy
 
-from mixnorm.compute.kernels import read_source, TYPES
+from mixnorm.compute.gpu.constants import THREADS
+from mixnorm.compute.gpu.launcher import (
+    compiler_options, read_source, TYPES)
 
-SOURCES = ('mixture', 'normalization', 'rows', 'sample', 'seeding')
-THREADS = 256
+SOURCES = ('mixture', 'rows', 'sample', 'seeding', 'transform')
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -61,7 +62,7 @@ def build(compiler, library, source, flags=('-O1',)):
             for name in names)))
     # A checked longjmp refuses to jump between stacks.
     subprocess.run(
-        [compiler, '-std=c++14', '-shared', '-fPIC', *flags,
+        [compiler, '-shared', '-fPIC', *flags,
          '-U_FORTIFY_SOURCE',
          '-I', folder, '-I', _HERE, '-o', library, main],
         check=True)
@@ -80,10 +81,10 @@ def build_all(compiler, folder, flags=('-O1',)):
 
     """
     libraries = {}
-    for dtype, name in TYPES.items():
+    for dtype in TYPES:
         libraries[dtype] = os.path.join(folder, f'{dtype}.so')
         build(compiler, libraries[dtype], all_sources(),
-              flags + (f'-DMIXNORM_INPUT={name}',))
+              flags + compiler_options(dtype))
     return libraries
 
 
@@ -95,8 +96,8 @@ class Emulator:
         libraries (dict): From the name of a dtype to what :func:`build` made.
 
     Attributes:
-        order (int): In which order threads and blocks take turns: 0 forward,
-            1 backward, any other number a shuffle.
+        order (int): In which order threads and thread blocks take turns: 0
+            forward, 1 backward, any other number a shuffle.
 
     """
 
@@ -107,7 +108,7 @@ class Emulator:
         self.order = 0
 
     def launch(self, source, name, dtype, grid, shared_bytes, arguments):
-        """Launches a kernel; see mixnorm.compute.kernels.launcher.
+        """Launches a kernel; see mixnorm.compute.gpu.launcher.
 
         Raises:
             RuntimeError: If the kernel does what would hang or crash.

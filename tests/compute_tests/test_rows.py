@@ -3,10 +3,10 @@ import chainer
 import numpy
 import pytest
 
-from compute_tests.backends import Backend
+from compute_tests.devices import Device
 from mixnorm import compute
-from mixnorm.compute import cpu_rows
-from mixnorm.compute import gpu_rows
+from mixnorm.compute import cpu
+from mixnorm.compute import gpu
 from mixnorm.links import ModeGroupNormalization
 from mixnorm.links import ModeNormalization
 
@@ -26,11 +26,11 @@ _WORKING = {'float16': 'f', 'float32': 'f', 'float64': 'd'}
 
 class _Cpu:
 
-    rows = cpu_rows
+    rows = cpu.rows
     xp = numpy
 
-    def __init__(self, backend):
-        self.send = backend.send
+    def __init__(self, device):
+        self.send = device.send
 
     def get(self, arrays):
         return arrays
@@ -38,18 +38,18 @@ class _Cpu:
 
 class _Gpu:
 
-    rows = gpu_rows
+    rows = gpu.rows
 
-    def __init__(self, backend):
-        self.xp, self.send, self.get = backend.xp, backend.send, backend.get
+    def __init__(self, device):
+        self.xp, self.send, self.get = device.xp, device.send, device.get
 
 
 @pytest.fixture(
     params=['numpy', 'emulated',
-            pytest.param('cuda_backend', marks=pytest.mark.gpu)])
+            pytest.param('cuda_device', marks=pytest.mark.gpu)])
 def place(request):
     if request.param == 'numpy':
-        return _Cpu(Backend(numpy))
+        return _Cpu(Device(numpy))
     return _Gpu(request.getfixturevalue(request.param))
 
 
@@ -193,7 +193,7 @@ def test_same_bits_in_any_order_of_threads(
 
 @pytest.mark.parametrize('n_threads', [1, 2, 5])
 def test_same_bits_by_any_number_of_threads(monkeypatch, n_threads):
-    place = _Cpu(Backend(numpy))
+    place = _Cpu(Device(numpy))
     x, gy = _random((40, 30, 700), 'f')
     coefficients = _coefficients(x.shape, 'float32', 4)
     monkeypatch.setenv('OMP_NUM_THREADS', '3')
@@ -246,7 +246,7 @@ def test_layer_as_on_the_cpu(
         return values
 
     expected = run()
-    monkeypatch.setattr(compute, 'rows_of', lambda x: gpu_rows)
+    monkeypatch.setattr(compute, 'arithmetic', lambda x: gpu)
     for actual, value in zip(run(), expected):
         assert actual.dtype == value.dtype
         numpy.testing.assert_allclose(

@@ -7,6 +7,7 @@ from sklearn import cluster, exceptions, mixture
 
 from mixnorm.compute import sets
 from mixnorm.compute.parameters import Parameters
+from mixnorm.compute.scratch import Scratch
 
 
 _SEED = 0
@@ -24,9 +25,9 @@ def _points(shape, seed=_SEED):
             + random.uniform(.3, 1, shape) * random.randn(*shape))
 
 
-def _block(z, few=40):
-    block = sets.Block(z.shape, z.dtype, numpy, few)
-    return block.load(z, 0), block
+def _load(z, few=40):
+    temporaries = sets.Temporaries(Scratch(), z.shape, z.dtype, few)
+    return temporaries.load(z, 'points'), temporaries
 
 
 def _columns(parameters):
@@ -67,7 +68,7 @@ def test_seeds(shape, n_clusters, n_trials):
         z = _points(shape, seed)
         draws = numpy.random.RandomState(seed).random(
             1 + (n_clusters - 1) * n_trials)
-        centers = sets.seed(*_block(z), n_clusters, draws)
+        centers = sets.seed(*_load(z), n_clusters, draws)
         assert centers.shape == (n_clusters,) + shape[:2] + (1,)
         for i in numpy.ndindex(*shape[:2]):
             actual = centers[(slice(None),) + i].ravel()
@@ -92,7 +93,7 @@ def test_iterations_of_em_are_scikit_learns(shape, n_components):
     found = {}
     parameters = _columns(start)
     for n_iter in range(1, 6):
-        parameters = sets.em_step(*_block(z), parameters, 1e-6)
+        parameters = sets.em_step(*_load(z), parameters, 1e-6)
         found[n_iter] = parameters
     for i in numpy.ndindex(*shape[:2]):
         for n_iter, parameters in found.items():
@@ -121,7 +122,7 @@ def test_lloyd_step(shape):
     centers[..., 0] = -1e3
     centers[..., 1] = z[..., 0]
     actual = sets.lloyd_step(
-        *_block(z), numpy.moveaxis(centers, -1, 0)[..., None])
+        *_load(z), numpy.moveaxis(centers, -1, 0)[..., None])
     for i in numpy.ndindex(*shape[:2]):
         ascending = numpy.sort(centers[i])
         nearest = abs(z[i][:, None] - ascending).argmin(axis=1)
@@ -137,7 +138,7 @@ def test_lloyd_step(shape):
 def test_lloyd_step_between_equal_distances():
     z = numpy.array([[[0., 1., 2., 3., 4.]]])
     weights, means, _ = sets.lloyd_step(
-        *_block(z), numpy.array([4., 0.]).reshape(2, 1, 1, 1))
+        *_load(z), numpy.array([4., 0.]).reshape(2, 1, 1, 1))
     numpy.testing.assert_allclose(weights.ravel(), [.6, .4])
     numpy.testing.assert_allclose(means.ravel(), [1, 3.5])
 
@@ -191,7 +192,7 @@ def test_standardized_sample(shape, indices, dtype):
     x = (5 * _points(shape) + 2).astype(dtype)
     x[0, 0] = .1  # Constant, and no binary fraction.
     z, location, scale, _ = sets.standardized_sample(
-        x, indices and numpy.array(indices))
+        x, indices and numpy.array(indices), Scratch())
     assert z.dtype == ('d' if dtype == 'd' else 'f')
     sample = x.astype('d') if indices is None else x[..., indices].astype('d')
     deviation = sample.std(axis=2, keepdims=True)
@@ -212,7 +213,7 @@ def test_standardized_sample(shape, indices, dtype):
 def test_blocks_cover_every_set_once(shape, n_elements):
     counts = numpy.zeros(shape[:2], int)
     results = sets.for_sets(
-        lambda block: block, numpy.zeros(shape), n_elements)
+        lambda block, scratch: block, numpy.zeros(shape), n_elements)
     for block, result in results:
         assert block == result
         counts[block] += 1

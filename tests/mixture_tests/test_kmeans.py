@@ -5,7 +5,7 @@ import pytest
 from sklearn import cluster
 
 from mixnorm.compute import cpu
-from mixnorm.compute.stack import stack
+from mixnorm.compute.layout import stack
 from mixnorm.mixture import kmeans_plusplus
 from mixnorm.mixture.fitting import lloyd
 
@@ -166,7 +166,7 @@ def test_best_of_the_trials_is_kept():
     # Of the trials, the centre is the one that leaves the least distance.
     X = _points(0, 60)
     draws = numpy.random.RandomState(1).rand(1 + 4)
-    _, (first, second) = cpu.seed(stack(X), 2, draws)
+    _, (first, second) = cpu.seeding.seed(stack(X), 2, draws)
     assert first == int(draws[0] * len(X))
     distance = ((X - X[first]) ** 2).sum(axis=1)
     candidates = [

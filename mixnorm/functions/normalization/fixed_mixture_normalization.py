@@ -5,7 +5,7 @@ from chainer.utils import type_check
 
 from mixnorm import compute
 from mixnorm.checks import array_types, check_affine_types
-from mixnorm.compute.stack import stack, unstack, working_dtype
+from mixnorm.compute.layout import stack, unstack, working_dtype
 from mixnorm.functions.normalization.mixture_transform import (
     inverse_deviations, inverse_or_zero, transform)
 from mixnorm.functions.normalization.point_mixture_transform import (
@@ -94,7 +94,7 @@ def queue_posterior(x, weights, means, variances):
     deviation = means - (share * means).sum(axis=1, keepdims=True)
     total = (share * (variances + deviation ** 2)).sum(axis=1, keepdims=True)
     floor = xp.where(total > 0, _RELATIVE_FLOOR * total, 1)
-    tau, _ = compute.of(x).posterior(
+    tau, _ = compute.arithmetic(x).mixture.posterior(
         x, weights, means,
         xp.maximum(variances, floor.astype(variances.dtype)))
     return tau

@@ -7,8 +7,8 @@ from chainer.utils import type_check
 
 from mixnorm.checks import array_types, check_affine_types, check_groups
 from mixnorm.compute import sets
+from mixnorm.compute.layout import working_dtype
 from mixnorm.compute.parameters import Parameters
-from mixnorm.compute.stack import working_dtype
 from mixnorm.functions.normalization.mixture_transform import (
     MixtureTransform, standardize_by_posterior, transform)
 

@@ -5,7 +5,7 @@ from chainer.utils import type_check
 
 from mixnorm import compute
 from mixnorm.checks import array_types, check_affine_types
-from mixnorm.compute.stack import stack, working_dtype
+from mixnorm.compute.layout import stack, working_dtype
 from mixnorm.functions.normalization.mixture_transform import (
     inverse_deviations, inverse_or_zero, standardize_by_posterior, transform)
 from mixnorm.functions.normalization.point_mixture_transform import (
@@ -48,7 +48,8 @@ class MixtureNormalization(PointMixtureTransform):
             working_dtype(points.dtype), copy=False))
         statistics = self._statistics
         if statistics is None:
-            statistics = compute.of(points).statistics(points, tau)
+            statistics = compute.arithmetic(points).mixture.statistics(
+                points, tau)
         weights, means, variances = statistics
         n_points = points.shape[0] * points.shape[2]
         return Columns(

@@ -4,7 +4,7 @@ import typing
 from chainer import backend
 
 from mixnorm import compute
-from mixnorm.compute.stack import stack, unstack
+from mixnorm.compute.layout import stack, unstack
 from mixnorm.functions.normalization.mixture_transform import MixtureTransform
 
 
@@ -62,9 +62,10 @@ class PointMixtureTransform(MixtureTransform):
         self.retain_inputs((0, 1, 2))
         x, gamma, beta = inputs
         points = stack(x)
-        arithmetic = compute.of(points)
+        arithmetic = compute.arithmetic(points)
         columns = self.compute_columns(points)
-        self._origin = origin = arithmetic.orientation(points)
+        self._origin = origin = arithmetic.transform.find_origin(
+            points)
         if origin is not None:
             columns = columns._replace(mean=columns.mean - origin)
         self._columns = columns
@@ -74,7 +75,7 @@ class PointMixtureTransform(MixtureTransform):
         if gamma.ndim == 2:
             offset += columns.factor * shift
             shift = None
-        return unstack(arithmetic.affine(
+        return unstack(arithmetic.transform.affine(
             points, columns.tau, self._slope, offset, origin, shift),
             x.shape),
 
@@ -89,9 +90,9 @@ class PointMixtureTransform(MixtureTransform):
 
     def compute_gradients(self, x, gamma, beta, gy):
         points, upstream = stack(x), stack(gy)
-        arithmetic = compute.of(points)
+        arithmetic = compute.arithmetic(points)
         tau, factor, mean, inv_std, inv_count = self._columns
-        sum_g, sum_gx, total_g = arithmetic.gradient_sums(
+        sum_g, sum_gx, total_g = arithmetic.transform.gradient_sums(
             points, upstream, tau, self._origin)
         # Sums of c_j gy and of c_j gy xhat_j.
         sum_g = sum_g * factor
@@ -107,7 +108,7 @@ class PointMixtureTransform(MixtureTransform):
                       - quadratic * mean)
             quadratic, offset = (
                 z.astype(tau.dtype) for z in (quadratic, offset))
-        gx = arithmetic.gradient_input(
+        gx = arithmetic.transform.gradient_input(
             points, upstream, tau, self._slope, quadratic, offset,
             self._origin)
 

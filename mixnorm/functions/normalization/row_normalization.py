@@ -22,7 +22,7 @@ import numpy
 from chainer import functions
 
 from mixnorm import compute
-from mixnorm.compute.stack import working_dtype
+from mixnorm.compute.layout import working_dtype
 from mixnorm.functions.normalization.gradient import NormalizationNode
 
 
@@ -72,11 +72,11 @@ class RowNormalization(NormalizationNode):
         self.retain_inputs(tuple(range(len(inputs))))
         x, *parameters = inputs
         rows = _rows(x)
-        arithmetic = compute.rows_of(x)
+        arithmetic = compute.arithmetic(x)
         if self.needs_variances:
-            moments = arithmetic.moments(rows)
+            moments = arithmetic.rows.moments(rows)
         else:
-            moments = arithmetic.means(rows),
+            moments = arithmetic.rows.means(rows),
         self._center = center = moments[0]
         self._origin = self.compute_origin(center)
         slope, intercept, self._gradients = self.compute_coefficients(
@@ -85,14 +85,14 @@ class RowNormalization(NormalizationNode):
         offset = (center - self._origin) * slope + intercept
         self._slope, offset = (
             z.astype(center.dtype, copy=False) for z in (slope, offset))
-        return arithmetic.affine(
+        return arithmetic.rows.affine(
             rows, center, self._slope, offset).reshape(x.shape),
 
     def compute_gradients(self, x, *others):
         *parameters, gy = others
         rows, upstream = _rows(x), _rows(gy)
-        arithmetic = compute.rows_of(x)
-        gslope, gintercept = arithmetic.gradient_sums(
+        arithmetic = compute.arithmetic(x)
+        gslope, gintercept = arithmetic.rows.gradient_sums(
             rows, upstream, self._center)
         # From sums of gy (x - center) to those of gy (x - origin).
         gslope = gslope + gintercept * (self._center - self._origin)
@@ -103,7 +103,7 @@ class RowNormalization(NormalizationNode):
         if self.needs_variances:
             quadratic = (gvariances[0] * (2 / length)).astype(
                 dtype, copy=False)
-        gx = arithmetic.gradient_input(
+        gx = arithmetic.rows.gradient_input(
             rows, upstream, self._center, self._slope, quadratic,
             (gmeans / length).astype(dtype, copy=False))
         return (gx.reshape(x.shape), *(

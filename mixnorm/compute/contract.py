@@ -1,0 +1,358 @@
+"""What the arithmetic on points does, on a CPU as on a GPU.
+
+``x`` is a stack ``(B, C, L)`` (see :mod:`mixnorm.compute.layout`) of float16,
+float32 or float64, in any order of memory.  Its *working dtype* is float32
+for float16 and otherwise its own.  Where ``x`` is said to be an array or
+points, it may also be what :meth:`Sample.precompute` and
+:meth:`Sample.standardized_sample` return.  A mixture is ``weights`` ``(K,)``,
+``means`` and ``variances`` ``(K, C)``.  All arrays lie where ``x`` does.
+
+The same input gives the same bits.
+"""
+import typing
+
+
+class Sample(typing.Protocol):
+
+    """What is done to points before a fit."""
+
+    def count_not_finite(self, x):
+        """Counts values that are not a number or infinite.
+
+        Args:
+            x (array): Stack ``(B, C, L)``.
+
+        Returns:
+            int or array: Their number, without axes.
+
+        """
+
+    def precompute(self, x):
+        """Computes once what every pass over the points needs.
+
+        Args:
+            x (array): Stack ``(B, C, L)``.
+
+        Returns:
+            array or points: What serves as the stack.
+
+        """
+
+    def standardized_sample(self, x, indices):
+        """Gathers points in units of deviations, from near the origin.
+
+        Args:
+            x (array): Stack ``(B, C, L)``.
+            indices (array): Numbers ``(m,)`` of the points, int64,
+                ascending; ``None`` for all.
+
+        Returns:
+            tuple: The points, an array ``(1, C, m)`` or points; and what was
+            subtracted from them and what they were divided by, ``(C,)`` in
+            the working dtype.  The first is the mean, or 0 where the origin
+            is near enough.  The second is the standard deviation, or 1 for a
+            dimension without variation or whose variance the dtype could not
+            hold.
+
+        """
+
+
+class Seeding(typing.Protocol):
+
+    """K-means++ with local trials.
+
+    Source: D. Arthur and S. Vassilvitskii, *k-means++: the advantages of
+    careful seeding* (2007).
+
+    """
+
+    def seed(self, x, n_clusters, draws):
+        """Chooses centres among the points by K-means++ with local trials.
+
+        Args:
+            x (array or points): Stack ``(B, C, L)``.
+            n_clusters (int): Number of centres ``K``.
+            draws (numpy.ndarray): Uniform numbers in [0, 1), of shape
+                ``(1 + (K - 1) * n_trials,)``.
+
+        Returns:
+            tuple of arrays: Centres ``(K, C)`` in the working dtype and the
+            numbers ``(K,)`` of the points they are, int64.
+
+        Raises:
+            ValueError: If a GPU's kernels cannot have so many centres.
+
+        """
+
+    def seeded_lloyd_step(self, x, n_clusters, draws):
+        """Chooses centres by K-means++, runs the first of Lloyd's iterations.
+
+        Args:
+            x (array or points): Stack ``(B, C, L)``.
+            n_clusters (int): Number of centres ``K``.
+            draws (numpy.ndarray): See :meth:`seed`.
+
+        Returns:
+            Parameters: See :meth:`Mixture.lloyd_step`.
+
+        Raises:
+            ValueError: If a GPU's kernels cannot have so many centres.
+
+        """
+
+
+class Mixture(typing.Protocol):
+
+    """Lloyd's and EM's iterations, posteriors and the moments under them.
+
+    Every function of several components raises ValueError if a GPU's kernels
+    cannot have so many.
+
+    """
+
+    def lloyd_step(self, x, centers):
+        """Runs one of Lloyd's iterations.
+
+        Args:
+            x (array or points): Stack ``(B, C, L)``.
+            centers (array): ``(K, C)``.
+
+        Returns:
+            Parameters: Shares, means and variances of the clusters of the
+            points nearest to each centre, the first of equals.  A centre
+            without points stays, with weight and variance 0.
+
+        """
+
+    def em_step(self, x, parameters, reg_covar):
+        """Runs one iteration of EM.
+
+        Args:
+            x (array or points): Stack ``(B, C, L)``.
+            parameters (Parameters): The mixture to start from.
+            reg_covar (float): Added to variances.
+
+        Returns:
+            tuple: The new mixture, and the mean log density of the points
+            under the one given, float64 without axes.
+
+        """
+
+    def posterior(self, x, weights, means, variances):
+        """Computes the posteriors of points under each of several mixtures.
+
+        Args:
+            x (array or points): Stack ``(B, C, L)``.
+            weights (array): ``(T, K)``.
+            means (array): ``(T, K, C)``.
+            variances (array): ``(T, K, C)``.
+
+        Returns:
+            tuple of arrays: Posteriors ``(B, T * K, L)`` and log densities
+            ``(T, B, L)``, in the working dtype.
+
+        """
+
+    def posterior_and_statistics(self, x, parameters):
+        """Computes the posterior, eq. (31), and the moments under it.
+
+        Args:
+            x (array or points): Stack ``(B, C, L)``.
+            parameters (Parameters): The mixture.
+
+        Returns:
+            tuple: Posterior ``(B, K, L)``; and its mean, the means and the
+            variances of the points under it, eqs. (35, 36).
+
+        """
+
+    def statistics(self, x, tau):
+        """Computes the moments of points under a posterior, eqs. (35, 36).
+
+        Args:
+            x (array or points): Stack ``(B, C, L)``.
+            tau (array): Posterior ``(B, K, L)`` in the working dtype.
+
+        Returns:
+            Parameters: The posterior's mean, the points' means and variances.
+
+        """
+
+    def discard_and_rescale(self, parameters, min_weight, location, scale):
+        """Drops light components, and returns to the units of the points.
+
+        Args:
+            parameters (Parameters): The mixture of a standardized sample.
+            min_weight (float): Components of smaller weight are dropped:
+                their weight becomes 0.  The heaviest is kept whatever it
+                weighs.
+            location (array or None): ``(C,)``, what was subtracted from the
+                points.
+            scale (array or None): ``(C,)``, what they were divided by.
+
+        Returns:
+            Parameters: The mixture in original units.
+
+        """
+
+
+class Transform(typing.Protocol):
+
+    """The transform and its gradient: thin products at every point."""
+
+    def find_origin(self, x):
+        """Finds a point amid the data, for sums to be taken about.
+
+        Args:
+            x (array): Stack ``(B, C, L)``.
+
+        Returns:
+            array or None: ``(C,)`` in the working dtype, the median of a few
+            points; ``None`` if 0 serves as well.
+
+        """
+
+    def affine(self, x, tau, slope, offset, origin, shift):
+        """Computes ``(x - origin) * (tau slope) + tau offset + shift``.
+
+        Args:
+            x (array): Stack ``(B, C, L)``.
+            tau (array): Coefficients ``(B, J, L)`` in the working dtype.
+            slope (array): ``(J, C)``.
+            offset (array): ``(J, C)``.
+            origin (array or None): ``(C,)``.
+            shift (array or None): ``(C,)``.
+
+        Returns:
+            array: ``(B, C, L)`` in ``x``'s dtype and order in memory.
+
+        """
+
+    def gradient_sums(self, x, gy, tau, origin):
+        """Computes what the gradients of means and variances are made of.
+
+        Args:
+            x (array): Stack ``(B, C, L)``.
+            gy (array): Gradient of the output, ``(B, C, L)``, in ``x``'s
+                dtype.
+            tau (array): Coefficients ``(B, J, L)`` in the working dtype.
+            origin (array or None): ``(C,)``.
+
+        Returns:
+            tuple of arrays: ``sum_i tau_ij gy_i`` and
+            ``sum_i tau_ij gy_i (x_i - origin)``, ``(J, C)``, and
+            ``sum_i gy_i``, ``(C,)``; float64.
+
+        """
+
+    def gradient_input(self, x, gy, tau, slope, quadratic, offset, origin):
+        """Computes the gradient of the input.
+
+        It is
+        ``gy * (tau slope) + (x - origin) * (tau quadratic) + tau offset``.
+
+        Args:
+            x (array): Stack ``(B, C, L)``.
+            gy (array): Gradient of the output, ``(B, C, L)``, in ``x``'s
+                dtype.
+            tau (array): Coefficients ``(B, J, L)`` in the working dtype.
+            slope (array): ``(J, C)``.
+            quadratic (array or None): ``(J, C)``; ``None`` for 0, and then
+                ``offset`` is 0 as well.
+            offset (array or None): ``(J, C)``.
+            origin (array or None): ``(C,)``.
+
+        Returns:
+            array: ``(B, C, L)`` in ``x``'s dtype and order in memory.
+
+        """
+
+
+class Rows(typing.Protocol):
+
+    """Arithmetic on rows.
+
+    A *row* is what a sample holds of a channel: ``x`` is ``(N, C, L)``, in
+    any order of memory, and has ``N * C`` rows of ``L`` values.
+
+    """
+
+    def means(self, x):
+        """Computes the mean of each row.
+
+        Args:
+            x (array): ``(N, C, L)``.
+
+        Returns:
+            array: ``(N, C)``, in the working dtype.
+
+        """
+
+    def moments(self, x):
+        """Computes the mean and the variance of each row.
+
+        Args:
+            x (array): ``(N, C, L)``.
+
+        Returns:
+            tuple of arrays: Means ``(N, C)``, in the working dtype, and
+            variances ``(N, C)``, float64.
+
+        """
+
+    def affine(self, x, center, slope, offset):
+        """Computes ``(x - center) * slope + offset`` by rows.
+
+        Args:
+            x (array): ``(N, C, L)``.
+            center (array): ``(N, C)``, in the working dtype.
+            slope (array): Likewise.
+            offset (array): Likewise.
+
+        Returns:
+            array: ``(N, C, L)`` in ``x``'s dtype and order in memory.
+
+        """
+
+    def gradient_sums(self, x, gy, center):
+        """Computes the gradients of :meth:`affine`'s slope and offset.
+
+        Args:
+            x (array): ``(N, C, L)``.
+            gy (array): Gradient of the output, ``(N, C, L)``, in ``x``'s
+                dtype.
+            center (array): ``(N, C)``, in the working dtype.
+
+        Returns:
+            tuple of arrays: Of each row, the sums of ``gy * (x - center)``
+            and of ``gy``: ``(N, C)``, float64.
+
+        """
+
+    def gradient_input(self, x, gy, center, slope, quadratic, offset):
+        """Computes ``gy * slope + (x - center) * quadratic + offset`` by rows.
+
+        Args:
+            x (array): ``(N, C, L)``.
+            gy (array): Gradient of the output, ``(N, C, L)``, in ``x``'s
+                dtype.
+            center (array): ``(N, C)``, in the working dtype.
+            slope (array): Likewise.
+            quadratic (array or None): Likewise; ``None`` for 0.
+            offset (array): Likewise.
+
+        Returns:
+            array: ``(N, C, L)`` in ``x``'s dtype and order in memory.
+
+        """
+
+
+class Arithmetic(typing.Protocol):
+
+    """The modules of :mod:`mixnorm.compute.cpu` and of ``compute.gpu``."""
+
+    sample: Sample
+    seeding: Seeding
+    mixture: Mixture
+    transform: Transform
+    rows: Rows

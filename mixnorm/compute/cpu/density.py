@@ -1,0 +1,98 @@
+"""Log densities of diagonal Gaussian mixtures, and posteriors."""
+import math
+
+import numpy
+
+from mixnorm.compute.cpu.products import padded_rows
+
+
+class Density:
+
+    """Log densities of mixtures as thin products.
+
+    Args:
+        weights (numpy.ndarray): ``(T, K)``.
+        means (numpy.ndarray): ``(T, K, C)``.
+        variances (numpy.ndarray): ``(T, K, C)``.
+        origin (numpy.ndarray or None): What the points are relative to.
+        dtype (numpy.dtype): Working dtype.
+
+    """
+
+    def __init__(self, weights, means, variances, origin, dtype):
+        self._groups, n_dims = weights.shape, means.shape[2]
+        means = means.reshape(-1, n_dims).astype(numpy.float64)
+        if origin is not None:
+            means = means - origin
+        variances = variances.reshape(means.shape).astype(numpy.float64)
+        weights = weights.ravel().astype(numpy.float64)
+        # Absent components have whatever moments.
+        present = (weights > 0)[:, None]
+        means = numpy.where(present, means, 0)
+        variances = numpy.where(present, variances, 1)
+        with numpy.errstate(all='ignore'):
+            precisions = 1 / variances
+            constants = numpy.log(weights) - .5 * (
+                n_dims * math.log(2 * math.pi)
+                + numpy.log(variances).sum(axis=1))
+            squares = (means * means * precisions).sum(axis=1)
+            # The expansion's error is a few roundings of its largest term.
+            narrow = ~(squares * numpy.finfo(dtype).eps < 4e-4)
+        self._narrow = [
+            (k, means[k, :, None].astype(dtype),
+             padded_rows((-.5 * precisions[k, None]).astype(dtype)))
+            for k in numpy.flatnonzero(narrow)]
+        precisions[narrow] = means[narrow] = squares[narrow] = 0
+        self._linear = padded_rows((means * precisions).astype(dtype))
+        self._quadratic = padded_rows((-.5 * precisions).astype(dtype))
+        self._constants = (constants - .5 * squares).astype(dtype)[
+            :, None, None, None]
+
+    def posterior(self, z, squares, scratch):
+        """Computes eq. (31) for a block.
+
+        Args:
+            z (numpy.ndarray): Points ``(b, r, C, l)``.
+            squares (numpy.ndarray): ``z^2``.
+            scratch (Scratch): Memory.
+
+        Returns:
+            tuple: Posterior ``(b, r, T * K, l)``, and a function that returns
+            the log density ``(b, r, T, l)``.
+
+        """
+        joint = numpy.matmul(self._quadratic, squares)
+        joint += numpy.matmul(self._linear, z)
+        joint = joint[..., :len(self._constants), :]
+        if self._narrow:
+            deviation = scratch.empty_like('deviation', z)
+        for k, mean, quadratic in self._narrow:
+            numpy.subtract(z, mean, out=deviation)
+            deviation *= deviation
+            joint[..., k, :] = numpy.matmul(
+                quadratic, deviation)[..., 0, :]
+        # A component's points side by side.
+        shape = [joint.shape[i] for i in (2, 0, 1, 3)]
+        columns = numpy.empty(shape, joint.dtype)
+        numpy.add(joint.transpose(2, 0, 1, 3), self._constants, out=columns)
+        columns = columns.reshape((*self._groups, math.prod(shape[1:])))
+        top = columns.max(axis=1, keepdims=True)
+        far = top == -math.inf
+        if far.any():
+            # Beyond what the dtype can tell, components are alike.
+            present = self._constants.reshape(
+                self._groups + (1,)) > -math.inf
+            columns = numpy.where(
+                far, numpy.where(present, 0, -math.inf), columns)
+            top = numpy.where(far, 0, top)
+        columns -= top
+        numpy.exp(columns, out=columns)
+        total = columns.sum(axis=1, keepdims=True)
+        columns /= total
+
+        def log_density():
+            return numpy.where(
+                far, -math.inf, numpy.log(total) + top).reshape(
+                [self._groups[0]] + shape[1:]).transpose(1, 2, 0, 3)
+
+        return columns.reshape(shape).transpose(1, 2, 0, 3), log_density

@@ -1,0 +1,206 @@
+"""Lloyd's and EM's iterations, posteriors and the moments under them."""
+import numpy
+
+from mixnorm.compute.cpu.density import Density
+from mixnorm.compute.cpu.points import as_points, block_view, divide
+from mixnorm.compute.cpu.products import contract, squared_distances
+from mixnorm.compute.layout import working_dtype
+from mixnorm.compute.parameters import Parameters
+from mixnorm.compute.threads import for_blocks
+
+# E[z^2] - E[z]^2 is computed anew from the deviations where it is less than
+# this many roundings of its terms.
+_LOST_DIGITS = 1e5
+
+
+def lloyd_step(x, centers):
+    """Runs one of Lloyd's iterations."""
+    return assigned_lloyd_step(as_points(x), centers, None)
+
+
+def assigned_lloyd_step(points, centers, nearest):
+    """Runs one of Lloyd's iterations, where the assignment may be known.
+
+    Args:
+        points (Points): The points.
+        centers (numpy.ndarray): ``(K, C)``.
+        nearest (numpy.ndarray or None): Numbers of the nearest centres,
+            ``(B, 1, L)``; ``None`` if they are to be found.
+
+    Returns:
+        Parameters: See :meth:`mixnorm.compute.contract.Mixture.lloyd_step`.
+
+    """
+    blocks = divide(points.shape, len(centers))
+    relative = centers if points.origin is None else centers - points.origin
+    numbers = numpy.arange(len(centers))[:, None]
+
+    def assign(block, z, scratch):
+        if nearest is not None:
+            found = block_view(nearest, block)
+        else:
+            found = squared_distances(
+                z, points.squared_norms(block, z), relative, scratch).argmin(
+                    axis=-2)[..., None, :]
+        return (found == numbers).astype(z.dtype)
+
+    def work(block, scratch):
+        z = points.load(block, scratch)
+        tau = assign(block, z, scratch)
+        return _block_sums(z, points.squares(block, z, scratch), tau)
+
+    return _moments(points, blocks, for_blocks(work, blocks), assign, centers)
+
+
+def em_step(x, parameters, reg_covar):
+    """Runs one iteration of EM."""
+    new, log_density = _expectation(as_points(x), parameters, None)
+    return (new._replace(variances=new.variances
+                         + new.variances.dtype.type(reg_covar)), log_density)
+
+
+def posterior_and_statistics(x, parameters):
+    """Computes the posterior, eq. (31), and the moments under it, (35, 36)."""
+    tau = numpy.empty((x.shape[0], len(parameters.weights), x.shape[2]),
+                      working_dtype(x.dtype))
+    return tau, _expectation(as_points(x), parameters, tau)[0]
+
+
+def _expectation(points, parameters, tau):
+    """Computes moments under the posterior, which is written to ``tau``."""
+    blocks = divide(points.shape, len(parameters.weights))
+    density = Density(
+        *(z[None] for z in parameters), points.origin, points.dtype)
+
+    def work(block, scratch):
+        z = points.load(block, scratch)
+        squares = points.squares(block, z, scratch)
+        block_tau, log_density = density.posterior(z, squares, scratch)
+        if tau is not None:
+            block_view(tau, block)[...] = block_tau
+            return _block_sums(z, squares, block_tau), 0
+        return (_block_sums(z, squares, block_tau),
+                log_density().sum(dtype=numpy.float64))
+
+    def posterior_again(block, z, scratch):
+        return density.posterior(
+            z, points.squares(block, z, scratch), scratch)[0]
+
+    sums, log_density = zip(*for_blocks(work, blocks))
+    return (_moments(points, blocks, sums, posterior_again, parameters.means),
+            sum(log_density) / points.n_points)
+
+
+def posterior(x, weights, means, variances):
+    """Computes the posteriors of points under each of several mixtures."""
+    points = as_points(x)
+    blocks = divide(points.shape, weights.size)
+    density = Density(weights, means, variances, points.origin, points.dtype)
+    tau = numpy.empty(
+        (x.shape[0], weights.size, x.shape[2]), points.dtype)
+    log_density = numpy.empty(
+        (x.shape[0], len(weights), x.shape[2]), points.dtype)
+
+    def work(block, scratch):
+        z = points.load(block, scratch)
+        block_view(tau, block)[...], block_log_density = density.posterior(
+            z, points.squares(block, z, scratch), scratch)
+        block_view(log_density, block)[...] = block_log_density()
+
+    for_blocks(work, blocks)
+    return tau, log_density.swapaxes(0, 1)
+
+
+def statistics(x, tau):
+    """Computes the moments of points under a posterior, eqs. (35, 36)."""
+    points = as_points(x)
+    blocks = divide(points.shape, tau.shape[1])
+
+    def work(block, scratch):
+        z = points.load(block, scratch)
+        return _block_sums(
+            z, points.squares(block, z, scratch), block_view(tau, block))
+
+    return _moments(
+        points, blocks, for_blocks(work, blocks),
+        lambda block, z, scratch: block_view(tau, block),
+        numpy.zeros((1, x.shape[1]), points.dtype))
+
+
+def _block_sums(z, squares, tau):
+    """Returns a block's counts ``(K,)``, sums and sums of squares."""
+    return (tau.sum(axis=-1).sum(axis=(0, 1), dtype=numpy.float64),
+            *contract(tau, z, squares))
+
+
+def _moments(points, blocks, sums, responsibilities, fallback_means):
+    """Turns sums over blocks into a mixture.
+
+    Args:
+        points (Points): The points.
+        blocks (list): Their blocks.
+        sums (sequence): What :func:`_block_sums` returned for every block.
+        responsibilities (callable): From a block, its points ``z`` and
+            scratch memory to ``tau``, should variances have to be computed
+            again.
+        fallback_means (numpy.ndarray): ``(K, C)``, for components that no
+            point belongs to; their weight and variance are 0.
+
+    Returns:
+        Parameters: Shares, means and variances.
+
+    """
+    counts, first, second = (sum(parts) for parts in zip(*sums))
+    with numpy.errstate(all='ignore'):
+        # Not "> 0": what is not a number must not pass for absent.
+        present = (counts != 0)[:, None]
+        divisor = numpy.where(present, counts[:, None], 1)
+        mean = first / divisor
+        variance = second / divisor - mean * mean
+        tolerance = _LOST_DIGITS * numpy.finfo(points.dtype).eps
+        if (variance < tolerance * mean * mean).any():
+            mean = mean.astype(points.dtype)
+            first, second = _deviations(
+                points, blocks, responsibilities, mean)
+            # Sums of large terms, as the mean is one, are rounded as well.
+            error = first / divisor
+            mean = mean + error
+            variance = second / divisor - error * error
+        if points.origin is not None:
+            mean = mean + points.origin
+        return Parameters(
+            (counts / max(1, points.n_points)).astype(points.dtype),
+            numpy.where(present, mean, fallback_means).astype(points.dtype),
+            numpy.maximum(variance, 0).astype(points.dtype))
+
+
+def _deviations(points, blocks, responsibilities, means):
+    """Sums ``tau_ik (z_i - mean_k)`` and their squares: twice ``(K, C)``."""
+    def work(block, scratch):
+        z = points.load(block, scratch)
+        with scratch.step():
+            tau = responsibilities(block, z, scratch)
+        deviation = scratch.empty_like('deviation', z)
+        squares = scratch.empty_like('squares', z)
+        totals = numpy.empty((2,) + means.shape)
+        for k, mean in enumerate(means):
+            numpy.subtract(z, mean[:, None], out=deviation)
+            numpy.multiply(deviation, deviation, out=squares)
+            totals[:, k] = [sums[0] for sums in contract(
+                tau[..., k:k + 1, :], deviation, squares)]
+        return totals
+
+    return sum(for_blocks(work, blocks))
+
+
+def discard_and_rescale(parameters, min_weight, location, scale):
+    """Drops light components, and returns to the units of the points."""
+    weights, means, variances = parameters
+    location = 0 if location is None else location
+    scale = 1 if scale is None else scale
+    kept = numpy.where(
+        weights >= min(weights.max(), min_weight), weights, 0)
+    with numpy.errstate(invalid='ignore'):
+        weights = kept / kept.sum()
+    return Parameters(
+        weights, means * scale + location, variances * scale * scale)

@@ -1,0 +1,16 @@
+"""Arithmetic on a GPU: CUDA kernels, and what launches them.
+
+What the functions do is said in :mod:`mixnorm.compute.contract`.
+
+Arrays are of float16, float32 or float64, in any order of memory; a mixture
+has at most 16 components.  Nothing waits for the GPU and nothing comes back
+from it.  Sums are added up in an order that depends on shapes alone: the same
+input gives the same bits.
+"""
+from mixnorm.compute.gpu import mixture
+from mixnorm.compute.gpu import rows
+from mixnorm.compute.gpu import sample
+from mixnorm.compute.gpu import seeding
+from mixnorm.compute.gpu import transform
+
+__all__ = ['mixture', 'rows', 'sample', 'seeding', 'transform']

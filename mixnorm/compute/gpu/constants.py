@@ -1,0 +1,18 @@
+"""Numbers that Python and the CUDA sources share.
+
+A source gets each as a macro: ``THREADS`` as ``MIXNORM_THREADS``.
+"""
+
+# Threads of a thread block, and of a warp.
+THREADS = 256
+WARP = 32
+
+# Components are worked on so many at a time.
+QUAD = 4
+
+# The part of the input that a thread block of the transform has.
+TRANSFORM_POINTS = 64
+TRANSFORM_CHANNELS = 32
+
+# Points that the origin is the median of, at most.
+ORIGIN_POINTS = 16

@@ -1,0 +1,79 @@
+"""Compiles the CUDA sources by CuPy and launches their kernels."""
+import functools
+import os
+import re
+
+from mixnorm.compute.gpu import constants
+
+# Types of activations, as CUDA names them.
+TYPES = {'float16': '__half', 'float32': 'float', 'float64': 'double'}
+
+
+def read_source(name):
+    """Reads a CUDA source with the headers beside it put in their places.
+
+    A compiler then needs no include path to them, and a cache of compiled
+    modules that is keyed by the source notices when a header changes.
+
+    Args:
+        name (str): Name of the ``.cu`` file without the ending.
+
+    Returns:
+        str: The source.
+
+    """
+    folder = os.path.dirname(os.path.abspath(__file__))
+
+    def read(file_name):
+        with open(os.path.join(folder, file_name), encoding='utf-8') as f:
+            return re.sub(r'^#include "(\w+\.h)"$',
+                          lambda match: read(match.group(1)),
+                          f.read(), flags=re.MULTILINE)
+
+    return read(f'{name}.cu')
+
+
+def compiler_options(dtype):
+    """Returns the options that every compiler of the sources needs.
+
+    Args:
+        dtype (str): Name of the type of activations.
+
+    Returns:
+        tuple of str: The language, and a macro for the type and for each of
+        :mod:`~mixnorm.compute.gpu.constants`.
+
+    """
+    return ('-std=c++14', f'-DMIXNORM_INPUT={TYPES[dtype]}') + tuple(
+        f'-DMIXNORM_{name}={value}'
+        for name, value in vars(constants).items() if name.isupper())
+
+
+def launch(source, name, dtype, grid, shared_bytes, arguments):
+    """Launches a kernel on the current stream.
+
+    Args:
+        source (str): Name of the ``.cu`` file without the ending.
+        name (str): Name of the kernel.
+        dtype (numpy.dtype): Type of the activations.
+        grid (tuple of ints): Number of thread blocks, by axis.
+        shared_bytes (int): Dynamic shared memory of a thread block.
+        arguments (tuple): CuPy arrays and NumPy scalars.
+
+    """
+    import cupy
+    kernel = _kernel(source, name, dtype.name, cupy.cuda.runtime.getDevice())
+    kernel(grid, (constants.THREADS,), arguments, shared_mem=shared_bytes)
+
+
+@functools.lru_cache(maxsize=None)
+def _kernel(source, name, dtype, device):
+    return _module(source, dtype, device).get_function(name)
+
+
+@functools.lru_cache(maxsize=None)
+def _module(source, dtype, device):
+    """Compiles a source for the current device, whose number is given."""
+    import cupy
+    return cupy.RawModule(
+        code=read_source(source), options=compiler_options(dtype))

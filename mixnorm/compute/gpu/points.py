@@ -1,0 +1,69 @@
+"""Arrays as the kernels take them; beside ``points.h``."""
+import numpy
+
+from mixnorm.compute.layout import get_array_module
+
+# The null pointer.
+NULL = numpy.uint64(0)
+
+
+def divide_up(n, by):
+    """Divides two integers, rounding up."""
+    return -(-n // by)
+
+
+def n_points(x):
+    """Returns the number of points of a stack ``(B, C, L)``."""
+    return x.shape[0] * x.shape[2]
+
+
+def element_strides(x):
+    """Returns strides in elements, as kernels take them."""
+    return tuple(numpy.int64(s // x.itemsize) for s in x.strides)
+
+
+def channels_fast(x):
+    """Tells whether a point's channels lie closer together than points do.
+
+    Adjacent threads then read adjacent channels.  Points lie apart by the
+    last axis' stride in runs of its length; in short runs, by more.
+
+    """
+    batch, channel, length = (abs(s) for s in x.strides)
+    if x.shape[2] == 1:
+        length = batch
+    return channel * min(x.shape[2], 8) < 8 * length
+
+
+def stack_arguments(x, n=None):
+    """Returns the arguments that describe a stack to a kernel.
+
+    Args:
+        x (array): Stack ``(B, C, L)``.
+        n (int): Number of points to work on; all if ``None``.
+
+    """
+    return (x, *element_strides(x), numpy.int64(x.shape[2]),
+            numpy.int64(n_points(x) if n is None else n),
+            numpy.int32(x.shape[1]), numpy.int32(channels_fast(x)))
+
+
+def contiguous(array, dtype):
+    """Returns an array as kernels read it, a null pointer for ``None``."""
+    if array is None:
+        return NULL
+    return get_array_module(array).ascontiguousarray(array, dtype=dtype)
+
+
+def empty_like(x):
+    """Makes an array of the same type and order in memory.
+
+    Points' channels lie side by side in it if they do in ``x``, and otherwise
+    it is contiguous: what is written side by side is read so.
+
+    """
+    xp = get_array_module(x)
+    n_batch, n_dims, length = x.shape
+    if channels_fast(x):
+        return xp.empty((n_batch, length, n_dims), x.dtype).transpose(0, 2, 1)
+    return xp.empty(x.shape, x.dtype)

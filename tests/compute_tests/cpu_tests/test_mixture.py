@@ -1,0 +1,197 @@
+import numpy
+import pytest
+from scipy import stats
+
+from mixnorm.compute import cpu
+from mixnorm.compute.layout import stack
+from mixnorm.compute.parameters import Parameters
+
+
+_PARAMETERS = Parameters(
+    numpy.array([.2, .5, .3]),
+    numpy.array([[0., 1.], [2., -1.], [-3., 4.]]),
+    numpy.array([[1., .5], [2., 3.], [.1, 1.]]))
+
+
+def _posterior(x, parameters):
+    tau, log_density = cpu.mixture.posterior(x, *(z[None] for z in parameters))
+    return tau, log_density[0]
+
+
+def _points(n_points=50, seed=0):
+    return 3 * numpy.random.RandomState(seed).randn(n_points, 2)
+
+
+def test_posterior_and_log_density():
+    X = _points()
+    joint = numpy.stack([
+        weight * stats.norm.pdf(X, mean, variance ** .5).prod(axis=1)
+        for weight, mean, variance in zip(*_PARAMETERS)], axis=1)
+    tau, log_density = _posterior(stack(X), _PARAMETERS)
+    numpy.testing.assert_allclose(
+        tau[0].T, joint / joint.sum(axis=1, keepdims=True), atol=1e-12)
+    numpy.testing.assert_allclose(
+        log_density[0], numpy.log(joint.sum(axis=1)), rtol=1e-10)
+
+
+def test_posterior_far_from_every_component():
+    # All densities underflow; the nearest component in deviations has it.
+    tau, log_density = _posterior(
+        stack(numpy.array([[1e6, 0.]])), _PARAMETERS)
+    numpy.testing.assert_array_equal(tau[0, :, 0], [0, 1, 0])
+    assert numpy.isfinite(log_density).all()
+
+
+@pytest.mark.parametrize('dtype,far', [('f', 1e25), ('d', 1e200)])
+def test_posterior_beyond_every_component(dtype, far):
+    # The squared distances are beyond the dtype: what is there is alike.
+    parameters = Parameters(*(z.astype(dtype) for z in _PARAMETERS._replace(
+        weights=numpy.array([.4, 0, .6]))))
+    X = numpy.array([[far, -far], [0, 1], [-far, 0]], dtype)
+    tau, log_density = _posterior(stack(X), parameters)
+    numpy.testing.assert_array_equal(tau[0, :, ::2], [[.5] * 2, [0] * 2,
+                                                      [.5] * 2])
+    assert (log_density[0, ::2] == -numpy.inf).all()
+    assert numpy.isfinite(log_density[0, 1])
+
+
+@pytest.mark.parametrize('far', [1e4, 1e7])
+@pytest.mark.parametrize('first', [True, False])
+def test_moments_whatever_stands_first(far, first):
+    # One sample of 64 lies far from the others.
+    x = numpy.random.RandomState(0).randn(64, 3, 64).astype('f')
+    tau = numpy.zeros((64, 2, 64), 'f')
+    i = 0 if first else 63
+    x[i] += numpy.float32(far)
+    tau[:, 1] = 1
+    tau[i] = [[1], [0]]
+    others = numpy.delete(x, i, axis=0).astype('d')
+    weights, means, variances = cpu.mixture.statistics(x, tau)
+    numpy.testing.assert_allclose(weights, [1 / 64, 63 / 64])
+    numpy.testing.assert_allclose(
+        means[1], others.mean(axis=(0, 2)), atol=1e-6)
+    numpy.testing.assert_allclose(
+        variances[1], others.var(axis=(0, 2)), rtol=1e-5)
+
+
+def test_mean_and_variance_of_a_narrow_component():
+    # Sums of terms near 1e5 are rounded; deviations of .01 show it.
+    X = numpy.random.RandomState(0).randn(4000, 2).astype('f')
+    X[1000:] = X[1000:] * numpy.float32(.01) + numpy.float32(1e5)
+    tau = numpy.zeros((1, 2, 4000), 'f')
+    tau[0, 0, :1000] = tau[0, 1, 1000:] = 1
+    _, means, variances = cpu.mixture.statistics(stack(X), tau)
+    narrow = X[1000:].astype('d')
+    step = numpy.spacing(numpy.float32(1e5))
+    numpy.testing.assert_allclose(
+        means[1], narrow.mean(axis=0), rtol=0, atol=step)
+    numpy.testing.assert_allclose(variances[1], narrow.var(axis=0), rtol=1e-4)
+
+
+def test_absent_component_takes_no_part():
+    absent = _PARAMETERS._replace(weights=numpy.array([.4, 0, .6]))
+    others = Parameters(*(z[[0, 2]] for z in absent))
+    X = stack(_points())
+    tau, log_density = _posterior(X, absent)
+    expected, expected_density = _posterior(X, others)
+    numpy.testing.assert_array_equal(tau[:, 1], 0)
+    numpy.testing.assert_allclose(tau[:, [0, 2]], expected, rtol=1e-12)
+    numpy.testing.assert_allclose(log_density, expected_density)
+
+
+@pytest.mark.parametrize('shape', [
+    (7, 3), (5, 3, 4), (60000, 4), (2, 3, 250, 300), (900, 40, 2, 3)], ids=str)
+@pytest.mark.parametrize('dtype', ['e', 'f', 'd'])
+def test_statistics_are_weighted_moments(shape, dtype):
+    random = numpy.random.RandomState(0)
+    x = (random.randn(*shape) + 5).astype(dtype)
+    x[shape[0] // 2:] *= 2
+    tau = random.uniform(0, 1, (shape[0], 3) + shape[2:])
+    tau /= tau.sum(axis=1, keepdims=True)
+    working = 'f' if dtype == 'e' else dtype
+    found = cpu.mixture.statistics(stack(x), stack(tau.astype(working)))
+
+    rows = numpy.moveaxis(x.astype('d'), 1, -1).reshape(-1, shape[1])
+    share = numpy.moveaxis(tau, 1, -1).reshape(-1, 3)
+    tolerance = 1e-10 if dtype == 'd' else 2e-5
+    numpy.testing.assert_allclose(
+        found.weights, share.mean(axis=0), rtol=tolerance)
+    for k in range(3):
+        mean = numpy.average(rows, axis=0, weights=share[:, k])
+        variance = numpy.average(
+            (rows - mean) ** 2, axis=0, weights=share[:, k])
+        numpy.testing.assert_allclose(
+            found.means[k], mean, rtol=tolerance, err_msg=str(k))
+        numpy.testing.assert_allclose(
+            found.variances[k], variance, rtol=tolerance, err_msg=str(k))
+    assert all(z.dtype == working for z in found)
+
+
+def test_float32_moments_far_from_the_origin():
+    random = numpy.random.RandomState(0)
+    x = (1e4 + .1 * random.randn(64, 3, 8, 8)).astype('f')
+    tau = numpy.ones((64, 1, 8, 8), 'f')
+    found = cpu.mixture.statistics(stack(x), stack(tau))
+    exact = x.astype('d')
+    numpy.testing.assert_allclose(
+        found.means[0], exact.mean(axis=(0, 2, 3)), rtol=1e-7)
+    numpy.testing.assert_allclose(
+        found.variances[0], exact.var(axis=(0, 2, 3)), rtol=1e-4)
+
+
+def test_component_without_points():
+    x = stack(_points(4))
+    tau = numpy.zeros((1, 2, 4))
+    tau[:, 0] = 1
+    found = cpu.mixture.statistics(x, tau)
+    numpy.testing.assert_array_equal(found.weights, [1, 0])
+    numpy.testing.assert_array_equal(found.variances[1], 0)
+    assert numpy.isfinite(found.means).all()
+
+
+def test_narrow_components_far_apart_in_float32():
+    # (means / deviations)^2 is 1e8: no digit of an expanded square is left.
+    random = numpy.random.RandomState(0)
+    x = (.1 * random.randn(2000, 3)).astype('f')
+    x[::2] += 1e3
+    tau = numpy.zeros((1, 2, 2000), 'f')
+    tau[0, 0, ::2] = tau[0, 1, 1::2] = 1
+    found = cpu.mixture.statistics(stack(x), tau)
+    for k, members in enumerate((x[::2].astype('d'), x[1::2].astype('d'))):
+        numpy.testing.assert_allclose(
+            found.variances[k], members.var(axis=0), rtol=1e-3)
+    expected, log_density = _posterior(stack(x), found)
+    numpy.testing.assert_array_equal(expected, tau)
+    exact = stats.norm.logpdf(
+        x.astype('d'), numpy.where(
+            tau[0, 0, :, None] > 0, *found.means.astype('d')),
+        numpy.where(tau[0, 0, :, None] > 0, *found.variances) ** .5).sum(
+            axis=1) + numpy.log(.5)
+    numpy.testing.assert_allclose(log_density[0], exact, atol=1e-3)
+
+
+def test_step_raises_the_likelihood():
+    X = stack(_points())
+    parameters, bounds = _PARAMETERS, []
+    for _ in range(8):
+        parameters, bound = cpu.mixture.em_step(X, parameters, 0)
+        bounds.append(float(bound))
+    assert (numpy.diff(bounds) > -1e-12).all(), bounds
+
+
+@pytest.mark.parametrize('weights,min_weight,expected', [
+    ([.5, .495, .005], .01, [.5 / .995, .495 / .995, 0]),
+    ([.5, .49, .01], .01, [.5, .49, .01]),  # Not smaller.
+    ([0, .4, .6], 0, [0, .4, .6]),
+    ([.3, .4, .3], .9, [0, 1, 0]),  # The heaviest stays.
+    ([1.], .99, [1.]),
+])
+def test_discard_and_rescale(weights, min_weight, expected):
+    means = numpy.arange(len(weights))[:, None] + numpy.zeros(2)
+    location, scale = numpy.array([10., 20.]), numpy.array([2., 3.])
+    found = cpu.mixture.discard_and_rescale(
+        Parameters(numpy.array(weights), means, means + 1), min_weight,
+        location, scale)
+    numpy.testing.assert_allclose(found.weights, expected, rtol=1e-12)
+    numpy.testing.assert_allclose(found.means, means * scale + location)
+    numpy.testing.assert_allclose(found.variances, (means + 1) * scale ** 2)
