@@ -209,7 +209,7 @@ def test_data_sets(dataset, run, image_cache, tmp_path):
     ('--normalizer-options eps={1}', 'eps must be a number, a string'),
     ('--normalizer-options dtype=float16', 'cannot train float16 parameters'),
     ('--normalizer group --normalizer-options groups=5',
-     'groups is 5: it must be a positive integer that divides the number of '
+     'groups is 5: it must divide the number of '
      'channels, which is 16'),
     ('--recipe cifar10-cnn-MN-9', "invalid choice: 'cifar10-cnn-MN-9'"),
     ('--dataset imagenet', "invalid choice: 'imagenet'"),

@@ -456,10 +456,10 @@ def test_damaged_run(name, content, words, run, tmp_path):
      'cannot train float16 parameters'),
     ('--normalizer none --normalizer-options eps=1', "'eps'"),
     ('--normalizer group --normalizer-options groups=5',
-     'groups is 5: it must be a positive integer that divides the number of '
+     'groups is 5: it must divide the number of '
      'channels, which is 6'),
     ('--normalizer group_mixture --normalizer-options groups=4',
-     'divides the number of'),
+     'divide the number of'),
     ('--device @cupy:999', '--device @cupy:999 cannot be used'),
     ('--widths 1 2 3', '--widths: expected 4 arguments'),
     # More than there is memory for, wherever this is run.

@@ -88,10 +88,10 @@ def test_model_is_as_if_nothing_had_passed(name, model_class):
 @pytest.mark.parametrize('given, words', [
     ({'normalizer_options': {'foo': 1}}, "'batch' has no option 'foo'"),
     ({'normalizer': 'group', 'normalizer_options': {'groups': 3}},
-     'groups is 3: it must be a positive integer that divides the number of '
+     'groups is 3: it must divide the number of '
      'channels, which is 4'),
     ({'normalizer': 'group_mixture', 'normalizer_options': {'groups': 3}},
-     'divides the number of'),
+     'divide the number of'),
     ({'normalizer': 'none', 'normalizer_options': {'eps': 1}}, "'eps'"),
     ({'normalizer': 'mode', 'normalizer_options': {'n_modes': 0}},
      'n_modes is 0'),
