@@ -6,7 +6,7 @@ from mixnorm.functions.normalization.divisive_normalization import (
 from mixnorm.functions.normalization.fixed_mixture_normalization import (
     fixed_mixture_normalization)
 from mixnorm.functions.normalization.fixed_mode_normalization import (
-    fixed_mode_normalization, gated_fixed_mode_normalization)
+    fixed_mode_normalization)
 from mixnorm.functions.normalization.group_mixture_normalization import (
     group_mixture_normalization)
 from mixnorm.functions.normalization.group_normalization import (
@@ -14,9 +14,9 @@ from mixnorm.functions.normalization.group_normalization import (
 from mixnorm.functions.normalization.mixture_normalization import (
     mixture_normalization)
 from mixnorm.functions.normalization.mode_group_normalization import (
-    gated_mode_group_normalization, mode_group_normalization)
+    mode_group_normalization)
 from mixnorm.functions.normalization.mode_normalization import (
-    gated_mode_normalization, mode_normalization)
+    mode_normalization)
 
 __all__ = [
     'batch_instance_normalization',
@@ -24,9 +24,6 @@ __all__ = [
     'fixed_batch_instance_normalization',
     'fixed_mixture_normalization',
     'fixed_mode_normalization',
-    'gated_fixed_mode_normalization',
-    'gated_mode_group_normalization',
-    'gated_mode_normalization',
     'group_mixture_normalization',
     'group_normalization',
     'mixture_normalization',

@@ -16,19 +16,7 @@ class AffineNormalization(SizedLink):
     A subclass calls :meth:`_initialize` at the end of its construction if
     the size is known.
 
-    Args:
-        size (int, tuple of ints or None): Size or shape of the channel
-            dimensions.  If ``None``, the first mini-batch decides.
-        eps (float): Added to variances.
-        dtype (numpy.dtype): Type of the parameters; that of
-            ``chainer.config.dtype`` if ``None`` (float32 for mixed16).
-        use_gamma (bool): If ``True``, scale by the parameter gamma.
-        use_beta (bool): If ``True``, shift by the parameter beta.
-        initial_gamma: Initializer of gamma; 1 if ``None``.
-        initial_beta: Initializer of beta; 0 if ``None``.
-        axis (int, tuple of ints or None): Axes of samples (the first) and of
-            positions, in ascending order.  ``None``: all axes but those of
-            ``size`` after the first.
+    Its arguments are those of :class:`~mixnorm.links.InstanceNormalization`.
 
     """
 

@@ -14,21 +14,8 @@ class FittedNormalization(AffineNormalization):
 
     """What the links of mixture normalization share: options of a fit.
 
-    Args:
-        size (int, tuple of ints or None): See :class:`AffineNormalization`,
-            as for the other arguments that are not listed here.
-        n_components (int): Number of components ``K``.
-        n_iter (int): Iterations of a fit, K-means and EM together.
-        sample_ratio (float): Share of the points that a fit draws, in (0, 1].
-        min_weight (float): Components of smaller weight are dropped, in
-            [0, 1).
-        activation (callable or None): Non-linearity inside the sum over
-            components.
-        component_affine (bool): If ``True``, gamma and beta have shape
-            ``(K,) + size``.
-        seed (int or None): Seed of the random numbers; drawn from
-            ``numpy.random`` if ``None``.
-        order (int): 2 adds the Fisher vector of second order.
+    Its arguments are those of
+    :class:`~mixnorm.links.GroupMixtureNormalization`, but for the groups.
 
     """
 

@@ -9,22 +9,8 @@ class GatedNormalization(AffineNormalization):
 
     """What the links of mode normalization share: gates.
 
-    A subclass says what shape ``gate_W`` has.
-
-    Args:
-        size (int, tuple of ints or None): See :class:`AffineNormalization`,
-            as for the arguments below.
-        n_modes (int): Number of modes ``K``.
-        eps (float): Added to variances.
-        dtype (numpy.dtype): Type of the parameters.
-        use_gamma (bool): If ``True``, scale by the parameter gamma.
-        use_beta (bool): If ``True``, shift by the parameter beta.
-        initial_gamma: Initializer of gamma; 1 if ``None``.
-        initial_beta: Initializer of beta; 0 if ``None``.
-        axis (int, tuple of ints or None): Axes of the samples and of their
-            positions.
-        mode_affine (bool): If ``True``, gamma and beta have shape
-            ``(K,) + size``.
+    A subclass says what shape ``gate_W`` has.  Its arguments are those of
+    :class:`~mixnorm.links.ModeGroupNormalization`.
 
     """
 

@@ -54,7 +54,7 @@ class FixedModeNormalization(RowNormalization):
 
 class GatedFixedModeNormalization(SampleGated, FixedModeNormalization):
 
-    """Node of :func:`gated_fixed_mode_normalization`."""
+    """Fixed mode normalization by gates that it computes itself."""
 
     def check_type_forward(self, in_types):
         super().check_type_forward(in_types)
@@ -99,39 +99,4 @@ def fixed_mode_normalization(x, gates, gamma, beta, mean, sqmean, eps=2e-5):
     """
     y, = FixedModeNormalization(mean, sqmean, eps).apply(
         (x, gates, gamma, beta))
-    return y
-
-
-def gated_fixed_mode_normalization(x, gate_W, gate_b, gamma, beta, mean,
-                                   sqmean, eps=2e-5):
-    r"""Mode normalization with fixed statistics and gates computed from x.
-
-    The same as :func:`fixed_mode_normalization` with
-    :math:`g_n = \mathrm{softmax}(W \phi(x_n) + b)`, where :math:`\phi`
-    averages over positions.
-
-    Args:
-        x (:class:`~chainer.Variable` or array): Input ``(N, C, *S)``,
-            floating; ``S`` may be empty.
-        gate_W (:class:`~chainer.Variable` or array): ``W``, ``(K, C)``,
-            floating.
-        gate_b (:class:`~chainer.Variable` or array): ``b``, ``(K,)``, of
-            ``gate_W``'s dtype.
-        gamma (:class:`~chainer.Variable` or array): See
-            :func:`fixed_mode_normalization`.
-        beta (:class:`~chainer.Variable` or array): See
-            :func:`fixed_mode_normalization`.
-        mean (array): See :func:`fixed_mode_normalization`.
-        sqmean (array): See :func:`fixed_mode_normalization`.
-        eps (float): Added to variances, in squared units of ``x``.
-
-    Returns:
-        ~chainer.Variable: ``y``, of ``x``'s shape and dtype.
-
-    Raises:
-        chainer.utils.type_check.InvalidType: If shapes or dtypes do not fit.
-
-    """
-    y, = GatedFixedModeNormalization(mean, sqmean, eps).apply(
-        (x, gate_W, gate_b, gamma, beta))
     return y

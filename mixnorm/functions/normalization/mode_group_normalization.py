@@ -88,39 +88,7 @@ def _mean_over_modes(gamma, beta, mean, variance, eps):
 
 class GatedModeGroupNormalization(ChannelGated, ModeGroupNormalization):
 
-    """Node of :func:`gated_mode_group_normalization`."""
-
-
-def gated_mode_group_normalization(x, gate_W, gate_b, gamma, beta, eps=2e-5):
-    r"""Mode group normalization with gates computed from x.
-
-    The same as :func:`mode_group_normalization` with
-    :math:`g_{nc} = \mathrm{softmax}(W \phi(x_{nc}) + b)`, where :math:`\phi`
-    averages over positions.
-
-    Args:
-        x (:class:`~chainer.Variable` or array): Input ``(N, C, *S)``,
-            floating; ``S`` may be empty.
-        gate_W (:class:`~chainer.Variable` or array): ``W``, ``(K,)``,
-            floating, the same for all channels.
-        gate_b (:class:`~chainer.Variable` or array): ``b``, ``(K,)``, of
-            ``gate_W``'s dtype.
-        gamma (:class:`~chainer.Variable` or array): See
-            :func:`mode_group_normalization`.
-        beta (:class:`~chainer.Variable` or array): See
-            :func:`mode_group_normalization`.
-        eps (float): Added to variances, in squared units of ``x``.
-
-    Returns:
-        ~chainer.Variable: ``y``, of ``x``'s shape and dtype.
-
-    Raises:
-        chainer.utils.type_check.InvalidType: If shapes or dtypes do not fit.
-
-    """
-    y, = GatedModeGroupNormalization(eps).apply(
-        (x, gate_W, gate_b, gamma, beta))
-    return y
+    """Mode group normalization by gates that it computes itself."""
 
 
 def mode_group_normalization(x, gates, gamma, beta, eps=2e-5):

@@ -52,42 +52,7 @@ class ModeNormalization(RowNormalization):
 
 class GatedModeNormalization(SampleGated, ModeNormalization):
 
-    """Node of :func:`gated_mode_normalization`."""
-
-
-def gated_mode_normalization(x, gate_W, gate_b, gamma, beta, eps=2e-5):
-    r"""Mode normalization with gates that are an affine map's softmax.
-
-    The same as :func:`mode_normalization` with
-    :math:`g_n = \mathrm{softmax}(W \phi(x_n) + b)`, where :math:`\phi`
-    averages over positions; but ``x`` is read and its gradient written once
-    for both.
-
-    Args:
-        x (:class:`~chainer.Variable` or array): Input ``(N, C, *S)``,
-            floating; ``S`` may be empty.
-        gate_W (:class:`~chainer.Variable` or array): ``W``, ``(K, C)``,
-            floating.
-        gate_b (:class:`~chainer.Variable` or array): ``b``, ``(K,)``, of
-            ``gate_W``'s dtype.
-        gamma (:class:`~chainer.Variable` or array): See
-            :func:`mode_normalization`.
-        beta (:class:`~chainer.Variable` or array): See
-            :func:`mode_normalization`.
-        eps (float): Added to variances, in squared units of ``x``.
-
-    Returns:
-        ~chainer.Variable: ``y``, of ``x``'s shape and dtype.
-
-    Raises:
-        chainer.utils.type_check.InvalidType: If shapes or dtypes do not fit.
-
-    Source: L. Deecke, I. Murray and H. Bilen, *Mode Normalization* (2019),
-    section 3.
-
-    """
-    y, = GatedModeNormalization(eps).apply((x, gate_W, gate_b, gamma, beta))
-    return y
+    """Mode normalization by gates that it computes itself."""
 
 
 def mode_normalization(x, gates, gamma, beta, eps=2e-5):

@@ -7,6 +7,8 @@ import pytest
 
 import mixnorm
 from functions_tests import mode_equations
+from mixnorm.functions.normalization.fixed_mode_normalization import (
+    GatedFixedModeNormalization)
 
 
 _SEED = 0
@@ -90,8 +92,8 @@ def test_gated(shape, per_mode):
             *mode_equations.double(mean, sqmean - mean ** 2), 1e-2)
 
     actual = mode_equations.derivatives(
-        lambda *args: mixnorm.functions.gated_fixed_mode_normalization(
-            *args, mean, sqmean, 1e-2), inputs, gy, second)
+        lambda *args: GatedFixedModeNormalization(
+            mean, sqmean, 1e-2).apply(args)[0], inputs, gy, second)
     for i, (a, e) in enumerate(zip(actual, mode_equations.derivatives(
             expected, inputs, gy, second))):
         numpy.testing.assert_allclose(
@@ -165,9 +167,10 @@ def test_type_error_of_gating(bad):
     good = dict(_GOOD, gates=(2, 3))
 
     def apply(shapes):
-        x, W, *others = (numpy.ones(s, 'f') for s in shapes.values())
-        return mixnorm.functions.gated_fixed_mode_normalization(
-            x, W, numpy.zeros(2, 'f'), *others)
+        x, W, gamma, beta, mean, sqmean = (
+            numpy.ones(s, 'f') for s in shapes.values())
+        return GatedFixedModeNormalization(mean, sqmean).apply(
+            (x, W, numpy.zeros(2, 'f'), gamma, beta))
 
     apply(good)
     with pytest.raises(type_check.InvalidType):

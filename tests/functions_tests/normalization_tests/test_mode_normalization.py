@@ -1,4 +1,6 @@
 """Both mode normalizations, with batch statistics, by sample and group."""
+import functools
+
 import chainer
 from chainer import functions as F
 from chainer import gradient_check
@@ -9,6 +11,10 @@ import pytest
 
 import mixnorm
 from functions_tests import mode_equations
+from mixnorm.functions.normalization.mode_group_normalization import (
+    GatedModeGroupNormalization)
+from mixnorm.functions.normalization.mode_normalization import (
+    GatedModeNormalization)
 
 
 _SEED = 0
@@ -38,8 +44,10 @@ _FUNCTIONS = {
     'sample': mixnorm.functions.mode_normalization,
     'group': mixnorm.functions.mode_group_normalization}
 _GATED_FUNCTIONS = {
-    'sample': mixnorm.functions.gated_mode_normalization,
-    'group': mixnorm.functions.gated_mode_group_normalization}
+    'sample': lambda *inputs, eps: GatedModeNormalization(
+        eps).apply(inputs)[0],
+    'group': lambda *inputs, eps: GatedModeGroupNormalization(
+        eps).apply(inputs)[0]}
 _EQUATIONS = {
     'sample': mode_equations.mode_normalization,
     'group': mode_equations.mode_group_normalization}
@@ -122,7 +130,7 @@ def test_gated(shape, kind, per_mode):
 
     _assert_equal_derivatives(
         mode_equations.derivatives(
-            lambda *args: _GATED_FUNCTIONS[kind](*args, 1e-2),
+            lambda *args: _GATED_FUNCTIONS[kind](*args, eps=1e-2),
             inputs, gy, second),
         mode_equations.derivatives(expected, inputs, gy, second), 1e-8)
 
@@ -323,7 +331,7 @@ def test_gradient_penalty(kind):
     gamma, beta = random.randn(2, 3)
 
     def penalty(*inputs):
-        y = _GATED_FUNCTIONS[kind](*inputs, 1e-2)
+        y = _GATED_FUNCTIONS[kind](*inputs, eps=1e-2)
         gradients = chainer.grad(
             [F.sum(y ** 3)], inputs, enable_double_backprop=True)
         return sum(F.sum(g ** 2) for g in gradients)
@@ -433,7 +441,7 @@ _GATING = {
     ('group', ((2,), 'f'), ((2,), 'd'))])
 def test_type_error_of_gating(kind, W, b):
     x, gamma, beta = numpy.ones((4, 3, 2), 'f'), *numpy.ones((2, 3), 'f')
-    function = _GATED_FUNCTIONS[kind]
+    function = functools.partial(_GATED_FUNCTIONS[kind], eps=2e-5)
     function(x, *[numpy.ones(*z) for z in _GATING[kind]], gamma, beta)
     with pytest.raises(type_check.InvalidType):
         function(x, numpy.ones(*W), numpy.ones(*b), gamma, beta)
