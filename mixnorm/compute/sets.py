@@ -101,8 +101,9 @@ class Temporaries:
         self._shape = shape
         self._dtype = dtype
         self.step = scratch.step
-        self.sets_side_by_side = (
-            scratch.xp is numpy and shape[2] < min(few, shape[0] * shape[1]))
+        # By the number of points alone: in which order a set's points are
+        # added must not depend on the sets around it.
+        self.sets_side_by_side = scratch.xp is numpy and shape[2] < few
 
     def empty(self, name, *leading):
         """Makes a temporary.
@@ -120,6 +121,21 @@ class Temporaries:
             return numpy.moveaxis(
                 self._scratch.empty(name, shape, self._dtype), -3, -1)
         return self._scratch.empty(name, leading + self._shape, self._dtype)
+
+    def sum(self, z):
+        """Adds up ``(..., P)`` to ``(..., 1)``.
+
+        The order of the points is the same however many sets there are, which
+        NumPy's own sum over an axis that is not the last in memory does not
+        promise.
+
+        """
+        if not self.sets_side_by_side or z.shape[-1] == 0:
+            return z.sum(axis=-1, keepdims=True)
+        total = z[..., :1].copy()
+        for i in range(1, z.shape[-1]):
+            total += z[..., i:i + 1]
+        return total
 
     def load(self, x, name):
         """Returns points ``(n, g, P)`` in the working dtype.
@@ -171,12 +187,12 @@ def standardized_sample(x, indices, scratch):
     z[...] = x
     first = z[..., :1].copy()
     z -= first
-    mean = z.mean(axis=2, keepdims=True)
+    mean = temporaries.sum(z) / z.shape[2]
     z -= mean
     with temporaries.step():
-        scale = xp.sqrt(xp.multiply(
-            z, z, out=temporaries.empty('product')).mean(
-                axis=2, keepdims=True))
+        square = temporaries.sum(
+            xp.multiply(z, z, out=temporaries.empty('product')))
+    scale = xp.sqrt(square / z.shape[2])
     floor = 1e4 * math.sqrt(numpy.finfo(z.dtype).tiny)
     scale = xp.where(scale > floor, scale, 1)
     z /= scale
@@ -219,7 +235,7 @@ def seed(z, temporaries, n_clusters, draws):
             xp.subtract(z, candidates, out=distances)
             distances *= distances
             xp.minimum(distances, closest, out=distances)
-            best = distances.sum(axis=3, keepdims=True).argmin(axis=0)[None]
+            best = temporaries.sum(distances).argmin(axis=0)[None]
             centers.append(xp.take_along_axis(candidates, best, 0)[0])
             if len(centers) < n_clusters:
                 distance = xp.subtract(z, centers[-1], out=distances[0])
@@ -265,8 +281,7 @@ def lloyd_step(z, temporaries, centers):
         tau[:-1] -= above
         deviation = xp.subtract(
             z, centers, out=temporaries.empty('deviation', n_components))
-        weights, mean, variance = moments(
-            tau, deviation, temporaries.empty('product', n_components))
+        weights, mean, variance = moments(tau, deviation, temporaries)
     return Parameters(weights, centers + mean, variance)
 
 
@@ -285,8 +300,7 @@ def em_step(z, temporaries, parameters, reg_covar):
     """
     with temporaries.step():
         tau, deviation, unit = posterior(z, temporaries, parameters)
-        weights, mean, variance = moments(
-            tau, deviation, temporaries.empty('product', len(tau)))
+        weights, mean, variance = moments(tau, deviation, temporaries)
     return Parameters(weights, parameters.means + unit * mean,
                       unit * unit * variance + z.dtype.type(reg_covar))
 
@@ -325,14 +339,14 @@ def posterior(z, temporaries, parameters):
     return tau, deviation, unit
 
 
-def moments(tau, deviation, out):
+def moments(tau, deviation, temporaries):
     """Computes the moments of points under a posterior.
 
     Args:
         tau (array): Posterior ``(K, n, g, P)``.
         deviation (array): The points, from somewhere near the components'
             means: ``(K, n, g, P)``.
-        out (array): Memory of the same shape, which is written over.
+        temporaries (Temporaries): Theirs.
 
     Returns:
         tuple of arrays: Weights, means and variances as columns; 0 for a
@@ -340,12 +354,14 @@ def moments(tau, deviation, out):
 
     """
     xp = get_array_module(tau)
-    count = tau.sum(axis=3, keepdims=True)
+    count = temporaries.sum(tau)
     share = xp.where(count > 0, 1 / xp.where(count > 0, count, 1), 0)
-    term = xp.multiply(tau, deviation, out=out)
-    mean = term.sum(axis=3, keepdims=True) * share
-    term *= deviation
-    square = term.sum(axis=3, keepdims=True) * share
+    with temporaries.step():
+        term = xp.multiply(
+            tau, deviation, out=temporaries.empty('product', len(tau)))
+        mean = temporaries.sum(term) * share
+        term *= deviation
+        square = temporaries.sum(term) * share
     return (count / tau.shape[3], mean, xp.maximum(square - mean * mean, 0))
 
 
@@ -397,10 +413,7 @@ def normalize(x, mixture, gamma, beta, eps):
         parameters = columns(mixture, block)
         tau, deviation, unit = posterior(z, temporaries, parameters)
         n_components = len(tau)
-        with temporaries.step():
-            found = _statistics(
-                tau, deviation, unit, eps,
-                temporaries.empty('product', n_components))
+        found = _statistics(tau, deviation, unit, eps, temporaries)
         for out, value in zip(statistics, found):
             out[block] = xp.moveaxis(value[..., 0], 0, -1)
         fisher, _, shift, slope = found
@@ -431,10 +444,10 @@ def _load(x, scratch):
     return temporaries.load(x, 'points'), temporaries
 
 
-def _statistics(tau, deviation, unit, eps, out):
+def _statistics(tau, deviation, unit, eps, temporaries):
     """Computes :class:`Statistics` of a block, as columns."""
     xp = get_array_module(tau)
-    weights, mean, variance = moments(tau, deviation, out)
+    weights, mean, variance = moments(tau, deviation, temporaries)
     total = unit * unit * variance + unit.dtype.type(eps)
     inv_std = xp.where(total > 0, 1 / xp.sqrt(total), 0)
     fisher = xp.where(weights > 0, 1 / xp.sqrt(weights), 0)
@@ -485,8 +498,8 @@ def gradient(x, gy, mixture, statistics, gamma):
         # What reaches the components' means and variances, shared out by
         # hat tau = tau / (P lambda).
         share = inv_std * fisher / x.shape[2]
-        xhat *= share * product.sum(axis=3, keepdims=True)
-        xhat += share * direct.sum(axis=3, keepdims=True)
+        xhat *= share * temporaries.sum(product)
+        xhat += share * temporaries.sum(direct)
         xhat *= tau
         direct *= inv_std
         direct -= xhat

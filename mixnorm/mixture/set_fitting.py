@@ -1,4 +1,7 @@
 """Fits to many sets of scalars at once, one mixture each."""
+import functools
+import operator
+
 import numpy
 
 from mixnorm.compute import sets
@@ -75,7 +78,7 @@ def _start(z, temporaries, n_components, draws, n_iter):
     centers = sets.seed(z, temporaries, n_components, draws)
     if n_iter == 0:
         # Equal weights, and the variances of all points.
-        variance = (z * z).mean(axis=2, keepdims=True)
+        variance = temporaries.sum(z * z) / z.shape[2]
         return Parameters(
             xp.full_like(centers, 1 / n_components), centers,
             xp.zeros_like(centers) + variance + z.dtype.type(_REG_COVAR))
@@ -92,7 +95,8 @@ def _discard_and_rescale(parameters, min_weight, location, scale):
     weights = parameters.weights
     weights = xp.where(
         weights >= xp.minimum(weights.max(axis=0), min_weight), weights, 0)
-    weights = weights / weights.sum(axis=0)
+    # One after another, however many sets there are.
+    weights = weights / functools.reduce(operator.add, weights)
     order = xp.argsort(
         xp.where(weights > 0, parameters.means, numpy.inf), axis=0,
         kind='stable')

@@ -132,6 +132,33 @@ def test_samples_are_by_themselves(shape, groups):
             atol=1e-6)
 
 
+@pytest.mark.parametrize('values', ['continuous', 'integers'])
+@pytest.mark.parametrize('dtype', ['e', 'f', 'd'])
+@pytest.mark.parametrize('n_components, n_iter', [(2, 1), (3, 2), (9, 4)])
+@pytest.mark.parametrize('groups, shape', [
+    (1, (1, 5, 5)), (1, (4, 3)), (1, (4, 12, 12)), (2, (4, 5, 5)),
+    (4, (4, 5, 5)), (4, (4, 7, 9)), (4, (4, 12, 12)), (96, (96, 5, 5)),
+    (32, (96, 2))], ids=str)
+def test_output_is_the_samples_own_to_the_bit(
+        groups, shape, n_components, n_iter, dtype, values):
+    random = numpy.random.RandomState(_SEED)
+    x = random.randn(6, *shape)
+    if values == 'integers':
+        # Ties, which a last bit would decide.
+        x = random.randint(4, size=x.shape)
+    x = x.astype(dtype)
+    link = GroupMixtureNormalization(
+        groups, shape[0], n_components, n_iter, seed=0)
+    expected = _infer(link, x)
+    order = random.permutation(6)
+    numpy.testing.assert_array_equal(_infer(link, x[order]), expected[order])
+    numpy.testing.assert_array_equal(
+        _infer(link, numpy.concatenate([x[::-1]] * 3))[-6:], expected[::-1])
+    for n in range(6):
+        numpy.testing.assert_array_equal(
+            _infer(link, x[n:n + 1]), expected[n:n + 1])
+
+
 @pytest.mark.parametrize('groups', _GROUPS)
 def test_test_mode_is_always_the_same(groups):
     x = _batch((6, 4, 12, 12))
