@@ -321,11 +321,13 @@ def posterior(z, temporaries, parameters):
     """
     xp = get_array_module(z)
     weights, means, variances = parameters
+    # An infinitely wide component has no point that deviates from it.
+    wide = xp.isinf(variances)
     # With the root of 2 a square is half the squared standardized deviation.
-    unit = xp.sqrt(2 * xp.where(weights > 0, variances, 1))
+    unit = xp.sqrt(2 * xp.where((weights > 0) & ~wide, variances, 1))
     deviation = xp.subtract(
         z, means, out=temporaries.empty('deviation', len(means)))
-    deviation *= 1 / unit
+    deviation *= xp.where(wide, 0, 1 / unit)
     tau = xp.multiply(
         deviation, deviation, out=temporaries.empty('tau', len(means)))
     xp.subtract(xp.log(weights / unit), tau, out=tau)

@@ -103,5 +103,7 @@ def _discard_and_rescale(parameters, min_weight, location, scale):
     weights, means, variances = (
         xp.take_along_axis(z, order, 0)
         for z in (weights, parameters.means, parameters.variances))
+    # Of values whose squares the dtype cannot hold the scale is infinite.
     return Parameters(
-        weights, means * scale + location, variances * scale * scale)
+        weights, xp.where(xp.isinf(scale), 0, means * scale) + location,
+        variances * scale * scale)

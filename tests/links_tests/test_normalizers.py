@@ -10,6 +10,7 @@ import typing
 import chainer
 import chainer.functions as F
 from chainer import gradient_check
+import chainer.links as L
 from chainer import testing
 from chainer.testing import attr
 from chainer.utils import type_check
@@ -39,6 +40,8 @@ class _Case(typing.NamedTuple):
         checks_input (bool): Whether it refuses inputs that do not fit.
         checks_first_input (bool): Whether it does so before it has seen one.
         bounds_vectors (bool): Whether outputs to ``(N, C)`` are small.
+        greatest (float): Inputs of a channel above it have gradients beyond
+            float32.
         ours (bool): Whether it is a normalization of mixnorm's own.
 
     """
@@ -51,6 +54,7 @@ class _Case(typing.NamedTuple):
     checks_input: bool = True
     checks_first_input: bool = True
     bounds_vectors: bool = True
+    greatest: float = numpy.inf
     ours: bool = True
 
 
@@ -80,10 +84,11 @@ _CASES = {
         smooth=False),
     # A mode that one channel has to itself has no variance, and by equation
     # (5) all channels are divided by its deviation.
-    'mode_group': _Case(bounds_vectors=False),
+    'mode_group': _Case(bounds_vectors=False, greatest=1e15),
     'mode of own scales': _Case('mode', {'mode_affine': True}),
     'mode_group of own scales': _Case(
-        'mode_group', {'mode_affine': True}, bounds_vectors=False),
+        'mode_group', {'mode_affine': True}, bounds_vectors=False,
+        greatest=1e15),
     'divisive of learned smoother': _Case('divisive', {'learn_rho': True}),
     # It takes whatever it is given.
     'none': _Case(checks_input=False, ours=False),
@@ -736,3 +741,51 @@ def test_large_activations_of_float16_on_a_device(name, config_dtype):
     assert link.xp.isfinite(y).all()
     for key, gradient in gradients.items():
         assert link.xp.isfinite(gradient).all(), key
+
+
+_MAGNITUDES = [
+    1e-45, 1e-38, 1e-30, 1e-22, 1e-21, 1e-19, 1e-17, 1e-15, 1e-12, 1e-6, 1.,
+    1e6, 1e12, 1e18, 1e19, 1e25, 1e31, 1e36]
+
+
+@pytest.mark.parametrize('what', ['all', 'a channel', 'a constant'])
+@pytest.mark.parametrize('dtype', ['e', 'f', 'd'])
+@_own_names
+@pytest.mark.filterwarnings('ignore:overflow', 'ignore:invalid value')
+def test_finite_where_batch_normalization_is(name, dtype, what):
+    random = numpy.random.RandomState(_SEED)
+    plain = random.randn(*_IMAGES) + 2 * random.randint(
+        2, size=_IMAGES[:1] + (1,) + _IMAGES[2:])
+    gy = random.randn(*_IMAGES).astype(dtype)
+    for magnitude in _MAGNITUDES:
+        if dtype == 'f' and magnitude > _case(name).greatest:
+            continue
+        x = plain.copy()
+        x[(slice(None), 1) if what != 'all' else ()] *= magnitude
+        if what == 'a constant':
+            x[:, 1] = magnitude
+        with numpy.errstate(over='ignore'):
+            x = x.astype(dtype)
+        links = L.BatchNormalization(
+            _N_CHANNELS, dtype='d' if dtype == 'd' else 'f'), _make(name)
+        if not numpy.isfinite(x).all() or not _is_finite(
+                links[0], x, gy, True):
+            continue
+        assert _is_finite(links[1], x, gy, True), magnitude
+        # Mini-batches whose variance the queue cannot hold do not enter it.
+        if name.startswith('mixture') and len(links[1].queue.weights) == 0:
+            assert magnitude > 1e17
+        elif _is_finite(links[0], x, gy, False):
+            assert _is_finite(links[1], x, gy, False), magnitude
+
+
+def _is_finite(link, x, gy, train):
+    """Whether output and gradient of the input are; in test mode, output."""
+    v = chainer.Variable(x)
+    with chainer.using_config('train', train), numpy.errstate(all='ignore'):
+        y = link(v)
+        if not train:
+            return numpy.isfinite(y.array).all()
+        y.grad = gy
+        y.backward()
+    return numpy.isfinite(y.array).all() and numpy.isfinite(v.grad).all()

@@ -400,3 +400,19 @@ def test_part_of_a_sample_queue(missing, tmp_path):
     loaded(x)
     assert len(loaded.queue.weights) == 1
     assert numpy.isfinite(_infer(loaded, x)).all()
+
+
+@pytest.mark.parametrize('inference', ['parameters', 'samples'])
+@pytest.mark.parametrize('deviation', [1e-18, 1e-20, 1e-21, 1e-22, 1e-40])
+def test_dying_channel_is_as_a_constant_one(deviation, inference):
+    # Its variance is a number that float32 cannot invert, or none at all.
+    outputs = []
+    for scale in (deviation, 0):
+        link = MixtureNormalization(3, 3, seed=0, inference=inference)
+        for x in _batches(4, (40, 3, 5)):
+            x[:, 1] = scale * numpy.random.RandomState(1).randn(40, 5)
+            link(x.astype('f'))
+        x = _batches(1, (40, 3, 5), seed=5)[0].astype('f')
+        outputs.append(_infer(link, x))
+    numpy.testing.assert_allclose(*outputs, rtol=1e-4, atol=1e-4)
+    assert numpy.isfinite(outputs[0]).all()

@@ -30,11 +30,16 @@ class Density:
         present = (weights > 0)[:, None]
         means = numpy.where(present, means, 0)
         variances = numpy.where(present, variances, 1)
+        # Where a component is infinitely wide, nothing depends on the point,
+        # though its square may be infinite, too.
+        wide = numpy.isinf(variances)
+        self._greatest_square = (
+            numpy.finfo(dtype).max if wide.any() else None)
         with numpy.errstate(all='ignore'):
             precisions = 1 / variances
             constants = numpy.log(weights) - .5 * (
                 n_dims * math.log(2 * math.pi)
-                + numpy.log(variances).sum(axis=1))
+                + numpy.log(numpy.where(wide, 1, variances)).sum(axis=1))
             squares = (means * means * precisions).sum(axis=1)
             # The expansion's error is a few roundings of its largest term.
             narrow = ~(squares * numpy.finfo(dtype).eps < 4e-4)
@@ -61,6 +66,8 @@ class Density:
             the log density ``(b, r, T, l)``.
 
         """
+        if self._greatest_square is not None:
+            squares = numpy.minimum(squares, self._greatest_square)
         joint = numpy.matmul(self._quadratic, squares)
         joint += numpy.matmul(self._linear, z)
         joint = joint[..., :len(self._constants), :]
@@ -69,6 +76,8 @@ class Density:
         for k, mean, quadratic in self._narrow:
             numpy.subtract(z, mean, out=deviation)
             deviation *= deviation
+            if self._greatest_square is not None:
+                numpy.minimum(deviation, self._greatest_square, out=deviation)
             joint[..., k, :] = numpy.matmul(
                 quadratic, deviation)[..., 0, :]
         # A component's points side by side.

@@ -166,6 +166,8 @@ def _moments(points, blocks, sums, responsibilities, fallback_means):
             error = first / divisor
             mean = mean + error
             variance = second / divisor - error * error
+        # Of values whose squares the dtype cannot hold.
+        variance[numpy.isfinite(mean) & ~numpy.isfinite(variance)] = numpy.inf
         if points.origin is not None:
             mean = mean + points.origin
         return Parameters(

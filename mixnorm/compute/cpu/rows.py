@@ -30,7 +30,12 @@ def moments(x):
     def work(block, scratch):
         mean[block] = _means(x[block], scratch)
         z = _deviations(x[block], mean[block], scratch)
-        variance[block] = _sums(z, z) / z.shape[2]
+        squares = _sums(z, z)
+        if not numpy.isfinite(squares).all():
+            # They may be beyond the working dtype.
+            z = z.astype(numpy.float64)
+            squares = _sums(z, z)
+        variance[block] = squares / z.shape[2]
 
     for_blocks(work, _divide(x))
     return mean, variance

@@ -57,13 +57,16 @@ def standardized_sample(x, indices):
     if indices is not None and small:
         x, sums = _gather(x, indices, origin)
         z = x
+        points = Points(x, origin)
     else:
         points = (Points(x, origin) if indices is None else
                   StandardizedPoints(x, indices, origin, None))
-        sums = for_blocks(
-            lambda block, scratch: _power_sums(points.load(block, scratch)),
-            divide(points.shape, 1))
+        sums = _sums_of(points, dtype)
     mean, scale = _mean_and_deviation(sums, n_points, origin, dtype)
+    if not numpy.isfinite(scale).all():
+        # Of squares that the dtype cannot hold.
+        mean, scale = _mean_and_deviation(
+            _sums_of(points, numpy.float64), n_points, origin, dtype)
     scale[~(scale > 1e4 * math.sqrt(numpy.finfo(dtype).tiny))] = 1
     location = None if origin is None else mean
     if small:
@@ -105,6 +108,14 @@ def _standardize(x, location, scale, out):
         if location is not None:
             x = numpy.subtract(x, location[:, None], out=z)
         return numpy.divide(x, scale[:, None], out=z)
+
+
+def _sums_of(points, dtype):
+    """Returns the :func:`_power_sums` of every block, in a dtype."""
+    return for_blocks(
+        lambda block, scratch: _power_sums(
+            points.load(block, scratch).astype(dtype, copy=False)),
+        divide(points.shape, 1))
 
 
 def _power_sums(z):

@@ -20,7 +20,10 @@ __device__ inline void log_constants(
   for (int k = threadIdx.x / kWarp; k < n_columns; k += kThreads / kWarp) {
     double sum = 0;
     for (int c = lane; c < n_dims; c += kWarp) {
-      sum += log(variances[(Index)k * n_dims + c]);
+      Working variance = variances[(Index)k * n_dims + c];
+      // An infinitely wide component says nothing in this channel; what is not
+      // a number spoils the precisions.
+      if (variance - variance == 0) sum += log(variance);
     }
     sum = warp_sum(sum);
     if (lane == 0) {

@@ -1,3 +1,5 @@
+import numpy
+
 import chainer
 from chainer import backend
 from chainer import functions
@@ -76,8 +78,9 @@ def queue_posterior(x, weights, means, variances):
     """Computes the posteriors of points under the mixtures of a queue.
 
     A mixture is regularized as a fit is: in no channel is a component
-    narrower than a millionth of the channel's variance, and a channel that
-    did not vary at all does not tell components apart.
+    narrower than a millionth of the channel's variance.  A channel that did
+    not vary, or whose variance the dtype cannot invert or hold, does not tell
+    components apart.
 
     Args:
         x (array): Stack ``(B, C, L)``.
@@ -93,10 +96,12 @@ def queue_posterior(x, weights, means, variances):
     share = weights[..., None]
     deviation = means - (share * means).sum(axis=1, keepdims=True)
     total = (share * (variances + deviation ** 2)).sum(axis=1, keepdims=True)
-    floor = xp.where(total > 0, _RELATIVE_FLOOR * total, 1)
+    floor = _RELATIVE_FLOOR * total
+    tells = (floor >= numpy.finfo(variances.dtype).tiny) & xp.isfinite(total)
     tau, _ = compute.arithmetic(x).mixture.posterior(
-        x, weights, means,
-        xp.maximum(variances, floor.astype(variances.dtype)))
+        x, weights, means, xp.where(
+            tells, xp.maximum(variances, floor), numpy.inf).astype(
+                variances.dtype, copy=False))
     return tau
 
 
