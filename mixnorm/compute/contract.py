@@ -145,7 +145,8 @@ class Mixture(typing.Protocol):
             x (array or points): Stack ``(B, C, L)``.
             weights (array): ``(T, K)``.
             means (array): ``(T, K, C)``.
-            variances (array): ``(T, K, C)``.
+            variances (array): ``(T, K, C)``; infinite ones stand for a
+                channel that says nothing about a component.
 
         Returns:
             tuple of arrays: Posteriors ``(B, T * K, L)`` and log densities

@@ -195,3 +195,22 @@ def test_discard_and_rescale(weights, min_weight, expected):
     numpy.testing.assert_allclose(found.weights, expected, rtol=1e-12)
     numpy.testing.assert_allclose(found.means, means * scale + location)
     numpy.testing.assert_allclose(found.variances, (means + 1) * scale ** 2)
+
+
+@pytest.mark.parametrize('dtype', ['f', 'd'])
+def test_infinitely_wide_components_say_nothing(dtype):
+    # As if the channel were not there, even where squares overflow.
+    random = numpy.random.RandomState(0)
+    x = random.randn(2, 4, 50).astype(dtype)
+    x[:, 1] *= numpy.sqrt(numpy.finfo(dtype).max)
+    weights = numpy.array([[.2, .3, .5]], dtype)
+    means = random.randn(1, 3, 4).astype(dtype)
+    variances = random.uniform(.5, 2, (1, 3, 4)).astype(dtype)
+    variances[:, :, 1] = numpy.inf
+    others = [0, 2, 3]
+    tau, log_density = cpu.mixture.posterior(x, weights, means, variances)
+    expected = cpu.mixture.posterior(
+        x[:, others], weights, means[:, :, others], variances[:, :, others])
+    numpy.testing.assert_allclose(tau, expected[0], rtol=1e-4, atol=1e-6)
+    numpy.testing.assert_allclose(
+        log_density, expected[1] - .5 * numpy.log(2 * numpy.pi), rtol=1e-4)

@@ -50,6 +50,27 @@ def test_lloyd_step(device, case):
     cases.assert_parameters(found, (weights, means, variances), case)
 
 
+def test_infinitely_wide_components_say_nothing(device, case):
+    # As if the channel were not there, but for its share of the constant.
+    wide = Parameters(*(z.copy() for z in case.parameters))
+    wide.variances[:, 0] = numpy.inf
+    tau, log_density = device.get(gpu.mixture.posterior(
+        device.send(case.x, case.layout), *(
+            device.send(z[None]) for z in wide)))
+    if case.x.shape[1] == 1:
+        expected = numpy.broadcast_to(
+            wide.weights, (case.x.size, len(wide.weights)))
+        expected_density = numpy.zeros(case.x.size)
+    else:
+        expected, expected_density = cases.posterior(
+            case.x[:, 1:], Parameters(
+                wide.weights, wide.means[:, 1:], wide.variances[:, 1:]))
+    cases.assert_close(cases.rows(tau), expected, 20 * case.rtol)
+    cases.assert_close(
+        log_density.ravel(),
+        expected_density - .5 * numpy.log(2 * numpy.pi), 20 * case.rtol)
+
+
 @pytest.mark.parametrize('n_mixtures', [1, 3, 10])
 def test_posterior_of_several_mixtures(device, case, n_mixtures):
     mixtures = [case.mixture(case.parameters.means)
