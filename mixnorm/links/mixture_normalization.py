@@ -1,6 +1,7 @@
 import math
 
 import chainer
+from chainer import functions
 import numpy
 
 from mixnorm import compute
@@ -294,14 +295,22 @@ class MixtureNormalization(FittedNormalization):
     def _normalize_by_batch(self, x, finetune):
         tau, statistics, n_effective = self._fit(
             stack(x.array), (self.seed, self._number_of_fit(x.array)))
+        # A component's number has to mean something to its own gamma and
+        # beta, and in the queue: the heaviest comes first.  Parameters are
+        # rearranged, not the posterior, which is as large as the input.
         gamma, beta, delta = self._parameters()
+        if self.component_affine:
+            rank = (-statistics.weights).argsort().argsort()
+            gamma, beta, delta = (
+                None if z is None else functions.get_item(z, rank)
+                for z in (gamma, beta, delta))
         y = mixture_normalization(
             x, gamma, beta, unstack(tau, x.shape), self.eps,
             self.activation, statistics, delta)
         self._count_fit(x.array, n_effective)
         if not chainer.config.in_recomputing:
             self._queue = self._queue.push(
-                stack(x.array), statistics,
+                stack(x.array), _heaviest_first(statistics),
                 1 if finetune else self.queue_decay)
         return y
 
@@ -327,13 +336,16 @@ class MixtureNormalization(FittedNormalization):
         arithmetic = compute.arithmetic(x)
         tau, statistics = arithmetic.mixture.posterior_and_statistics(
             x, parameters)
-        # A component's number has to mean something to its own gamma and
-        # beta: the heaviest comes first.
-        order = (-statistics.weights).argsort()
-        return (tau[:, order], Parameters(*(z[order] for z in statistics)),
-                (parameters.weights > 0).sum())
+        return tau, statistics, (parameters.weights > 0).sum()
 
     def _fit_samples(self, samples):
         """Fits the mixture of all samples ``(M, C)``."""
         # Not the draws of any mini-batch, and the same at every call.
-        return self._fit(stack(samples), (self.seed, self.n_fits, 1))[1]
+        _, statistics, _ = self._fit(
+            stack(samples), (self.seed, self.n_fits, 1))
+        return _heaviest_first(statistics)
+
+
+def _heaviest_first(statistics):
+    order = (-statistics.weights).argsort()
+    return Parameters(*(z[order] for z in statistics))

@@ -1,3 +1,4 @@
+import tracemalloc
 import warnings
 
 import chainer
@@ -767,6 +768,22 @@ def test_model_learns(kwargs):
 
 
 testing.run_module(__name__, __file__)
+
+
+@pytest.mark.parametrize('component_affine', [False, True])
+def test_memory_beyond_input_output_and_posterior(component_affine):
+    x = numpy.random.RandomState(_SEED).randn(8, 1, 512, 512).astype('f')
+    link = MixtureNormalization(
+        1, 5, seed=0, component_affine=component_affine)
+    tracemalloc.start()
+    try:
+        link(x)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    posterior = 5 * x.nbytes
+    assert most < x.nbytes + posterior + (40 << 20)
+    assert posterior > 40 << 20  # A second one would be seen.
 
 
 # Bad input

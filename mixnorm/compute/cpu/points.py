@@ -58,7 +58,8 @@ def divide(shape, n_columns):
 
     """
     n_batch, n_dims, length = shape
-    n_points = _BLOCK_ELEMENTS // max(1, n_dims)
+    # Temporaries have a row for each channel, or for each column.
+    n_points = _BLOCK_ELEMENTS // max(n_dims, padded(n_columns))
     limit = PRODUCT_SIZE // (max(1, n_dims) * padded(n_columns))
     run = _run_length(length, limit)
     n_points = max(run, n_points)
