@@ -11,6 +11,10 @@ import math
 import numpy
 
 
+# Samples of so few positions are joined.
+_SHORT = 8
+
+
 def get_array_module(*arrays):
     """Returns CuPy if any of the arrays is CuPy's, otherwise NumPy."""
     for array in arrays:
@@ -70,14 +74,22 @@ def stack(x):
         x (array): Points of shape ``(N, C, *S)``; ``S`` may be empty.
 
     Returns:
-        array: ``(N, C, L)``, or ``(1, C, N)`` if ``L`` is 1.
+        array: ``(N, C, L)``; ``(1, C, N * L)`` if ``L`` is 1 or, in main
+        memory, so small that products sample by sample would cost more than
+        this copy.
 
     """
     n, c = x.shape[:2]
     length = math.prod(x.shape[2:])
-    if length == 1:
-        return x.reshape(n, c).T[None]
-    return x.reshape(n, c, length)
+    x = x.reshape(n, c, length)
+    if _is_joined(x, length):
+        return x.swapaxes(1, 2).reshape(n * length, c).T[None]
+    return x
+
+
+def _is_joined(x, length):
+    return length == 1 or (
+        1 < length <= _SHORT and get_array_module(x) is numpy)
 
 
 def unstack(z, x_shape):
@@ -92,8 +104,9 @@ def unstack(z, x_shape):
 
     """
     n, spatial = x_shape[0], tuple(x_shape[2:])
-    if math.prod(spatial) == 1:
-        z = z[0].T
+    length = math.prod(spatial)
+    if _is_joined(z, length):
+        z = z[0].T.reshape(n, length, z.shape[1]).swapaxes(1, 2)
     return z.reshape((n, z.shape[1]) + spatial)
 
 

@@ -5,7 +5,7 @@ from mixnorm.compute.layout import stack, take, unstack, working_dtype
 
 
 _SHAPES = [(7, 3), (1, 3), (7, 3, 1, 1), (4, 3, 5), (2, 3, 4, 5),
-           (2, 1, 2, 2, 2), (1, 3, 4)]
+           (2, 1, 2, 2, 2), (1, 3, 4), (5, 3, 3, 3)]
 
 
 def _rows(x):
@@ -19,7 +19,10 @@ def test_points_are_numbered_by_sample_then_position(shape):
     rows, stacked = _rows(x), stack(x)
     numpy.testing.assert_array_equal(
         numpy.moveaxis(stacked, 1, -1).reshape(-1, shape[1]), rows)
-    assert numpy.shares_memory(stacked, x)
+    # But for short samples of several channels, which are joined.
+    length = len(rows) // shape[0]
+    assert numpy.shares_memory(stacked, x) == (
+        length == 1 or length > 8 or shape[0] == 1 or shape[1] == 1)
     numpy.testing.assert_array_equal(
         take(stacked, numpy.arange(len(rows))[::-1]), rows[::-1])
 

@@ -772,7 +772,7 @@ testing.run_module(__name__, __file__)
 
 @pytest.mark.parametrize('component_affine', [False, True])
 def test_memory_beyond_input_output_and_posterior(component_affine):
-    x = numpy.random.RandomState(_SEED).randn(8, 1, 512, 512).astype('f')
+    x = numpy.random.RandomState(_SEED).randn(10, 1, 512, 512).astype('f')
     link = MixtureNormalization(
         1, 5, seed=0, component_affine=component_affine)
     tracemalloc.start()

@@ -16,6 +16,9 @@ from mixnorm.compute.layout import empty_like, take, working_dtype
 # not be worth waking another thread for.
 _BLOCK_ELEMENTS = 1 << 19
 
+# Points of a run, where there are so many: of fewer a product is no product.
+_LEAST_RUN = 16
+
 # Points that tell roughly where the data lie.
 _ORIGIN_POINTS = 32
 
@@ -60,7 +63,9 @@ def divide(shape, n_columns):
     n_batch, n_dims, length = shape
     # Temporaries have a row for each channel, or for each column.
     n_points = _BLOCK_ELEMENTS // max(n_dims, padded(n_columns))
-    limit = PRODUCT_SIZE // (max(1, n_dims) * padded(n_columns))
+    # Of more than a few channels too many for that, BLAS takes the threads.
+    limit = max(_LEAST_RUN, PRODUCT_SIZE // (
+        max(1, n_dims) * padded(n_columns)))
     run = _run_length(length, limit)
     n_points = max(run, n_points)
     whole = length // run * run

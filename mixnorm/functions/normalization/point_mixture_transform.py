@@ -75,9 +75,8 @@ class PointMixtureTransform(MixtureTransform):
         if gamma.ndim == 2:
             offset += columns.factor * shift
             shift = None
-        return unstack(arithmetic.transform.affine(
-            points, columns.tau, self._slope, offset, origin, shift),
-            x.shape),
+        return _unstack_like(arithmetic.transform.affine(
+            points, columns.tau, self._slope, offset, origin, shift), x),
 
     def _by_column(self, parameter):
         """Repeats ``(K, C)`` for every mixture; leaves ``(C,)``."""
@@ -118,5 +117,12 @@ class PointMixtureTransform(MixtureTransform):
             ggamma, gbeta = (
                 z.reshape((-1,) + gamma.shape).sum(axis=0)
                 for z in (sum_gxhat, sum_g))
-        return (unstack(gx, x.shape), ggamma.astype(gamma.dtype),
+        return (_unstack_like(gx, x), ggamma.astype(gamma.dtype),
                 gbeta.astype(gamma.dtype))
+
+
+def _unstack_like(z, x):
+    """Undoes ``stack(x)``, in ``x``'s order in memory if that is C's."""
+    z = unstack(z, x.shape)
+    return backend.get_array_module(z).ascontiguousarray(z) if (
+        x.flags.c_contiguous) else z
