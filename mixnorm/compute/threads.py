@@ -1,7 +1,7 @@
 """Work on blocks, shared among threads.
 
 A *block* is a part of the points that stays in the cache while all steps are
-done on it.  NumPy lets go of the interpreter inside its loops and products,
+done on it.  NumPy releases the interpreter inside its loops and products,
 so that threads that work on blocks of an array use the cores that it alone
 would leave idle.
 """

@@ -91,11 +91,10 @@ def convert(model, name, where=None, **options):
     if isinstance(name, str) and name in registry.HOOKS:
         return add_hooks(model, name, where, options)
     if not isinstance(name, str) or name not in registry.normalizer_names():
-        raise ValueError('name is {!r}: there are the normalizers {} and the '
-                         'hooks {}'.format(name, *(
-                             ', '.join(map(repr, names)) for names in (
-                                 registry.normalizer_names(),
-                                 sorted(registry.HOOKS)))))
+        names, hooks = (', '.join(map(repr, z)) for z in (
+            registry.normalizer_names(), sorted(registry.HOOKS)))
+        raise ValueError(f'name is {name!r}: there are the normalizers '
+                         f'{names} and the hooks {hooks}')
     chosen = outermost(choose(
         model, where, registry.is_normalization, 'normalization layer'))
     new = {}

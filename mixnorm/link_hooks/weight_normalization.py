@@ -156,10 +156,10 @@ class WeightNormalization(link_hook.LinkHook):
     def _register(self, link):
         weight = getattr(link, self.weight_name, None)
         if not isinstance(weight, variable.Parameter):
-            raise ValueError('weight_name is {!r}: {} has {}'.format(
-                self.weight_name, link, ', '.join(
-                    name.lstrip('/') for name, _ in link.namedparams())
-                or 'no parameters'))
+            names = ', '.join(
+                name.lstrip('/') for name, _ in link.namedparams())
+            raise ValueError(f'weight_name is {self.weight_name!r}: {link} '
+                             f"has {names or 'no parameters'}")
         for name in (self.length_name, self.fitted_name):
             if hasattr(link, name):
                 raise ValueError(f'{link} has an attribute {name!r} already')

@@ -1,8 +1,8 @@
 import chainer
 import numpy
 
-# Passes that are remembered: those whose gradients nobody asked for are never
-# repeated.
+# Passes that are remembered. Those whose gradients are never asked for are
+# never repeated.
 _MOST_PASSES = 64
 
 

@@ -21,8 +21,8 @@ __device__ inline void log_constants(
     double sum = 0;
     for (int c = lane; c < n_dims; c += kWarp) {
       Working variance = variances[(Index)k * n_dims + c];
-      // An infinitely wide component says nothing in this channel; what is not
-      // a number spoils the precisions.
+      // An infinitely wide component says nothing in this channel; a NaN
+      // makes its precision one.
       if (variance - variance == 0) sum += log(variance);
     }
     sum = warp_sum(sum);

@@ -99,7 +99,7 @@ def _local_mean(x, window):
     # Chainer does not pool no samples.
     if not window or len(x) == 0:
         return mean
-    # Of the whole window, with zeros beyond the map, made good by the share
+    # Of the whole window, with zeros beyond the map, corrected by the share
     # of it that lies within.  (With ``pad_value=None``, the gradient of
     # Chainer's pooling overwrites what it is given.)
     pool = functools.partial(
