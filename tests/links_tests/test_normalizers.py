@@ -744,8 +744,7 @@ def test_large_activations_of_float16_on_a_device(name, config_dtype):
 
 
 _MAGNITUDES = [
-    1e-45, 1e-38, 1e-30, 1e-22, 1e-21, 1e-19, 1e-17, 1e-15, 1e-12, 1e-6, 1.,
-    1e6, 1e12, 1e18, 1e19, 1e25, 1e31, 1e36]
+    1e-45, 1e-38, 1e-22, 1e-21, 1e-18, 1e-13, 1., 1e12, 1e19, 1e29, 1e36]
 
 
 @pytest.mark.parametrize('what', ['all', 'a channel', 'a constant'])
