@@ -3,11 +3,12 @@
     python -m tools.tabulate result/digits-batch result/digits-mixture
     python -m tools.tabulate result/batch result/mode
 
-Of runs of train.classifier it prints the test accuracy after each quarter, the
-best, and the steps (iterations) it took to reach the best of the first run,
-and draws their curves. Of series of train.multitask it prints the mean and the
-sample standard deviation of the test error, of all images and of each set's,
-over the runs that have ended.
+Of runs of train.classifier it prints the best test accuracy up to the end of
+each quarter, as the mixture normalization paper does, the last, and the steps
+(iterations) it took to reach the best of the first run, and draws their
+curves. Of series of train.multitask it prints the mean and the sample standard
+deviation of the test error, of all images and of each set's, over the runs that
+have ended.
 """
 
 import argparse
@@ -64,10 +65,11 @@ def summarize(log, target=None):
             own best.
 
     Returns:
-        dict: ``'steps'``, the run's length; ``'quarters'``, the accuracies
-        of the last test in each quarter or before, ``None`` where there was
-        none yet; ``'best'``; and ``'steps_to_target'``, the step of the first
-        test that reached the target, ``None`` if none did.
+        dict: ``'steps'``, the run's length; ``'quarters'``, the best
+        accuracies up to the end of each quarter, ``None`` where there was no
+        test yet; ``'last'``, that of the last test; ``'best'``; and
+        ``'steps_to_target'``, the step of the first test that reached the
+        target, ``None`` if none did.
 
     """
     tests = [(entry['iteration'], entry[ACCURACY])
@@ -79,9 +81,10 @@ def summarize(log, target=None):
     return {
         'steps': steps,
         'quarters': [
-            next((accuracy for step, accuracy in reversed(tests)
-                  if 4 * step <= quarter * steps), None)
+            max((accuracy for step, accuracy in tests
+                 if 4 * step <= quarter * steps), default=None)
             for quarter in (1, 2, 3, 4)],
+        'last': tests[-1][1],
         'best': best,
         'steps_to_target': next(
             (step for step, accuracy in tests if accuracy >= target), None)}
@@ -98,18 +101,18 @@ def table(logs):
 
     """
     target = summarize(next(iter(logs.values())))['best']
-    rows = [['run', 'steps', '1/4', '2/4', '3/4', '4/4', 'best',
-             'steps to it']]
+    rows = [['run', 'steps', '1/4', '2/4', '3/4', '4/4', 'last',
+             'steps to best']]
     for name, log in logs.items():
         summary = summarize(log, target)
-        accuracies = [*summary['quarters'], summary['best']]
+        accuracies = [*summary['quarters'], summary['last']]
         rows.append([name, summary['steps'], *(
             None if accuracy is None else f'{accuracy:.4f}'
             for accuracy in accuracies),
             summary['steps_to_target'] or 'not reached'])
     return (
-        'Test accuracy after each quarter of the run, the best, and the steps '
-        f'to reach\nthe best of {next(iter(logs))} ({target:.4f}):\n\n'
+        'Best test accuracy up to each quarter of the run, the last, and the '
+        f'steps to reach\nthe best of {next(iter(logs))} ({target:.4f}):\n\n'
         f'{text_table(rows)}')
 
 

@@ -40,9 +40,9 @@ def test_table(tmp_path, capsys):
     assert 'batch (0.7000)' in ' '.join(output.split())
     assert _rows(output) == [
         # Steps 20, 40, 60, 80 of 80; 0.7 first at step 50.
-        ['batch', '80', '0.3000', '0.4000', '0.6000', '0.6500', '0.7000',
+        ['batch', '80', '0.3000', '0.5000', '0.7000', '0.7000', '0.6500',
          '50'],
-        # The last tests until steps 11, 22, 33, 44.
+        # The best until steps 11, 22, 33, 44.
         ['mixture', '44', '0.2000', '0.7000', '0.7500', '0.8000', '0.8000',
          '20'],
         # No test until step 10, the first quarter of 40.
