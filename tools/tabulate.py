@@ -7,8 +7,8 @@ Of runs of train.classifier it prints the best test accuracy up to the end of
 each quarter, as the mixture normalization paper does, the last, and the steps
 (iterations) it took to reach the best of the first run, and draws their
 curves. Of series of train.multitask it prints the mean and the sample standard
-deviation of the test error, of all images and of each set's, over the runs that
-have ended.
+deviation of the test error, of all images and of each set's, over the runs
+that have ended.
 """
 
 import argparse
