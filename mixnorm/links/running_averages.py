@@ -66,7 +66,8 @@ class RunningAverages:
 
 def _start_anew():
     global _lock
-    _lock = threading.Lock()
+    # A signal handler may come here while its own thread has the lock.
+    _lock = threading.RLock()
 
 
 _start_anew()
