@@ -28,11 +28,22 @@ def is_real(value):
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
-def check_integer(name, value, minimum):
-    """Raises ValueError unless ``value`` is an integer >= ``minimum``."""
-    if not is_integer(value) or value < minimum:
-        raise ValueError(f'{name} is {value!r}: it must be an integer of at '
-                         f'least {minimum}')
+def check_integer(name, value, minimum, maximum=None):
+    """Raises ValueError unless ``value`` is an integer in the range.
+
+    Args:
+        name (str): Name of the argument.
+        value (int): What a user gave.
+        minimum (int): The least it may be.
+        maximum (int or None): The most, if there is one.
+
+    """
+    if is_integer(value) and value >= minimum and (
+            maximum is None or value <= maximum):
+        return
+    most = '' if maximum is None else f' and at most {maximum}'
+    raise ValueError(f'{name} is {value!r}: it must be an integer of at '
+                     f'least {minimum}{most}')
 
 
 def check_real(name, value, low, high, closed_low=True, closed_high=True):

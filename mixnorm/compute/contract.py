@@ -47,10 +47,11 @@ class Sample(typing.Protocol):
                 ascending; ``None`` for all.
 
         Returns:
-            tuple: The points, an array ``(1, C, m)`` or points; and what was
+            tuple: The points, an array ``(1, C, m)`` or points; what was
             subtracted from them and what they were divided by, ``(C,)`` in
-            the working dtype.  The first is the mean, or 0 where the origin
-            is near enough.  The second is the standard deviation, or 1 for a
+            the working dtype; and their mean then, ``(C,)``, or ``None`` if
+            it is 0.  What is subtracted is the mean, or 0 where the origin is
+            near enough.  The divisor is the standard deviation, or 1 for a
             dimension without variation or whose variance the dtype could not
             hold.
 

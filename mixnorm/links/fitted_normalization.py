@@ -4,7 +4,7 @@ import numpy
 
 from mixnorm import compute
 from mixnorm.checks import (
-    check_activation, check_choice, check_flag, check_integer, check_real)
+    check_activation, check_choice, check_integer, check_real)
 from mixnorm.compute.layout import stack
 from mixnorm.links.affine_normalization import AffineNormalization
 from mixnorm.links.recomputation import Recomputation
@@ -22,8 +22,9 @@ class FittedNormalization(AffineNormalization):
     delta = None
 
     def __init__(self, size, n_components, n_iter, sample_ratio, min_weight,
-                 activation, component_affine, seed, eps, dtype, use_gamma,
-                 use_beta, initial_gamma, initial_beta, axis, order):
+                 activation, affine, seed, eps, dtype, use_gamma, use_beta,
+                 initial_gamma, initial_beta, axis, order, kmeans_iter,
+                 n_init_trials):
         super().__init__(
             size, eps, dtype, use_gamma, use_beta, initial_gamma,
             initial_beta, axis)
@@ -32,8 +33,12 @@ class FittedNormalization(AffineNormalization):
         check_real('sample_ratio', sample_ratio, 0, 1, closed_low=False)
         check_real('min_weight', min_weight, 0, 1, closed_high=False)
         check_activation(activation)
-        check_flag('component_affine', component_affine)
+        check_choice('affine', affine, ('shared', 'inside', 'component'))
         check_choice('order', order, (1, 2))
+        if kmeans_iter is not None:
+            check_integer('kmeans_iter', kmeans_iter, 0, n_iter)
+        if n_init_trials is not None:
+            check_integer('n_init_trials', n_init_trials, 1)
         if seed is None:
             seed = int(numpy.random.randint(1 << 31))
         check_integer('seed', seed, 0)
@@ -42,8 +47,10 @@ class FittedNormalization(AffineNormalization):
         self.sample_ratio = sample_ratio
         self.min_weight = min_weight
         self.activation = activation
-        self.component_affine = component_affine
+        self.affine = affine
         self.order = order
+        self.kmeans_iter = n_iter // 2 if kmeans_iter is None else kmeans_iter
+        self.n_init_trials = n_init_trials
         # The random numbers of a fit are a function of these two.
         self.seed = seed
         self.n_fits = 0
@@ -58,15 +65,19 @@ class FittedNormalization(AffineNormalization):
     @property
     def _fit_options(self):
         return {'n_components': self.n_components, 'n_iter': self.n_iter,
+                'kmeans_iter': self.kmeans_iter,
+                'n_init_trials': self.n_init_trials,
                 'sample_ratio': self.sample_ratio,
                 'min_weight': self.min_weight}
 
     def _shape(self, name, size):
-        return (self.n_components,) + size if self.component_affine else size
+        if self.affine == 'component':
+            return (self.n_components,) + size
+        return size
 
     def _size_of(self, name, shape):
         # A component's own has one more axis than the size, at least 1.
-        return shape[len(shape) > 1:] if self.component_affine else shape
+        return shape[len(shape) > 1:] if self.affine == 'component' else shape
 
     @property
     def printable_specs(self):
@@ -76,7 +87,7 @@ class FittedNormalization(AffineNormalization):
                 yield from self._fit_options.items()
                 yield 'activation', getattr(
                     self.activation, '__name__', self.activation)
-                yield 'component_affine', self.component_affine
+                yield 'affine', self.affine
                 yield 'seed', self.seed
         yield 'order', self.order
 
@@ -91,16 +102,34 @@ class FittedNormalization(AffineNormalization):
                 f'the input of {self._title} holds {n_bad} of {x.size} values '
                 'that are not finite')
 
-    def _number_of_fit(self, x):
-        """Returns the number of a training pass; a recomputation has its."""
+    def _state_of_fit(self, x, start=None):
+        """Returns what the fit of a training pass takes from the link.
+
+        A recomputation has what the pass had.
+
+        Args:
+            x (array): Input of the pass.
+            start: What the fit of the next mini-batch starts from.
+
+        Returns:
+            tuple: The number of the fit, and its start.
+
+        """
         if chainer.config.in_recomputing:
             return self._recomputation.recall(x)
-        return self.n_fits
+        return self.n_fits, start
 
-    def _count_fit(self, x, n_effective):
-        """Counts a training pass, of which a recomputation is no other."""
+    def _count_fit(self, x, start, n_effective):
+        """Counts a training pass, of which a recomputation is no other.
+
+        Args:
+            x (array): Input of the pass.
+            start: What its fit started from.
+            n_effective (array): How many components were kept.
+
+        """
         if not chainer.config.in_recomputing:
-            self._recomputation.remember(x, self.n_fits)
+            self._recomputation.remember(x, (self.n_fits, start))
             self.n_fits += 1
             self._n_effective = n_effective
 
@@ -114,4 +143,10 @@ class FittedNormalization(AffineNormalization):
         delta = self.delta
         if delta is not None:
             delta = functions.reshape(delta, gamma.shape)
+        if self.affine == 'inside':
+            # Every component's are the same.
+            gamma, beta, delta = (
+                None if z is None else functions.broadcast_to(
+                    z, (self.n_components,) + z.shape)
+                for z in (gamma, beta, delta))
         return gamma, beta, delta

@@ -24,8 +24,8 @@ class GroupMixtureNormalization(FittedNormalization):
     component this is group normalization.
 
     A fit draws a share of the points at random, seeds ``n_components``
-    centres by K-means++, runs ``n_iter // 2`` of Lloyd's iterations and
-    ``n_iter - n_iter // 2`` of EM, and drops the components of small weight.
+    centres by K-means++, runs ``n_iter`` iterations, the first half of them
+    Lloyd's and the others EM's, and drops the components of small weight.
     It measures distances in units of the group's standard deviation.
     Components are ordered by their means, the lowest first.
 
@@ -48,8 +48,12 @@ class GroupMixtureNormalization(FittedNormalization):
         activation (callable or None): Non-linearity inside the sum over
             components, a function of variables.  ``None``: it follows the
             layer, as usual.
-        component_affine (bool): If ``True``, gamma and beta have shape
-            ``(K,) + size`` and act on each component.
+        affine (str): Where gamma and beta act.  ``'shared'``: on the sum over
+            components, as in batch normalization.  ``'inside'``: on each
+            component's standardized input, so that beta counts
+            ``sum_k tau_k / sqrt(lambda_k)`` times, as (37) can be read.
+            ``'component'``: there, and each component has its own, of shape
+            ``(K,) + size``.
         seed (int or None): Seed of the random numbers; drawn from
             ``numpy.random`` if ``None``.
         eps (float): Added to variances.
@@ -66,6 +70,10 @@ class GroupMixtureNormalization(FittedNormalization):
             ``delta * sum_k tau_k / sqrt(2 lambda_k) (xhat_k^2 - 1)``,
             weighed by the parameter delta, which is 0 at first; it takes
             memory ``n_components`` times the input's.  1: it is left out.
+        kmeans_iter (int or None): How many of the ``n_iter`` iterations are
+            Lloyd's, the others EM's; ``n_iter // 2`` if ``None``.
+        n_init_trials (int or None): Candidates per centre in K-means++;
+            ``2 + floor(ln K)`` if ``None``.
 
     Attributes:
         gamma (~chainer.Parameter): Scale, or ``None``.
@@ -94,13 +102,14 @@ class GroupMixtureNormalization(FittedNormalization):
 
     def __init__(self, groups, size=None, n_components=3, n_iter=2,
                  sample_ratio=.25, min_weight=.01, activation=None,
-                 component_affine=False, seed=None, eps=2e-5, dtype=None,
+                 affine='shared', seed=None, eps=2e-5, dtype=None,
                  use_gamma=True, use_beta=True, initial_gamma=None,
-                 initial_beta=None, axis=None, order=1):
+                 initial_beta=None, axis=None, order=1, kmeans_iter=None,
+                 n_init_trials=None):
         super().__init__(
             size, n_components, n_iter, sample_ratio, min_weight, activation,
-            component_affine, seed, eps, dtype, use_gamma, use_beta,
-            initial_gamma, initial_beta, axis, order)
+            affine, seed, eps, dtype, use_gamma, use_beta, initial_gamma,
+            initial_beta, axis, order, kmeans_iter, n_init_trials)
         check_integer('groups', groups, 1)
         self.groups = groups
         if self.size is not None:
@@ -145,7 +154,7 @@ class GroupMixtureNormalization(FittedNormalization):
         points, restore = self._points(x)
         train = chainer.config.train
         # In test mode the draws are always the same.
-        number = self._number_of_fit(points.array) if train else 0
+        number = self._state_of_fit(points.array)[0] if train else 0
         mixtures = fit_sets(
             group_channels(points.array, self.groups),
             numpy.random.default_rng((self.seed, number)),
@@ -156,5 +165,6 @@ class GroupMixtureNormalization(FittedNormalization):
             self.activation, delta)
         if train:
             self._count_fit(
-                points.array, (mixtures.weights > 0).sum(axis=2).mean())
+                points.array, None,
+                (mixtures.weights > 0).sum(axis=2).mean())
         return restore(y)

@@ -5,14 +5,16 @@ from chainer import functions
 import numpy
 
 from mixnorm import compute
-from mixnorm.checks import check_choice, check_integer, check_real
-from mixnorm.compute.layout import stack, unstack
+from mixnorm.checks import (
+    check_choice, check_flag, check_integer, check_real)
+from mixnorm.compute.layout import get_array_module, stack, unstack
 from mixnorm.compute.parameters import Parameters
 from mixnorm.functions import fixed_mixture_normalization
 from mixnorm.functions import mixture_normalization
 from mixnorm.links.fitted_normalization import FittedNormalization
 from mixnorm.links.queues import Entries, ParameterQueue, SampleQueue
 from mixnorm.links.running_averages import parse_finetune
+from mixnorm.links.warm_start import WarmStart
 from mixnorm.mixture.fitting import fit_activation
 
 
@@ -29,11 +31,15 @@ class MixtureNormalization(FittedNormalization):
     last mini-batches.
 
     A fit draws a share of the points at random, seeds ``n_components``
-    centres by K-means++, runs ``n_iter // 2`` of Lloyd's iterations and
-    ``n_iter - n_iter // 2`` of EM, and drops the components of small weight.
+    centres by K-means++, runs ``n_iter`` iterations, the first half of them
+    Lloyd's and the others EM's, and drops the components of small weight.
     It measures distances in units of each channel's standard deviation, so
     that scaling a channel changes nothing.  Components are ordered by their
     share of the mini-batch, the heaviest first.
+
+    Seedings that are independent from mini-batch to mini-batch find other
+    components each time, which acts as noise on the output.  With
+    ``warm_start`` a fit goes on from the last mini-batch's.
 
     A mini-batch that holds values that are not finite makes an output that is
     not finite, as in batch normalization, but never enters the queue.  If
@@ -61,8 +67,12 @@ class MixtureNormalization(FittedNormalization):
         activation (callable or None): Non-linearity inside the sum over
             components, a function of variables.  ``None``: it follows the
             layer, as usual.
-        component_affine (bool): If ``True``, gamma and beta have shape
-            ``(K,) + size`` and act on each component.
+        affine (str): Where gamma and beta act.  ``'shared'``: on the sum over
+            components, as in batch normalization.  ``'inside'``: on each
+            component's standardized input, so that beta counts
+            ``sum_k tau_k / sqrt(lambda_k)`` times, as (37) can be read.
+            ``'component'``: there, and each component has its own, of shape
+            ``(K,) + size``.
         seed (int or None): Seed of the random numbers; drawn from
             ``numpy.random`` if ``None``.
         eps (float): Added to variances.
@@ -83,6 +93,21 @@ class MixtureNormalization(FittedNormalization):
             weighed by the parameter delta, which is 0 at first; it takes
             memory ``n_components`` times the input's.  With an activation it
             is added inside.  1: it is left out.
+        kmeans_iter (int or None): How many of the ``n_iter`` iterations are
+            Lloyd's, the others EM's; ``n_iter // 2`` if ``None``.
+        n_init_trials (int or None): Candidates per centre in K-means++;
+            ``2 + floor(ln K)`` if ``None``.
+        warm_start (bool): If ``True``, all ``n_iter`` iterations are EM's
+            and start from the mixture of the last mini-batch, carried over
+            in units of that mini-batch's channels.  Components keep their
+            numbers.  The first mini-batch, and one after a component was
+            dropped or held less than one point, is seeded as without.
+        reg_covar (float or None): Added to variances in a fit, in units of
+            each channel's variance, and the least that they are in the
+            posteriors of test mode; positive.  If ``None``, 1e-6, and 1e-3
+            with ``warm_start``: from mini-batch to mini-batch EM would
+            otherwise narrow a component down to where many values are equal,
+            as the zeros of a rectified linear unit are, until it is lost.
 
     Attributes:
         gamma (~chainer.Parameter): Scale, or ``None``.
@@ -112,39 +137,60 @@ class MixtureNormalization(FittedNormalization):
     def __init__(self, size=None, n_components=3, n_iter=2, sample_ratio=.25,
                  min_weight=.01, queue_size=10, queue_decay=.9,
                  inference='parameters', activation=None,
-                 component_affine=False, seed=None, eps=2e-5, dtype=None,
+                 affine='shared', seed=None, eps=2e-5, dtype=None,
                  use_gamma=True, use_beta=True,
-                 initial_gamma=None, initial_beta=None, axis=None, order=1):
+                 initial_gamma=None, initial_beta=None, axis=None, order=1,
+                 kmeans_iter=None, n_init_trials=None, warm_start=False,
+                 reg_covar=None):
         super().__init__(
             size, n_components, n_iter, sample_ratio, min_weight, activation,
-            component_affine, seed, eps, dtype, use_gamma, use_beta,
-            initial_gamma, initial_beta, axis, order)
+            affine, seed, eps, dtype, use_gamma, use_beta, initial_gamma,
+            initial_beta, axis, order, kmeans_iter, n_init_trials)
         check_integer('queue_size', queue_size, 1)
         check_real('queue_decay', queue_decay, 0, 1, closed_low=False)
         check_choice('inference', inference, ('parameters', 'samples'))
+        check_flag('warm_start', warm_start)
+        if warm_start and inference == 'samples':
+            raise ValueError(
+                "warm_start is True: inference must be 'parameters' then, not "
+                "'samples', whose mixture of all samples is seeded anew, so "
+                'that its components would not be those of training')
         self.queue_size = queue_size
         self.queue_decay = queue_decay
         self.inference = inference
+        self.warm_start = warm_start
+        if reg_covar is None:
+            reg_covar = 1e-3 if warm_start else 1e-6
+        check_real('reg_covar', reg_covar, 0, math.inf, closed_low=False,
+                   closed_high=False)
+        self.reg_covar = reg_covar
         # There is none before the size is known.
         self._queue = None
+        self._start = None
         if self.size is not None:
             self._initialize(self.size)
 
     def _initialize(self, size):
         super()._initialize(size)
         if self._queue is None:
-            self._queue = self._make_queue(self._empty_parameter_queue())
+            self._queue = self._make_queue(self._empty(
+                ParameterQueue, self._n_entries))
+        if self.warm_start and self._start is None:
+            self._start = self._empty(WarmStart)
 
     @property
     def _n_entries(self):
         """Number of mixtures that serve inference."""
         return self.queue_size if self.inference == 'parameters' else 1
 
-    def _empty_parameter_queue(self):
-        dtype = numpy.promote_types(self._highprec_dtype, numpy.float32)
+    @property
+    def _state_dtype(self):
+        return numpy.promote_types(self._highprec_dtype, numpy.float32)
+
+    def _empty(self, kind, *lengths):
         with chainer.using_device(self.device):
-            return ParameterQueue.empty(
-                self.xp, dtype, self._n_entries, self.n_components, self.size)
+            return kind.empty(self.xp, self._state_dtype, *lengths,
+                              self.n_components, self.size)
 
     def _make_queue(self, mixtures, samples=None, sample_counts=None):
         if self.inference == 'parameters':
@@ -152,23 +198,38 @@ class MixtureNormalization(FittedNormalization):
         return SampleQueue(self.queue_size, samples, sample_counts, mixtures)
 
     def _get_state(self):
-        if self._queue is not None:
-            return self._queue.arrays
-        names = ParameterQueue.names
+        names = ParameterQueue.names + self._optional_state
         if self.inference == 'samples':
             names += SampleQueue.names
-        return dict.fromkeys(names)
+        state = dict.fromkeys(names)
+        for part in self._queue, self._start:
+            if part is not None:
+                state.update(part.arrays)
+        return state
+
+    @property
+    def _optional_state(self):
+        return WarmStart.names if self.warm_start else ()
 
     def _set_state(self, state):
-        arrays = [state[name] for name in ParameterQueue.names]
+        # That of a link that has seen nothing has nothing in places.
+        self._queue = self._start = None
+        arrays = self._state_arrays(state, ParameterQueue.names)
+        if arrays is not None:
+            self._queue = self._make_queue(
+                ParameterQueue(*arrays),
+                *(state[name] for name in SampleQueue.names if name in state))
+        if self.warm_start:
+            arrays = self._state_arrays(state, WarmStart.names)
+            if arrays is not None:
+                self._start = WarmStart(*arrays)
+
+    def _state_arrays(self, state, names):
+        """Returns arrays of this link's dtype, ``None`` if one is missing."""
+        arrays = [state[name] for name in names]
         if any(array is None for array in arrays):
-            # That of a link that has seen nothing.
-            self._queue = None
-            return
-        dtype = numpy.promote_types(self._highprec_dtype, numpy.float32)
-        self._queue = self._make_queue(
-            ParameterQueue(*(z.astype(dtype, copy=False) for z in arrays)),
-            *(state[name] for name in SampleQueue.names if name in state))
+            return None
+        return [z.astype(self._state_dtype, copy=False) for z in arrays]
 
     def _shape(self, name, size):
         if name in SampleQueue.names:
@@ -176,12 +237,17 @@ class MixtureNormalization(FittedNormalization):
         if name in ParameterQueue.names:
             return dict(zip(ParameterQueue.names, ParameterQueue.shapes(
                 self._n_entries, self.n_components, size)))[name]
+        if name in WarmStart.names:
+            return dict(zip(WarmStart.names, WarmStart.shapes(
+                self.n_components, size)))[name]
         return super()._shape(name, size)
 
     def _size_of(self, name, shape):
         if name in SampleQueue.names + ParameterQueue.names:
             # Means and variances have two axes more.
             return shape[2:] or None
+        if name in WarmStart.names:
+            return shape[1:] or None
         return super()._size_of(name, shape)
 
     @property
@@ -192,6 +258,8 @@ class MixtureNormalization(FittedNormalization):
                 yield 'queue_size', self.queue_size
                 yield 'queue_decay', self.queue_decay
                 yield 'inference', self.inference
+                yield 'warm_start', self.warm_start
+                yield 'reg_covar', self.reg_covar
 
     @property
     def n_effective(self):
@@ -293,24 +361,34 @@ class MixtureNormalization(FittedNormalization):
             self._queue = self._queue.emptied()
 
     def _normalize_by_batch(self, x, finetune):
+        points = stack(x.array)
+        number, start = self._state_of_fit(x.array, self._start)
+        mixture = None if start is None else start.read()
         tau, statistics, n_effective = self._fit(
-            stack(x.array), (self.seed, self._number_of_fit(x.array)))
-        # A component's number has to mean something to its own gamma and
-        # beta, and in the queue: the heaviest comes first.  Parameters are
-        # rearranged, not the posterior, which is as large as the input.
+            points, (self.seed, number), mixture)
         gamma, beta, delta = self._parameters()
-        if self.component_affine:
-            rank = (-statistics.weights).argsort().argsort()
-            gamma, beta, delta = (
-                None if z is None else functions.get_item(z, rank)
-                for z in (gamma, beta, delta))
+        ordered = statistics
+        if mixture is None:
+            # A component's number has to mean something to its own gamma and
+            # beta, and in the queue: the heaviest comes first.  Parameters
+            # are rearranged, not the posterior, as large as the input.
+            order = (-statistics.weights).argsort()
+            ordered = Parameters(*(z[order] for z in statistics))
+            if self.affine == 'component':
+                rank = order.argsort()
+                gamma, beta, delta = (
+                    None if z is None else functions.get_item(z, rank)
+                    for z in (gamma, beta, delta))
         y = mixture_normalization(
             x, gamma, beta, unstack(tau, x.shape), self.eps,
             self.activation, statistics, delta)
-        self._count_fit(x.array, n_effective)
+        self._count_fit(x.array, start, n_effective)
         if not chainer.config.in_recomputing:
+            n_points = points.shape[0] * points.shape[2]
+            if start is not None:
+                self._start = start.followed_by(ordered, n_points)
             self._queue = self._queue.push(
-                stack(x.array), _heaviest_first(statistics),
+                points, _unbiased(ordered, n_points),
                 1 if finetune else self.queue_decay)
         return y
 
@@ -326,13 +404,14 @@ class MixtureNormalization(FittedNormalization):
         return fixed_mixture_normalization(
             x, gamma, beta, entries.weights, entries.means.reshape(matrices),
             entries.variances.reshape(matrices), factors, self.eps,
-            self.activation, delta)
+            self.activation, delta, self.reg_covar)
 
-    def _fit(self, x, seed):
+    def _fit(self, x, seed, start=None):
         """Fits a mixture; returns the points' posterior, their statistics
         under it, and how many components were kept."""
         parameters = fit_activation(
-            x, numpy.random.default_rng(seed), **self._fit_options)
+            x, numpy.random.default_rng(seed), reg_covar=self.reg_covar,
+            start=start, **self._fit_options)
         arithmetic = compute.arithmetic(x)
         tau, statistics = arithmetic.mixture.posterior_and_statistics(
             x, parameters)
@@ -343,9 +422,21 @@ class MixtureNormalization(FittedNormalization):
         # Not the draws of any mini-batch, and the same at every call.
         _, statistics, _ = self._fit(
             stack(samples), (self.seed, self.n_fits, 1))
-        return _heaviest_first(statistics)
+        order = (-statistics.weights).argsort()
+        return _unbiased(
+            Parameters(*(z[order] for z in statistics)), len(samples))
 
 
-def _heaviest_first(statistics):
-    order = (-statistics.weights).argsort()
-    return Parameters(*(z[order] for z in statistics))
+def _unbiased(statistics, n_points):
+    """Makes the variances those of what the points are a sample of.
+
+    A component that has ``n`` of the points varies ``n / (n - 1)`` times as
+    much, as in batch normalization.
+
+    """
+    weights, means, variances = statistics
+    xp = get_array_module(weights)
+    counts = xp.maximum(weights * n_points, 1)
+    factors = counts / xp.maximum(counts - 1, 1)
+    return Parameters(weights, means, variances * factors[:, None].astype(
+        variances.dtype, copy=False))

@@ -88,6 +88,9 @@ class SizedLink(link.Link):
     def _set_state(self, state):
         """Takes all that :meth:`_get_state` returns."""
 
+    # Names of state that may be missing where it is loaded or copied from.
+    _optional_state = ()
+
     def device_resident_accept(self, visitor):
         super().device_resident_accept(visitor)
         self._set_state({
@@ -110,7 +113,7 @@ class SizedLink(link.Link):
         loading = isinstance(serializer, chainer.Deserializer)
         if loading:
             names = self._params | self._persistent | set(self._get_state())
-            found = {name: serializer(name, None) for name in names}
+            found = {name: self._load(serializer, name) for name in names}
             self._make_room(found)
         super().serialize(serializer)
         state = {}
@@ -121,10 +124,21 @@ class SizedLink(link.Link):
                 fits = found[name] is None or (
                     numpy.shape(value) == found[name].shape)
                 value = copy.copy(value) if fits else None
-            state[name] = serializer(name, value)
+                state[name] = self._load(serializer, name, value)
+            else:
+                state[name] = serializer(name, value)
         if loading:
             self._set_state(state)
             self._settle()
+
+    def _load(self, serializer, name, value=None):
+        """Loads a value, ``None`` for optional state that is not there."""
+        try:
+            return serializer(name, value)
+        except KeyError:
+            if name not in self._optional_state:
+                raise
+            return None
 
     def copyparams(self, link, copy_persistent=True):
         """Copies parameters and state from another link of this kind.
@@ -142,7 +156,8 @@ class SizedLink(link.Link):
         names = set(self._params)
         if copy_persistent:
             names |= self._persistent | set(self._get_state())
-        missing = sorted(names - set(_values(link)))
+        theirs = dict.fromkeys(self._optional_state)
+        missing = sorted(names - set(_values(link)) - set(theirs))
         if missing:
             raise ValueError(f"{type(link).__name__} has no "
                              f"{', '.join(missing)}: {self._title} needs it")
@@ -150,7 +165,7 @@ class SizedLink(link.Link):
                 and link.size is None):
             link = copy.deepcopy(link)
             link._initialize(self.size)
-        theirs = _values(link)
+        theirs.update(_values(link))
         self._make_room({
             name: chainer.as_array(theirs[name]) for name in names})
         super().copyparams(link, copy_persistent)

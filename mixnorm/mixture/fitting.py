@@ -12,10 +12,6 @@ from mixnorm.mixture.kmeans import seeding_draws
 from mixnorm.mixture.randomness import random_numbers, sample_indices
 
 
-# Added to the variances of a standardized activation.
-_ACTIVATION_REG_COVAR = 1e-6
-
-
 class Fit(typing.NamedTuple):
 
     """Outcome of a fit.
@@ -87,8 +83,9 @@ def fit_mixture(x, generator, *, n_components, kmeans_iter, max_iter, tol,
         n_iter, converged, lower_bound)
 
 
-def fit_activation(x, generator, *, n_components, n_iter, sample_ratio,
-                   min_weight):
+def fit_activation(x, generator, *, n_components, n_iter, kmeans_iter,
+                   n_init_trials, sample_ratio, min_weight, reg_covar,
+                   start=None):
     """Fits a mixture to an activation: sample, seed, K-means, EM, discard.
 
     Distances and what is added to variances are in units of each channel's
@@ -100,26 +97,65 @@ def fit_activation(x, generator, *, n_components, n_iter, sample_ratio,
         x (array): Stack ``(B, C, L)``.
         generator (numpy.random.Generator): Source of the random numbers.
         n_components (int): Number of components ``K``.
-        n_iter (int): Iterations: half of K-means, the rest of EM.
+        n_iter (int): Iterations of K-means and EM together.
+        kmeans_iter (int): How many of them are Lloyd's.
+        n_init_trials (int or None): Candidates per centre in K-means++.
         sample_ratio (float): Share of the points to use.
         min_weight (float): Components of smaller weight are dropped: their
             weight becomes 0.
+        reg_covar (float): Added to variances, in units of each channel's.
+        start (Parameters or None): A mixture, as :func:`in_deviations`
+            returns it, from which all iterations are EM's, without a seeding.
 
     Returns:
         Parameters: The mixture.
 
     """
     arithmetic = compute.arithmetic(x)
-    sample, location, scale = arithmetic.sample.standardized_sample(
+    sample, location, scale, center = arithmetic.sample.standardized_sample(
         x, _sample(x, sample_ratio, generator))
-    parameters = _kmeans(
-        sample, seeding_draws(n_components, None, generator), n_components,
-        n_iter // 2, _ACTIVATION_REG_COVAR)
-    for _ in range(n_iter - n_iter // 2):
+    if start is None:
+        parameters = _kmeans(
+            sample, seeding_draws(n_components, n_init_trials, generator),
+            n_components, kmeans_iter, reg_covar)
+        n_iter -= kmeans_iter
+    else:
+        parameters = _regularized(Parameters(*(
+            z.astype(scale.dtype, copy=False) for z in start)), reg_covar)
+        if center is not None:
+            parameters = parameters._replace(means=parameters.means + center)
+    for _ in range(n_iter):
         parameters, _ = arithmetic.mixture.em_step(
-            sample, parameters, _ACTIVATION_REG_COVAR)
+            sample, parameters, reg_covar)
     return arithmetic.mixture.discard_and_rescale(
         parameters, min_weight, location, scale)
+
+
+def in_deviations(parameters):
+    """Expresses a mixture in units of its own channels.
+
+    A channel's mean becomes 0 and its standard deviation 1, but a deviation
+    whose square the dtype cannot invert stays.  Such a mixture is where the
+    fit of another mini-batch can start, however its channels have moved or
+    grown since.
+
+    Args:
+        parameters (Parameters): ``(K,)`` and twice ``(K, C)``.
+
+    Returns:
+        Parameters: Of the same shapes and dtype.
+
+    """
+    weights, means, variances = parameters
+    xp = get_array_module(means)
+    share = weights[:, None]
+    deviations = means - (share * means).sum(axis=0)
+    total = (share * (variances + deviations * deviations)).sum(axis=0)
+    tiny = numpy.finfo(means.dtype).tiny
+    # As a sample is standardized.
+    inverse = 1 / xp.where(total > 1e8 * tiny, total, 1)
+    return Parameters(
+        weights, deviations * xp.sqrt(inverse), variances * inverse)
 
 
 def _kmeans(x, draws, n_components, n_iter, reg_covar):

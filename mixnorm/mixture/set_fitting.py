@@ -7,8 +7,8 @@ import numpy
 from mixnorm.compute import sets
 from mixnorm.compute.layout import get_array_module, working_dtype
 from mixnorm.compute.parameters import Parameters
-from mixnorm.mixture.kmeans import default_n_local_trials
-from mixnorm.mixture.randomness import random_numbers, sample_indices
+from mixnorm.mixture.kmeans import seeding_draws
+from mixnorm.mixture.randomness import sample_indices
 
 # Added to the variances of a standardized set.
 _REG_COVAR = 1e-6
@@ -18,7 +18,8 @@ _REG_COVAR = 1e-6
 _POINTS_PER_COMPONENT = 10
 
 
-def fit_sets(x, generator, *, n_components, n_iter, sample_ratio, min_weight):
+def fit_sets(x, generator, *, n_components, n_iter, kmeans_iter, n_init_trials,
+             sample_ratio, min_weight):
     """Fits a mixture to every set: sample, seed, K-means, EM, discard.
 
     All sets share the draws, so that a set's mixture depends neither on the
@@ -30,7 +31,10 @@ def fit_sets(x, generator, *, n_components, n_iter, sample_ratio, min_weight):
         x (array): ``(N, G, P)``: ``N * G`` sets of ``P`` points.
         generator (numpy.random.Generator): Source of the random numbers.
         n_components (int): Number of components ``K``.
-        n_iter (int): Iterations: half of K-means, the rest of EM.
+        n_iter (int): Iterations of K-means and EM together.
+        kmeans_iter (int): How many of them are Lloyd's.
+        n_init_trials (int or None): Candidates per centre in K-means++;
+            ``2 + floor(ln K)`` if ``None``.
         sample_ratio (float): Share of each set's points to use, but at least
             ten for each component, where there are so many.
         min_weight (float): Components of smaller weight are dropped: their
@@ -53,14 +57,13 @@ def fit_sets(x, generator, *, n_components, n_iter, sample_ratio, min_weight):
     indices = None
     if ratio < 1:
         indices = xp.asarray(sample_indices(n_points, ratio, generator))
-    draws = random_numbers(generator, 1 + (
-        n_components - 1) * default_n_local_trials(n_components))
+    draws = seeding_draws(n_components, n_init_trials, generator)
 
     def work(block, scratch):
         z, location, scale, temporaries = sets.standardized_sample(
             x[block], indices, scratch)
-        parameters = _start(z, temporaries, n_components, draws, n_iter // 2)
-        for _ in range(n_iter - n_iter // 2):
+        parameters = _start(z, temporaries, n_components, draws, kmeans_iter)
+        for _ in range(n_iter - kmeans_iter):
             parameters = sets.em_step(
                 z, temporaries, parameters, _REG_COVAR)
         found = _discard_and_rescale(

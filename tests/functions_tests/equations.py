@@ -46,6 +46,16 @@ def statistics(rows, tau):
     return weights, means, variances
 
 
+def unbiased(weights, means, variances, n_points):
+    """The statistics that inference keeps: ``var_k n_k / (n_k - 1)``.
+
+    ``n_k = lambda_k M`` is at least 2 here, or 0.
+    """
+    counts = numpy.where(weights > 0, weights * n_points, 2)
+    assert counts.min() >= 2
+    return weights, means, variances * (counts / (counts - 1))[:, None]
+
+
 def _component(parameter, k):
     """What acts on component ``k``, of ``(C,)`` or ``(K, C)``."""
     parameter = numpy.asarray(parameter, numpy.float64)

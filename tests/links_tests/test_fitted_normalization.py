@@ -28,7 +28,7 @@ def _infer(link, x):
 
 
 @pytest.mark.parametrize('kwargs', [
-    {}, {'component_affine': True}, {'activation': F.tanh},
+    {}, {'affine': 'component'}, {'activation': F.tanh},
     {'use_gamma': False}, {'use_beta': False}], ids=str)
 @pytest.mark.parametrize('size', [3, None, (3, 4)])
 def test_at_first_it_changes_nothing(size, kwargs):
@@ -42,7 +42,7 @@ def test_at_first_it_changes_nothing(size, kwargs):
         y = second(v)
         numpy.testing.assert_array_equal(y.array, first(x).array)
         assert second.delta.shape == (
-            ((3,) if kwargs.get('component_affine') else ()) + first.size)
+            ((3,) if kwargs.get('affine') == 'component' else ()) + first.size)
         assert not second.delta.array.any()
         second.cleargrads()
         F.sum(y ** 2).backward()
@@ -51,9 +51,9 @@ def test_at_first_it_changes_nothing(size, kwargs):
         numpy.testing.assert_array_equal(_infer(second, x), _infer(first, x))
 
 
-@pytest.mark.parametrize('component_affine', [False, True])
+@pytest.mark.parametrize('mode', ['shared', 'inside', 'component'])
 @pytest.mark.parametrize('f', [None, 'tanh'])
-def test_training_and_inference_are_the_equations(f, component_affine):
+def test_training_and_inference_are_the_equations(f, mode):
     # Of groups so far apart that every posterior is 0 or 1.
     random = numpy.random.RandomState(_SEED)
     labels = random.choice(3, (60, 4), p=(.5, .3, .2))
@@ -61,20 +61,30 @@ def test_training_and_inference_are_the_equations(f, component_affine):
         100. * labels[..., None] + random.uniform(-1, 1, (60, 4, 2)), -1, 1)
     order = (-numpy.bincount(labels.ravel())).argsort()
     tau = numpy.eye(3)[labels][..., order].reshape(-1, 3)
-    affine = (3, 2) if component_affine else (2,)
+    affine = (3, 2) if mode == 'component' else (2,)
     gamma, beta, delta = random.randn(3, *affine)
     link = MixtureNormalization(
-        2, seed=0, dtype='d', order=2, component_affine=component_affine,
+        2, seed=0, dtype='d', order=2, affine=mode,
         activation=f and getattr(F, f), initial_gamma=gamma,
         initial_beta=beta)
     link.delta.array[...] = delta
+    if mode == 'inside':
+        gamma, beta, delta = (
+            numpy.tile(z, (3, 1)) for z in (gamma, beta, delta))
     rows = equations.points(x)
-    expected = equations.activation(equations.second_order_sum(
-        rows, gamma, beta, delta, tau, *equations.statistics(rows, tau), 2e-5,
-        f and getattr(numpy, f)), x.shape)
-    numpy.testing.assert_allclose(link(x).array, expected, rtol=1e-6)
+    statistics = equations.statistics(rows, tau)
+
+    def expected(weights, means, variances):
+        return equations.activation(equations.second_order_sum(
+            rows, gamma, beta, delta, tau, weights, means, variances, 2e-5,
+            f and getattr(numpy, f)), x.shape)
+
+    numpy.testing.assert_allclose(
+        link(x).array, expected(*statistics), rtol=1e-6)
     # One mini-batch in the queue, which is this one.
-    numpy.testing.assert_allclose(_infer(link, x), expected, rtol=1e-6)
+    numpy.testing.assert_allclose(
+        _infer(link, x),
+        expected(*equations.unbiased(*statistics, len(rows))), rtol=1e-6)
 
 
 def test_one_component_is_batch_normalization_and_its_square():
@@ -118,7 +128,7 @@ def test_half_precision():
 
 @pytest.mark.parametrize('size', [3, None])
 @pytest.mark.parametrize('kwargs', [
-    {}, {'component_affine': True}], ids=str)
+    {}, {'affine': 'component'}], ids=str)
 def test_saving_and_loading(tmp_path, kwargs, size):
     link = MixtureNormalization(3, seed=0, order=2, **kwargs)
     link(_batch(dtype='f'))

@@ -71,8 +71,8 @@ def test_one_component_is_group_normalization(groups, shape, dtype, train):
 
 
 @pytest.mark.parametrize('kwargs', [
-    {}, {'component_affine': True}, {'activation': F.tanh},
-    {'activation': F.tanh, 'component_affine': True, 'order': 2},
+    {}, {'affine': 'component'}, {'activation': F.tanh},
+    {'activation': F.tanh, 'affine': 'component', 'order': 2},
     {'order': 2}, {'sample_ratio': 1.}, {'n_iter': 5}], ids=str)
 @pytest.mark.parametrize('groups', _GROUPS)
 def test_separate_groups_are_the_components(groups, kwargs):
@@ -81,7 +81,7 @@ def test_separate_groups_are_the_components(groups, kwargs):
     shape = (3, 4, 6, 7)
     labels = random.choice(3, shape, p=(.5, .3, .2))
     x = 60. * labels + random.uniform(-1, 1, shape)
-    affine = (3, 4) if kwargs.get('component_affine') else (4,)
+    affine = (3, 4) if kwargs.get('affine') == 'component' else (4,)
     gamma, beta, delta = random.uniform(.5, 1.5, (3,) + affine)
     link = GroupMixtureNormalization(
         groups, 4, 3, seed=0, dtype='d', initial_gamma=gamma,
@@ -340,7 +340,7 @@ def test_number_of_threads_changes_nothing(groups, monkeypatch):
 
 
 @pytest.mark.parametrize('kwargs', [
-    {}, {'component_affine': True}, {'use_gamma': False},
+    {}, {'affine': 'component'}, {'use_gamma': False},
     {'use_gamma': False, 'use_beta': False}, {'order': 2}], ids=str)
 @pytest.mark.parametrize('size', [4, None])
 @pytest.mark.parametrize('groups', _GROUPS)
@@ -377,9 +377,9 @@ def test_foreign_state_changes_nothing(tmp_path):
             ({'size': 8}, GroupMixtureNormalization, {'groups': 1}),
             ({}, GroupMixtureNormalization, {'groups': 3, 'size': None}),
             ({}, GroupMixtureNormalization, {
-                'groups': 1, 'size': None, 'component_affine': True}),
+                'groups': 1, 'size': None, 'affine': 'component'}),
             ({}, GroupMixtureNormalization, {'groups': 1, 'order': 2}),
-            ({'component_affine': True}, GroupMixtureNormalization,
+            ({'affine': 'component'}, GroupMixtureNormalization,
              {'groups': 1})):
         link = GroupMixtureNormalization(1, **{'size': 4, 'seed': 3, **saved})
         serializers.save_npz(path, link)
@@ -499,7 +499,7 @@ def test_repr():
 
 @testing.attr.gpu
 @pytest.mark.parametrize('kwargs', [
-    {}, {'n_iter': 6, 'n_components': 5}, {'component_affine': True},
+    {}, {'n_iter': 6, 'n_components': 5}, {'affine': 'component'},
     {'activation': F.relu}, {'order': 2}, {'sample_ratio': 1}], ids=str)
 @pytest.mark.parametrize('dtype', ['e', 'f', 'd'])
 @pytest.mark.parametrize('shape', [(5, 4), (6, 4, 3, 3), (16, 4, 16, 16)],

@@ -94,7 +94,7 @@ class TestOneComponent(testing.LinkTestCase):
 
 
 @testing.parameterize(*testing.product({
-    'component_affine': [False, True], 'size': [3, None, (2, 3)]}))
+    'affine': ['shared', 'component'], 'size': [3, None, (2, 3)]}))
 @testing.inject_backend_tests(None, [{}, {'use_cuda': True}])
 class TestInitializers(testing.LinkInitializersTestCase):
 
@@ -110,7 +110,7 @@ class TestInitializers(testing.LinkInitializersTestCase):
         gamma, beta = initializers
         return MixtureNormalization(
             self.size, n_components=2, seed=0, initial_gamma=gamma,
-            initial_beta=beta, component_affine=self.component_affine)
+            initial_beta=beta, affine=self.affine)
 
     def generate_inputs(self):
         shape = (5, 2, 3, 4) if isinstance(self.size, tuple) else (5, 3, 4)
@@ -182,15 +182,15 @@ def test_without_scale_or_shift(use_gamma, use_beta, size):
             actual[name], wanted, rtol=1e-3, atol=1e-4, err_msg=name)
 
 
-@pytest.mark.parametrize('component_affine', [False, True])
+@pytest.mark.parametrize('affine', ['shared', 'inside', 'component'])
 @pytest.mark.parametrize('axis,order', [
     ((0, 1, 2), (0, 3, 1, 2)), ((0, 2, 3), (0, 1, 2, 3)),
     ((0, 1, 3), (0, 2, 1, 3)), ((1, 2, 3), (1, 0, 2, 3))])
-def test_axis_is_a_transposition(axis, order, component_affine):
+def test_axis_is_a_transposition(axis, order, affine):
     # ``order`` brings the channels to the second axis.
     random = numpy.random.RandomState(_SEED)
     x = random.randn(5, 4, 3, 6).astype('f')
-    kwargs = {'seed': 0, 'component_affine': component_affine}
+    kwargs = {'seed': 0, 'affine': affine}
     by_axis = MixtureNormalization(axis=axis, **kwargs)
     plain = MixtureNormalization(x.transpose(order).shape[1], **kwargs)
     for train in (True, True, False):
@@ -204,8 +204,8 @@ def test_axis_is_a_transposition(axis, order, component_affine):
 
 def test_size_of_several_dimensions_is_one_channel_per_entry():
     x = numpy.random.RandomState(_SEED).randn(16, 2, 3, 5).astype('f')
-    both = MixtureNormalization((2, 3), seed=0, component_affine=True)
-    flat = MixtureNormalization(6, seed=0, component_affine=True)
+    both = MixtureNormalization((2, 3), seed=0, affine='component')
+    flat = MixtureNormalization(6, seed=0, affine='component')
     assert both.gamma.shape == (3, 2, 3)
     for train in (True, False):
         with chainer.using_config('train', train):
@@ -230,9 +230,9 @@ def _one_hot(labels):
 
 
 @pytest.mark.parametrize('kwargs', [
-    {}, {'n_iter': 5}, {'sample_ratio': 1}, {'component_affine': True},
+    {}, {'n_iter': 5}, {'sample_ratio': 1}, {'affine': 'component'},
     {'activation': F.tanh},
-    {'activation': F.tanh, 'component_affine': True}], ids=str)
+    {'activation': F.tanh, 'affine': 'component'}], ids=str)
 @pytest.mark.parametrize('shape', [(200, 2), (20, 2, 3, 4)], ids=str)
 def test_separate_groups_are_the_components(shape, kwargs):
     # The posterior is the groups' own then, whatever was drawn.
@@ -240,7 +240,7 @@ def test_separate_groups_are_the_components(shape, kwargs):
     x, labels = _three_groups(random, shape)
     order = (-numpy.bincount(labels.ravel())).argsort()  # The heaviest first.
     tau = _one_hot(labels)[:, order]
-    affine = (3, 2) if kwargs.get('component_affine') else (2,)
+    affine = (3, 2) if kwargs.get('affine') == 'component' else (2,)
     gamma = random.uniform(.5, 1.5, affine)
     beta = random.randn(*affine)
     gy = random.randn(*shape)
@@ -254,8 +254,9 @@ def test_separate_groups_are_the_components(shape, kwargs):
             numpy.tanh if 'activation' in kwargs else None),
         rtol=1e-6, atol=1e-6)
     assert link.n_effective == 3
-    for actual, expected in zip(link.queue, equations.statistics(
-            equations.points(x), equations.points(tau))):
+    rows = equations.points(x)
+    for actual, expected in zip(link.queue, equations.unbiased(
+            *equations.statistics(rows, equations.points(tau)), len(rows))):
         numpy.testing.assert_allclose(actual, expected[None], rtol=1e-6)
 
     if 'activation' not in kwargs:
@@ -335,7 +336,8 @@ def test_one_iteration_is_one_of_em():
     weights, means, variances = equations.statistics(x, tau)
     tau = equations.posterior(x, weights, means, variances + 1e-6 * total)
     tau = tau[:, (-weights).argsort()]
-    for actual, expected in zip(link.queue, equations.statistics(x, tau)):
+    for actual, expected in zip(link.queue, equations.unbiased(
+            *equations.statistics(x, tau), len(x))):
         numpy.testing.assert_allclose(actual, expected[None], rtol=1e-4)
 
 
@@ -347,6 +349,8 @@ def test_posterior_is_of_all_points_though_a_part_was_drawn():
         link = MixtureNormalization(3, 4, seed=seed, dtype='d')
         link(x)
         (weights,), (means,), (variances,) = link.queue
+        counts = weights[:, None] * 200
+        variances *= (counts - 1) / counts
         numpy.testing.assert_allclose(weights.sum(), 1)
         numpy.testing.assert_allclose(
             weights @ means, x.mean(axis=(0, 2)), err_msg=str(seed))
@@ -372,7 +376,7 @@ def _reveal_posterior(x, **kwargs):
     """
     n_dims = x.shape[1]
     link = MixtureNormalization(
-        n_dims, n_dims, component_affine=True, initial_gamma=0,
+        n_dims, n_dims, affine='component', initial_gamma=0,
         initial_beta=numpy.eye(n_dims), dtype='d', **kwargs)
     y = equations.points(link(x).array)
     return equations.activation(y * y.mean(axis=0), x.shape)
@@ -391,8 +395,9 @@ def test_transform_under_soft_posterior(shape, seed):
         link(x).array, equations.mixture_normalization(
             x, numpy.ones(3), numpy.zeros(3), tau, 2e-5),
         rtol=1e-6, atol=1e-6)
-    for actual, expected in zip(link.queue, equations.statistics(
-            equations.points(x), equations.points(tau))):
+    rows = equations.points(x)
+    for actual, expected in zip(link.queue, equations.unbiased(
+            *equations.statistics(rows, equations.points(tau)), len(rows))):
         numpy.testing.assert_allclose(
             actual, expected[None], rtol=1e-6, atol=1e-9)
 
@@ -660,12 +665,12 @@ def test_repr_says_what_it_was_built_with():
     link = MixtureNormalization(
         3, 4, n_iter=6, sample_ratio=.5, min_weight=.02, queue_size=7,
         queue_decay=.8, inference='samples', activation=F.relu,
-        component_affine=True, seed=11, eps=1e-3, dtype='d', use_beta=False,
+        affine='component', seed=11, eps=1e-3, dtype='d', use_beta=False,
         axis=(0, 2))
     for spec in ('size=(3,)', 'n_components=4', 'n_iter=6',
                  'sample_ratio=0.5', 'min_weight=0.02', 'queue_size=7',
                  'queue_decay=0.8', 'inference=samples', 'activation=relu',
-                 'component_affine=True', 'seed=11', 'eps=0.001',
+                 'affine=component', 'seed=11', 'eps=0.001',
                  'dtype=float64', 'use_gamma=True', 'use_beta=False',
                  'axis=(0, 2)'):
         assert spec in repr(link), spec
@@ -675,12 +680,12 @@ def test_repr_says_what_it_was_built_with():
 
 def test_arguments_in_the_documented_order():
     by_place = MixtureNormalization(
-        None, 4, 6, .5, .02, 7, .8, 'samples', F.relu, True, 11, 1e-3, 'd',
-        False, True, None, 2, (0, 2))
+        None, 4, 6, .5, .02, 7, .8, 'samples', F.relu, 'component', 11, 1e-3,
+        'd', False, True, None, 2, (0, 2))
     by_name = MixtureNormalization(
         size=None, n_components=4, n_iter=6, sample_ratio=.5,
         min_weight=.02, queue_size=7, queue_decay=.8, inference='samples',
-        activation=F.relu, component_affine=True, seed=11, eps=1e-3,
+        activation=F.relu, affine='component', seed=11, eps=1e-3,
         dtype='d', use_gamma=False, use_beta=True, initial_gamma=None,
         initial_beta=2, axis=(0, 2))
     assert repr(by_place) == repr(by_name)
@@ -689,7 +694,7 @@ def test_arguments_in_the_documented_order():
 @testing.attr.gpu
 @pytest.mark.parametrize('kwargs', [
     {}, {'n_iter': 6, 'n_components': 5}, {'inference': 'samples'},
-    {'component_affine': True}, {'activation': F.relu},
+    {'affine': 'component'}, {'activation': F.relu},
     {'sample_ratio': 1}], ids=str)
 @pytest.mark.parametrize('dtype', ['e', 'f', 'd'])
 @pytest.mark.parametrize('shape', [(200, 3), (16, 3, 8, 9)], ids=str)
@@ -742,7 +747,7 @@ class _Model(chainer.Chain):
 
 
 @pytest.mark.parametrize('kwargs', [
-    {}, {'inference': 'samples'}, {'component_affine': True},
+    {}, {'inference': 'samples'}, {'affine': 'component'},
     {'activation': F.relu}], ids=str)
 def test_model_learns(kwargs):
     # Left or right: which half is brighter.
@@ -770,11 +775,11 @@ def test_model_learns(kwargs):
 testing.run_module(__name__, __file__)
 
 
-@pytest.mark.parametrize('component_affine', [False, True])
-def test_memory_beyond_input_output_and_posterior(component_affine):
+@pytest.mark.parametrize('affine', ['shared', 'inside', 'component'])
+def test_memory_beyond_input_output_and_posterior(affine):
     x = numpy.random.RandomState(_SEED).randn(10, 1, 512, 512).astype('f')
     link = MixtureNormalization(
-        1, 5, seed=0, component_affine=component_affine)
+        1, 5, seed=0, affine=affine)
     tracemalloc.start()
     try:
         link(x)
@@ -810,7 +815,7 @@ def _infer(link, x):
     ('inference', ('queue', None, 1, ['samples']),
      "'parameters' or 'samples'"),
     ('activation', ('relu', 3), 'None or a function'),
-    ('component_affine', ('no', 1, None), 'True or False'),
+    ('affine', ('no', 1, None, True), "'shared' or 'inside' or 'component'"),
     ('seed', (-1, 1.5, 'a', True), 'integer of at least 0'),
     ('eps', (-1e-5, float('nan'), float('inf'), None), r'\[0, inf\)'),
     ('dtype', ('i', numpy.int32, bool, complex), 'floating'),
@@ -1008,7 +1013,7 @@ def test_debug_mode_passes_good_batches():
 
 
 @pytest.mark.parametrize('kwargs', [
-    {}, {'activation': F.relu}, {'component_affine': True},
+    {}, {'activation': F.relu}, {'affine': 'component'},
     {'n_components': 8, 'min_weight': .1}, {'inference': 'samples'}],
     ids=str)
 @pytest.mark.parametrize('x', [

@@ -182,13 +182,17 @@ def test_gradient_is_orthogonal_to_what_changes_nothing(
             dtype, arrays.array_shapes(
                 min_dims=2, max_dims=4, min_side=1, max_side=5),
             elements=strategies.floats(-1000, 1000, width=16))),
-    strategies.integers(1, 4), strategies.booleans(),
-    strategies.sampled_from(['parameters', 'samples']), _SEEDS)
+    strategies.integers(1, 4),
+    strategies.sampled_from(['shared', 'inside', 'component']),
+    strategies.sampled_from(['parameters', 'samples', 'warm']), _SEEDS)
 def test_finite_input_gives_finite_output(
-        x, n_components, component_affine, inference, seed):
+        x, n_components, affine, inference, seed):
     link = MixtureNormalization(
-        x.shape[1], n_components, component_affine=component_affine,
-        inference=inference, seed=seed)
+        x.shape[1], n_components, affine=affine, seed=seed,
+        **{'warm_start': True} if inference == 'warm' else {
+            'inference': inference})
+    for _ in range(2 * (inference == 'warm')):
+        link(x)
     v = chainer.Variable(x)
     link.cleargrads()
     y = link(v)

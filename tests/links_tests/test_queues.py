@@ -44,7 +44,7 @@ def _by_queue(x, entries, factors, gamma=None, beta=None, f=None):
 
 @pytest.mark.parametrize('kwargs', [
     {}, {'queue_size': 3}, {'queue_size': 1}, {'queue_decay': .5},
-    {'queue_decay': 1}, {'component_affine': True}, {'activation': F.tanh},
+    {'queue_decay': 1}, {'affine': 'component'}, {'activation': F.tanh},
     {'n_components': 1}, {'n_components': 5, 'min_weight': .1},
     {'dtype': 'f'}], ids=str)
 @pytest.mark.parametrize('shape', [(120, 3), (30, 3, 4)], ids=str)
@@ -53,7 +53,7 @@ def test_inference_averages_over_the_last_batches(shape, kwargs):
     kwargs = dict(
         {'n_components': 3, 'dtype': 'd', 'sample_ratio': 1}, **kwargs)
     affine = ((kwargs['n_components'], 3)
-              if kwargs.get('component_affine') else (3,))
+              if kwargs.get('affine') == 'component' else (3,))
     gamma, beta = random.randn(2, *affine)
     link = MixtureNormalization(
         3, seed=0, initial_gamma=gamma, initial_beta=beta, **kwargs)
@@ -93,7 +93,7 @@ def test_entries_are_the_batches_moments():
         numpy.testing.assert_allclose(
             mean[0], batch.mean(axis=(0, 2)), rtol=1e-10)
         numpy.testing.assert_allclose(
-            variance[0], batch.var(axis=(0, 2)), rtol=1e-10)
+            variance[0], batch.var(axis=(0, 2), ddof=1), rtol=1e-10)
 
 
 def test_inference_changes_nothing():
@@ -136,7 +136,7 @@ def test_inference_gives_gradients():
     gy = numpy.random.RandomState(_SEED).randn(*x.shape)
     y.grad = gy
     y.backward()
-    deviation = numpy.sqrt(batch.var(axis=(0, 2)) + 2e-5)[:, None]
+    deviation = numpy.sqrt(batch.var(axis=(0, 2), ddof=1) + 2e-5)[:, None]
     numpy.testing.assert_allclose(v.grad, gy / deviation, rtol=1e-9)
     xhat = (x - batch.mean(axis=(0, 2))[:, None]) / deviation
     numpy.testing.assert_allclose(
@@ -188,7 +188,7 @@ def test_finetuning_averages_evenly():
             atol=1e-10)
     expected = numpy.mean([
         (x - batch.mean(axis=(0, 2))[:, None]) / numpy.sqrt(
-            batch.var(axis=(0, 2))[:, None] + 2e-5)
+            batch.var(axis=(0, 2), ddof=1)[:, None] + 2e-5)
         for batch in batches], axis=0)
     numpy.testing.assert_allclose(
         _infer(link, x), expected, rtol=1e-8, atol=1e-10)
@@ -203,7 +203,7 @@ def test_training_after_finetuning_decays_again():
     x = _batches(1, seed=5)[0]
     entries = [
         (numpy.ones(1), batch.mean(axis=(0, 2))[None],
-         batch.var(axis=(0, 2))[None]) for batch in batches[::-1]]
+         batch.var(axis=(0, 2), ddof=1)[None]) for batch in batches[::-1]]
     numpy.testing.assert_allclose(
         _infer(link, x), _by_queue(x, entries, factors / factors.sum()),
         rtol=1e-8, atol=1e-10)
@@ -234,7 +234,7 @@ def test_sample_queue_pools_the_last_batches():
         link(batch)
         pool = _pool(batches[max(0, n - 3):n])
         expected = (x - pool.mean(axis=0)[:, None]) / numpy.sqrt(
-            pool.var(axis=0)[:, None] + 2e-5)
+            pool.var(axis=0, ddof=1)[:, None] + 2e-5)
         for _ in range(2):
             numpy.testing.assert_allclose(
                 _infer(link, x), expected, rtol=1e-8, atol=1e-10)
@@ -256,7 +256,7 @@ def test_sample_queue_fits_one_mixture_to_the_pool():
     x = numpy.concatenate([batch[:5] for batch in batches])
     entry = (numpy.array([.5, .3, .2]),
              numpy.stack([batch.mean(axis=0) for batch in batches]),
-             numpy.stack([batch.var(axis=0) for batch in batches]))
+             numpy.stack([batch.var(axis=0, ddof=1) for batch in batches]))
     numpy.testing.assert_allclose(
         _infer(link, x), _by_queue(x, [entry], [1]), rtol=1e-6, atol=1e-6)
     for actual, expected in zip(link.queue, entry):

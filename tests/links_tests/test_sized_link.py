@@ -14,7 +14,7 @@ from mixnorm.links import MixtureNormalization
 
 _SEED = 0
 _VARIANTS = [
-    {}, {'component_affine': True}, {'inference': 'samples'},
+    {}, {'affine': 'component'}, {'inference': 'samples'},
     {'queue_size': 1}, {'use_gamma': False, 'use_beta': False},
     {'dtype': 'd'}, {'dtype': 'e'}]
 
@@ -150,10 +150,10 @@ def _assert_goes_on_alike_model(actual, expected):
 @pytest.mark.parametrize('saved,other', [
     ({}, {'n_components': 4}), ({'n_components': 1}, {}),
     ({}, {'queue_size': 9}), ({'queue_size': 1}, {}),
-    ({}, {'component_affine': True}), ({'component_affine': True}, {}),
+    ({}, {'affine': 'component'}), ({'affine': 'component'}, {}),
     ({}, {'inference': 'samples'}),
     ({'queue_size': 1}, {'inference': 'samples'}),
-    ({'n_components': 1}, {'n_components': 1, 'component_affine': True}),
+    ({'n_components': 1}, {'n_components': 1, 'affine': 'component'}),
     ({'use_gamma': False}, {}),
 ], ids=str)
 def test_foreign_state_changes_nothing(tmp_path, saved, other, other_size):
@@ -270,7 +270,7 @@ def test_copyparams_without_state():
 
 
 @pytest.mark.parametrize('kwargs', [
-    {'n_components': 4}, {'queue_size': 2}, {'component_affine': True},
+    {'n_components': 4}, {'queue_size': 2}, {'affine': 'component'},
     {'inference': 'samples'}], ids=str)
 def test_copyparams_of_another_kind_changes_nothing(kwargs):
     other = _trained(2, **kwargs)

@@ -12,8 +12,10 @@ _SEED = 0
 def _fit(x, seed=_SEED, **kwargs):
     options = {'n_components': 3, 'n_iter': 2, 'sample_ratio': 1.,
                'min_weight': .01}
+    options.update(kwargs)
+    options.setdefault('kmeans_iter', options['n_iter'] // 2)
     return fit_sets(
-        x, numpy.random.default_rng(seed), **dict(options, **kwargs))
+        x, numpy.random.default_rng(seed), n_init_trials=None, **options)
 
 
 def _three_groups(shape, seed=_SEED):
@@ -157,8 +159,8 @@ def test_number_of_points_drawn(n_points, n_components, ratio, expected):
 
     generator = Generator(numpy.random.PCG64(_SEED))
     fit_sets(numpy.arange(float(n_points))[None, None], generator,
-             n_components=n_components, n_iter=2, sample_ratio=ratio,
-             min_weight=0)
+             n_components=n_components, n_iter=2, kmeans_iter=1,
+             n_init_trials=None, sample_ratio=ratio, min_weight=0)
     assert generator.drawn == expected
 
 

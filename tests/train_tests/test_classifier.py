@@ -87,7 +87,7 @@ def test_normalizer_and_its_options(run, tmp_path):
     for out, arguments in (
             ('mode', ['--normalizer', 'mode', '--modes', 3, '--at', 'conv2']),
             ('option', ['--normalizer', 'mixture', '--at', 'conv2',
-                        '--normalizer-options', 'component_affine=True'])):
+                        '--normalizer-options', 'affine=component'])):
         assert run(*SMALL, '--iterations', 2, *arguments, out=out)[0] == 0
         prefix = 'trainer/updater/model:main/predictor/'
         with numpy.load(tmp_path / out / 'snapshot.npz') as file:

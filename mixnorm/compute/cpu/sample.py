@@ -75,8 +75,9 @@ def standardized_sample(x, indices):
     else:
         sample = StandardizedPoints(x, indices, location, scale)
     if location is None:
-        location = numpy.zeros_like(scale)
-    return sample, location, scale
+        with numpy.errstate(all='ignore'):
+            return sample, numpy.zeros_like(scale), scale, mean / scale
+    return sample, location, scale, None
 
 
 def _gather(x, indices, origin):

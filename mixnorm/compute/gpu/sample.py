@@ -49,4 +49,4 @@ def standardized_sample(x, indices):
         (n_dims, min(tile.THREAD_BLOCKS, divide_up(n, 4 * THREADS))), 0,
         (z, numpy.int64(n), location, variance,
          dtype.type(1e4 * math.sqrt(numpy.finfo(dtype).tiny)), scale))
-    return z, location, scale
+    return z, location, scale, None

@@ -1,3 +1,5 @@
+import math
+
 import numpy
 
 import chainer
@@ -6,16 +8,12 @@ from chainer import functions
 from chainer.utils import type_check
 
 from mixnorm import compute
-from mixnorm.checks import array_types, check_affine_types
+from mixnorm.checks import array_types, check_affine_types, check_real
 from mixnorm.compute.layout import stack, unstack, working_dtype
 from mixnorm.functions.normalization.mixture_transform import (
     inverse_deviations, inverse_or_zero, transform)
 from mixnorm.functions.normalization.point_mixture_transform import (
     Columns, PointMixtureTransform)
-
-# The mixture of a queue entry is regularized as a fit is: no component is
-# narrower, in any channel, than this share of the channel's variance.
-_RELATIVE_FLOOR = 1e-6
 
 
 class FixedMixtureNormalization(PointMixtureTransform):
@@ -27,9 +25,11 @@ class FixedMixtureNormalization(PointMixtureTransform):
 
     """
 
-    def __init__(self, weights, means, variances, factors, eps=2e-5):
+    def __init__(self, weights, means, variances, factors, eps=2e-5,
+                 reg_covar=1e-6):
         super().__init__(eps)
         self._queue = weights, means, variances, factors
+        self._reg_covar = reg_covar
 
     def check_type_forward(self, in_types):
         type_check._argname(in_types, ('x', 'gamma', 'beta'))
@@ -55,7 +55,8 @@ class FixedMixtureNormalization(PointMixtureTransform):
             for z in self._queue)
         shape = -1, points.shape[1]
         return Columns(
-            queue_posterior(points, weights, means, variances),
+            queue_posterior(
+                points, weights, means, variances, self._reg_covar),
             (factors[:, None] * inverse_or_zero(
                 xp, xp.sqrt(weights))).reshape(-1, 1),
             means.reshape(shape),
@@ -74,19 +75,20 @@ class FixedMixtureNormalization(PointMixtureTransform):
                    tau[:, j:j + 1] * factor)
 
 
-def queue_posterior(x, weights, means, variances):
+def queue_posterior(x, weights, means, variances, reg_covar):
     """Computes the posteriors of points under the mixtures of a queue.
 
-    A mixture is regularized as a fit is: in no channel is a component
-    narrower than a millionth of the channel's variance.  A channel that did
-    not vary, or whose variance the dtype cannot invert or hold, does not tell
-    components apart.
+    A mixture is regularized, as a fit is.  A channel that did not vary, or
+    whose least variance the dtype cannot invert, or whose variance it cannot
+    hold, does not tell components apart.
 
     Args:
         x (array): Stack ``(B, C, L)``.
         weights (array): ``(T, K)``.
         means (array): ``(T, K, C)``.
         variances (array): ``(T, K, C)``.
+        reg_covar (float): Least variance of a component, in units of the
+            channel's variance.
 
     Returns:
         array: ``(B, T * K, L)``.
@@ -96,18 +98,18 @@ def queue_posterior(x, weights, means, variances):
     share = weights[..., None]
     deviation = means - (share * means).sum(axis=1, keepdims=True)
     total = (share * (variances + deviation ** 2)).sum(axis=1, keepdims=True)
-    floor = _RELATIVE_FLOOR * total
-    tells = (floor >= numpy.finfo(variances.dtype).tiny) & xp.isfinite(total)
+    least = reg_covar * total
+    tells = (least >= numpy.finfo(variances.dtype).tiny) & xp.isfinite(total)
     tau, _ = compute.arithmetic(x).mixture.posterior(
         x, weights, means, xp.where(
-            tells, xp.maximum(variances, floor), numpy.inf).astype(
+            tells, xp.maximum(variances, least), numpy.inf).astype(
                 variances.dtype, copy=False))
     return tau
 
 
 def fixed_mixture_normalization(x, gamma, beta, weights, means, variances,
                                 factors, eps=2e-5, activation=None,
-                                delta=None):
+                                delta=None, reg_covar=1e-6):
     r"""Mixture normalization with the statistics of earlier batches.
 
     Each entry ``t`` of the queue is a mixture with its own posterior
@@ -140,13 +142,17 @@ def fixed_mixture_normalization(x, gamma, beta, weights, means, variances,
         activation (callable): See :func:`mixture_normalization`.
         delta (:class:`~chainer.Variable` or array): Weight of second order,
             ``(C,)`` or ``(K, C)``; see :func:`mixture_normalization`.
+        reg_covar (float): Least variance that a component has in a
+            posterior, in units of the channel's variance under the entry;
+            positive.
 
     Returns:
         ~chainer.Variable: Output of ``x``'s shape and dtype.
 
     Raises:
         chainer.utils.type_check.InvalidType: If shapes or dtypes do not fit.
-        ValueError: If ``eps`` or ``activation`` is out of its range.
+        ValueError: If ``eps``, ``activation`` or ``reg_covar`` is out of its
+            range.
 
     Source: M. M. Kalayeh and M. Shah, *Training Faster by Separating Modes
     of Variation in Batch-normalized Models* (2018), eqs. (33), (38), (39).
@@ -154,6 +160,9 @@ def fixed_mixture_normalization(x, gamma, beta, weights, means, variances,
     .. seealso:: :class:`mixnorm.links.MixtureNormalization`
 
     """
+    check_real('reg_covar', reg_covar, 0, math.inf, closed_low=False,
+               closed_high=False)
     node = FixedMixtureNormalization(*map(
-        chainer.as_array, (weights, means, variances, factors)), eps)
+        chainer.as_array, (weights, means, variances, factors)), eps,
+        reg_covar)
     return transform(node, x, gamma, beta, activation, delta)

@@ -14,7 +14,7 @@ def test_same_bits_whatever_the_number_of_threads(monkeypatch, shape, dtype):
     found = []
     for n_threads in ('1', '2', '3'):
         monkeypatch.setenv('OMP_NUM_THREADS', n_threads)
-        sample, location, scale = cpu.sample.standardized_sample(
+        sample, location, scale, _ = cpu.sample.standardized_sample(
             x, numpy.arange(0, x.shape[0] * x.shape[2], 2))
         centers, indices = cpu.seeding.seed(sample, 3, draws)
         parameters = cpu.mixture.lloyd_step(sample, centers)
