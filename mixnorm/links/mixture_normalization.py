@@ -97,9 +97,9 @@ class MixtureNormalization(FittedNormalization):
             Lloyd's, the others EM's; ``n_iter // 2`` if ``None``.
         n_init_trials (int or None): Candidates per centre in K-means++;
             ``2 + floor(ln K)`` if ``None``.
-        warm_start (bool): If ``True``, all ``n_iter`` iterations are EM's
-            and start from the mixture of the last mini-batch, carried over
-            in units of that mini-batch's channels.  Components keep their
+        warm_start (bool): If ``True``, EM starts from the mixture of the last
+            mini-batch, carried over in units of that mini-batch's channels,
+            in place of seeding and K-means, and components keep their
             numbers.  The first mini-batch, and one after a component was
             dropped or held less than one point, is seeded as without.
         reg_covar (float or None): Added to variances in a fit, in units of

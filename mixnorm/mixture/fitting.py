@@ -105,7 +105,7 @@ def fit_activation(x, generator, *, n_components, n_iter, kmeans_iter,
             weight becomes 0.
         reg_covar (float): Added to variances, in units of each channel's.
         start (Parameters or None): A mixture, as :func:`in_deviations`
-            returns it, from which all iterations are EM's, without a seeding.
+            returns it, from which EM starts, in place of seeding and K-means.
 
     Returns:
         Parameters: The mixture.
@@ -118,13 +118,12 @@ def fit_activation(x, generator, *, n_components, n_iter, kmeans_iter,
         parameters = _kmeans(
             sample, seeding_draws(n_components, n_init_trials, generator),
             n_components, kmeans_iter, reg_covar)
-        n_iter -= kmeans_iter
     else:
         parameters = _regularized(Parameters(*(
             z.astype(scale.dtype, copy=False) for z in start)), reg_covar)
         if center is not None:
             parameters = parameters._replace(means=parameters.means + center)
-    for _ in range(n_iter):
+    for _ in range(n_iter - kmeans_iter):
         parameters, _ = arithmetic.mixture.em_step(
             sample, parameters, reg_covar)
     return arithmetic.mixture.discard_and_rescale(

@@ -52,7 +52,8 @@ def _em_from(rows, start, n_iter, reg_covar):
 
 
 @pytest.mark.parametrize('kwargs', [
-    {}, {'n_iter': 1}, {'n_iter': 5, 'kmeans_iter': 4}, {'reg_covar': 1e-2},
+    {}, {'n_iter': 1, 'kmeans_iter': 0}, {'kmeans_iter': 0},
+    {'n_iter': 5, 'kmeans_iter': 2}, {'reg_covar': 1e-2},
     {'affine': 'inside'}, {'affine': 'component'}, {'activation': F.tanh}],
     ids=str)
 def test_fit_goes_on_from_the_last_batch(kwargs):
@@ -75,8 +76,10 @@ def test_fit_goes_on_from_the_last_batch(kwargs):
             [(1, 0), (1, .3), (3, -2), (.01, 1), (1, 1000)], 1):
         x = _batch(n, scale=scale, shift=shift)
         rows = equations.points(x)
-        tau = _em_from(rows, start, kwargs.get('n_iter', 2),
-                       kwargs.get('reg_covar', 1e-3))
+        n_iter = {'n_iter': 2, 'kmeans_iter': 1, **kwargs}
+        tau = _em_from(
+            rows, start, n_iter['n_iter'] - n_iter['kmeans_iter'],
+            kwargs.get('reg_covar', 1e-3))
         assert ((tau > .1) & (tau < .9)).any()
         found = equations.statistics(rows, tau)
         numpy.testing.assert_allclose(
