@@ -15,7 +15,8 @@ from mixnorm.links.fitted_normalization import FittedNormalization
 from mixnorm.links.queues import Entries, ParameterQueue, SampleQueue
 from mixnorm.links.running_averages import parse_finetune
 from mixnorm.links.warm_start import WarmStart
-from mixnorm.mixture.fitting import fit_activation
+from mixnorm.mixture.fitting import (
+    fit_activation, REG_COVAR, WARM_REG_COVAR)
 
 
 class MixtureNormalization(FittedNormalization):
@@ -102,12 +103,6 @@ class MixtureNormalization(FittedNormalization):
             in place of seeding and K-means, and components keep their
             numbers.  The first mini-batch, and one after a component was
             dropped or held less than one point, is seeded as without.
-        reg_covar (float or None): Added to variances in a fit, in units of
-            each channel's variance, and the least that they are in the
-            posteriors of test mode; positive.  If ``None``, 1e-6, and 1e-3
-            with ``warm_start``: from mini-batch to mini-batch EM would
-            otherwise narrow a component down to where many values are equal,
-            as the zeros of a rectified linear unit are, until it is lost.
 
     Attributes:
         gamma (~chainer.Parameter): Scale, or ``None``.
@@ -140,8 +135,7 @@ class MixtureNormalization(FittedNormalization):
                  affine='shared', seed=None, eps=2e-5, dtype=None,
                  use_gamma=True, use_beta=True,
                  initial_gamma=None, initial_beta=None, axis=None, order=1,
-                 kmeans_iter=None, n_init_trials=None, warm_start=False,
-                 reg_covar=None):
+                 kmeans_iter=None, n_init_trials=None, warm_start=False):
         super().__init__(
             size, n_components, n_iter, sample_ratio, min_weight, activation,
             affine, seed, eps, dtype, use_gamma, use_beta, initial_gamma,
@@ -159,11 +153,6 @@ class MixtureNormalization(FittedNormalization):
         self.queue_decay = queue_decay
         self.inference = inference
         self.warm_start = warm_start
-        if reg_covar is None:
-            reg_covar = 1e-3 if warm_start else 1e-6
-        check_real('reg_covar', reg_covar, 0, math.inf, closed_low=False,
-                   closed_high=False)
-        self.reg_covar = reg_covar
         # There is none before the size is known.
         self._queue = None
         self._start = None
@@ -259,7 +248,6 @@ class MixtureNormalization(FittedNormalization):
                 yield 'queue_decay', self.queue_decay
                 yield 'inference', self.inference
                 yield 'warm_start', self.warm_start
-                yield 'reg_covar', self.reg_covar
 
     @property
     def n_effective(self):
@@ -404,14 +392,15 @@ class MixtureNormalization(FittedNormalization):
         return fixed_mixture_normalization(
             x, gamma, beta, entries.weights, entries.means.reshape(matrices),
             entries.variances.reshape(matrices), factors, self.eps,
-            self.activation, delta, self.reg_covar)
+            self.activation, delta,
+            WARM_REG_COVAR if self.warm_start else REG_COVAR)
 
     def _fit(self, x, seed, start=None):
         """Fits a mixture; returns the points' posterior, their statistics
         under it, and how many components were kept."""
         parameters = fit_activation(
-            x, numpy.random.default_rng(seed), reg_covar=self.reg_covar,
-            start=start, **self._fit_options)
+            x, numpy.random.default_rng(seed), start=start,
+            **self._fit_options)
         arithmetic = compute.arithmetic(x)
         tau, statistics = arithmetic.mixture.posterior_and_statistics(
             x, parameters)

@@ -12,6 +12,15 @@ from mixnorm.mixture.kmeans import seeding_draws
 from mixnorm.mixture.randomness import random_numbers, sample_indices
 
 
+# Added to the variances of a standardized activation.
+REG_COVAR = 1e-6
+
+# The same where EM goes on from mini-batch to mini-batch.  It would narrow a
+# component down to where many values are equal, as the zeros of a rectified
+# linear unit are, until the component has no points any more.
+WARM_REG_COVAR = .05
+
+
 class Fit(typing.NamedTuple):
 
     """Outcome of a fit.
@@ -84,8 +93,7 @@ def fit_mixture(x, generator, *, n_components, kmeans_iter, max_iter, tol,
 
 
 def fit_activation(x, generator, *, n_components, n_iter, kmeans_iter,
-                   n_init_trials, sample_ratio, min_weight, reg_covar,
-                   start=None):
+                   n_init_trials, sample_ratio, min_weight, start=None):
     """Fits a mixture to an activation: sample, seed, K-means, EM, discard.
 
     Distances and what is added to variances are in units of each channel's
@@ -103,7 +111,6 @@ def fit_activation(x, generator, *, n_components, n_iter, kmeans_iter,
         sample_ratio (float): Share of the points to use.
         min_weight (float): Components of smaller weight are dropped: their
             weight becomes 0.
-        reg_covar (float): Added to variances, in units of each channel's.
         start (Parameters or None): A mixture, as :func:`in_deviations`
             returns it, from which EM starts, in place of seeding and K-means.
 
@@ -115,10 +122,12 @@ def fit_activation(x, generator, *, n_components, n_iter, kmeans_iter,
     sample, location, scale, center = arithmetic.sample.standardized_sample(
         x, _sample(x, sample_ratio, generator))
     if start is None:
+        reg_covar = REG_COVAR
         parameters = _kmeans(
             sample, seeding_draws(n_components, n_init_trials, generator),
             n_components, kmeans_iter, reg_covar)
     else:
+        reg_covar = WARM_REG_COVAR
         parameters = _regularized(Parameters(*(
             z.astype(scale.dtype, copy=False) for z in start)), reg_covar)
         if center is not None:
