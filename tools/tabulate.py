@@ -7,7 +7,9 @@ Of runs of train.classifier it prints the best test accuracy up to the end of
 each quarter, as the mixture normalization paper does, the last, and the steps
 (iterations) it took to reach the best of the first run, and draws their
 curves. Of runs with --recalibrate it prints the best and the last after
-recalibration, too. Of series of train.multitask it prints the mean and the sample standard
+recalibration, too.
+
+Of series of train.multitask it prints the mean and the sample standard
 deviation of the test error, of all images and of each set's, over the runs
 that have ended.
 """

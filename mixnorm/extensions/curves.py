@@ -89,7 +89,7 @@ def draw_curves(logs, path):
                     (f'validation/main/{quantity}', 'test',
                      {'linewidth': 2, 'marker': '.'}),
                     (f'recalibrated/validation/main/{quantity}',
-                     'recalibrated',
+                     'test, recalibrated',
                      {'linewidth': 1.4, 'linestyle': '--', 'marker': '.'})):
                 points = [(entry['iteration'], entry[key])
                           for entry in log if key in entry]
