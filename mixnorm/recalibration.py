@@ -20,7 +20,7 @@ def recalibrate(model, batches, seed=0):
         \mu = \frac{1}{N} \sum_n \mu_n, \quad
         \sigma^2 = \frac{1}{N} \sum_n \sigma_n^2
 
-    It does so for every link with a method ``start_finetuning``: Chainer's
+    It does so for every layer with a method ``start_finetuning``: Chainer's
     batch normalizations, and those of :mod:`mixnorm.links` whose test mode
     depends on training.  Each averages what it always averages, as with
     ``finetune=True``; the queue of mixture normalization holds the last
@@ -56,7 +56,7 @@ def recalibrate(model, batches, seed=0):
             statistics come back.
 
     Source: Y. Wu and J. Johnson, *Rethinking "Batch" in BatchNorm* (2021),
-    section 3, "precise BatchNorm".
+    section 3, "PreciseBN".
 
     .. admonition:: Example
 
@@ -75,8 +75,10 @@ def recalibrate(model, batches, seed=0):
     if not isinstance(model, chainer.Link):
         raise TypeError(f'model is {model!r}: it must be a chainer.Link')
     links = set(model.links())
+    # A whole model may have that method, too, for all of its layers.
     normalizations = {
-        link for link in links if hasattr(link, 'start_finetuning')}
+        link for link in links if hasattr(link, 'start_finetuning')
+        and not isinstance(link, (chainer.Chain, chainer.ChainList))}
     undo = contextlib.ExitStack()
     if not normalizations:
         return undo

@@ -242,6 +242,16 @@ def test_link_that_is_called_twice_counts_twice():
         norm.avg_mean, numpy.mean(xs, axis=(0, 1, 3, 4)), 1e-5)
 
 
+def test_model_with_a_method_of_that_name():
+    class Net(chainer.Sequential):
+        def start_finetuning(self):
+            raise AssertionError
+
+    net = Net(L.BatchNormalization(3))
+    mixnorm.recalibrate(net, _batches(2))
+    assert net[0].N == 2
+
+
 def test_dropout_acts_and_the_seed_decides():
     x = numpy.ones((4, 3), 'f')
 

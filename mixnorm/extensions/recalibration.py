@@ -24,9 +24,8 @@ class Recalibration(extension.Extension):
     evaluation.  Afterwards the old statistics come back: training, and what
     it saves, is what it would be without the extension.
 
-    It needs no place among other extensions: with the same trigger, it comes
-    after an :class:`~chainer.training.extensions.Evaluator` and before the
-    reports.  There is nothing to save of it.
+    With the evaluator's trigger it is called after the evaluator and before
+    the reports, whichever of them is added first.  It has no state to save.
 
     Args:
         evaluator (~chainer.training.extensions.Evaluator): The evaluator,
@@ -36,7 +35,7 @@ class Recalibration(extension.Extension):
         batch_size (int): Number of examples in each.
         converter (callable): Takes a list of examples and a device, and
             returns what the target is called with.
-        seed (int): What is drawn, also by dropout, depends on it alone.
+        seed (int): Seed of all that is drawn, by dropout as well.
         restore (bool): If ``False``, the new statistics stay, and training
             goes on with them.
 
