@@ -10,6 +10,7 @@ from mixnorm import links
 from mixnorm import mixture
 from mixnorm.conversion.convert import convert
 from mixnorm.memory import keep_memory
+from mixnorm.recalibration import recalibrate
 from mixnorm.registry import (
     normalizer, normalizer_names, register_normalizer)
 
@@ -23,6 +24,7 @@ __all__ = [
     'mixture',
     'normalizer',
     'normalizer_names',
+    'recalibrate',
     'register_normalizer',
 ]
 

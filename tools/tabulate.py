@@ -6,7 +6,10 @@
 Of runs of train.classifier it prints the best test accuracy up to the end of
 each quarter, as the mixture normalization paper does, the last, and the steps
 (iterations) it took to reach the best of the first run, and draws their
-curves. Of series of train.multitask it prints the mean and the sample standard
+curves. Of runs with --recalibrate it prints the best and the last after
+recalibration, too.
+
+Of series of train.multitask it prints the mean and the sample standard
 deviation of the test error, of all images and of each set's, over the runs
 that have ended.
 """
@@ -26,6 +29,7 @@ from train.text_table import text_table
 
 
 ACCURACY = 'validation/main/accuracy'
+RECALIBRATED = f'recalibrated/{ACCURACY}'
 
 
 def read_log(folder):
@@ -67,13 +71,16 @@ def summarize(log, target=None):
     Returns:
         dict: ``'steps'``, the run's length; ``'quarters'``, the best
         accuracies up to the end of each quarter, ``None`` where there was no
-        test yet; ``'last'``, that of the last test; ``'best'``; and
+        test yet; ``'last'``, that of the last test; ``'best'``;
         ``'steps_to_target'``, the step of the first test that reached the
-        target, ``None`` if none did.
+        target, ``None`` if none did; and ``'recalibrated'``, the best and the
+        last accuracy after recalibration, ``None`` twice without one.
 
     """
     tests = [(entry['iteration'], entry[ACCURACY])
              for entry in log if ACCURACY in entry]
+    recalibrated = [entry[RECALIBRATED]
+                    for entry in log if RECALIBRATED in entry]
     steps = log[-1]['iteration']
     best = max(accuracy for _, accuracy in tests)
     if target is None:
@@ -87,7 +94,9 @@ def summarize(log, target=None):
         'last': tests[-1][1],
         'best': best,
         'steps_to_target': next(
-            (step for step, accuracy in tests if accuracy >= target), None)}
+            (step for step, accuracy in tests if accuracy >= target), None),
+        'recalibrated': (max(recalibrated), recalibrated[-1])
+        if recalibrated else (None, None)}
 
 
 def table(logs):
@@ -101,19 +110,28 @@ def table(logs):
 
     """
     target = summarize(next(iter(logs.values())))['best']
+    any_recalibrated = any(
+        RECALIBRATED in entry for log in logs.values() for entry in log)
     rows = [['run', 'steps', '1/4', '2/4', '3/4', '4/4', 'last',
              'steps to best']]
+    if any_recalibrated:
+        rows[0] += ['recalibrated 4/4', 'last']
     for name, log in logs.items():
         summary = summarize(log, target)
-        accuracies = [*summary['quarters'], summary['last']]
-        rows.append([name, summary['steps'], *(
-            None if accuracy is None else f'{accuracy:.4f}'
-            for accuracy in accuracies),
+        rows.append([
+            name, summary['steps'],
+            *map(_in_digits, [*summary['quarters'], summary['last']]),
             summary['steps_to_target'] or 'not reached'])
+        if any_recalibrated:
+            rows[-1] += map(_in_digits, summary['recalibrated'])
     return (
         'Best test accuracy up to each quarter of the run, the last, and the '
         f'steps to reach\nthe best of {next(iter(logs))} ({target:.4f}):\n\n'
         f'{text_table(rows)}')
+
+
+def _in_digits(accuracy):
+    return None if accuracy is None else f'{accuracy:.4f}'
 
 
 def main(argv=None):

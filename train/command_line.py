@@ -100,6 +100,8 @@ def _number(kind, allowed, is_allowed):
 
 
 positive_int = _number(int, 'an integer of at least 1', lambda v: v >= 1)
+non_negative_int = _number(
+    int, 'an integer of at least 0', lambda v: v >= 0)
 positive_float = _number(float, 'a number above 0', lambda v: v > 0)
 non_negative_float = _number(
     float, 'a number of at least 0', lambda v: v >= 0)

@@ -35,7 +35,7 @@ from train.loop import run_folder
 from train.loop import series
 from train.loop import snapshots
 from train.loop.evaluation import Evaluation
-from train.loop.run import make_updater, run
+from train.loop.run import make_recalibration, make_updater, run
 from train.network import make_classifier
 from train.settings import ADD, distinct, Setting, Settings
 
@@ -174,19 +174,24 @@ def _run_one(args, settings, seed, sets, standardize, device):
     updater = make_updater(classifier, batches, settings, device)
     evaluation = Evaluation(
         standardize(test_set.images), test_set.labels, 500, classifier)
-    status = run(
-        updater, evaluation, dict(
-            settings, seed=seed, epoch=None, decay_every=None, decay_at=None,
-            decay_at_iterations=[round(share * settings['iterations'])
-                                 for share in settings['cuts']]),
-        folder, 'train.multitask', arrays, args.progress, args.out)
+    settings = dict(
+        settings, seed=seed, epoch=None, decay_every=None, decay_at=None,
+        decay_at_iterations=[round(share * settings['iterations'])
+                             for share in settings['cuts']])
+    status = run(updater, evaluation, settings, folder, 'train.multitask',
+                 arrays, args.progress, args.out)
     if status == 0:
         error, *errors = test_errors(classifier, standardize, test_set)
         by_set = dict(zip(settings['sets'], errors))
-        files.write_json(
-            result, {'seed': seed, 'error': error, 'errors': by_set})
+        found = {'seed': seed, 'error': error, 'errors': by_set}
         details = ', '.join(f'{name} {of_set:.2f}'
                             for name, of_set in by_set.items())
+        if settings['recalibrate']:
+            means = make_recalibration(batches, evaluation, settings)()
+            accuracy = means['recalibrated/validation/main/accuracy']
+            found['recalibrated'] = 100 * (1 - accuracy)
+            details += f"; recalibrated {found['recalibrated']:.2f}"
+        files.write_json(result, found)
         print(f'test error {error:.2f} %: {details}')
     return status
 

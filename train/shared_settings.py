@@ -1,7 +1,8 @@
 """Settings that both training scripts have."""
 
 from train.command_line import (
-    factor, non_negative_float, positive_float, positive_int)
+    factor, non_negative_float, non_negative_int, positive_float,
+    positive_int)
 from train.loop import optimizers
 from train.settings import CHANGE, Setting
 
@@ -54,4 +55,9 @@ def running():
         for name, what in (
             ('log', 'a line of the log; each test makes one as well'),
             ('test', 'a test on the whole test set'),
-            ('snapshot', 'a snapshot'))]
+            ('snapshot', 'a snapshot'))] + [
+        Setting('recalibrate', 0, 'at each test, test once more with the '
+                "normalizers' statistics of N training batches under the "
+                'weights as they are; training goes on with its own (default: '
+                '0, no such test)', CHANGE, type=non_negative_int,
+                metavar='N')]

@@ -51,15 +51,17 @@ class Curves(extension.Extension):
 def draw_curves(logs, path):
     """Draws loss and accuracy of training runs side by side.
 
-    Training is drawn thin, test thick. Where a run's log holds no test
-    result for an entry, the test curve goes on to the next that does.
+    Training is drawn thin, test thick, and test after recalibration (see
+    :class:`~mixnorm.extensions.Recalibration`) dashed. Where a run's log holds
+    no test result for an entry, the test curve goes on to the next that does.
 
     Args:
         logs (dict): Maps a run's name to its log: a list of dictionaries with
             the key ``'iteration'`` and any of ``'main/loss'``,
             ``'validation/main/loss'``, ``'main/accuracy'`` and
             ``'validation/main/accuracy'``, as
-            :class:`chainer.training.extensions.LogReport` writes it.
+            :class:`chainer.training.extensions.LogReport` writes it, and
+            those of the test once more with ``'recalibrated/'`` before them.
         path (str): The image file to write; its ending gives the format.
 
     Raises:
@@ -85,7 +87,10 @@ def draw_curves(logs, path):
                     (f'main/{quantity}', 'training',
                      {'linewidth': 0.9, 'alpha': 0.6}),
                     (f'validation/main/{quantity}', 'test',
-                     {'linewidth': 2, 'marker': '.'})):
+                     {'linewidth': 2, 'marker': '.'}),
+                    (f'recalibrated/validation/main/{quantity}',
+                     'test, recalibrated',
+                     {'linewidth': 1.4, 'linestyle': '--', 'marker': '.'})):
                 points = [(entry['iteration'], entry[key])
                           for entry in log if key in entry]
                 if points:

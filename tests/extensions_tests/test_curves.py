@@ -47,6 +47,27 @@ def test_curves_of_two_runs(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ['curves.png']
 
 
+def test_curve_after_recalibration(tmp_path):
+    path = str(tmp_path / 'curves.png')
+    low, high = _log([.1, .2, .1]), _log([.8, .9, .8])
+    # The other run has the panels reach from 0 to 1.
+    logs = {'low': low, 'scale': _log([0., 1.])}
+    for recalibrated in (False, True):
+        if recalibrated:
+            for entry, other in zip(low, high):
+                for quantity in ('loss', 'accuracy'):
+                    key = f'validation/main/{quantity}'
+                    entry[f'recalibrated/{key}'] = other[key]
+        draw_curves(logs, path)
+        rows, columns = _find(path, BLUE)
+        for half in (0, .5):
+            # Rows count from the top.
+            heights = rows[(columns > half) & (columns < half + .5)
+                           & (rows < .75)]
+            assert heights.max() > .5
+            assert (heights.min() < .3) == recalibrated
+
+
 @pytest.mark.parametrize('ending,start', [
     ('.pdf', b'%PDF'), ('.svg', b'<?xml'), ('.PNG', b'\x89PNG')])
 def test_ending_gives_the_format(ending, start, tmp_path):

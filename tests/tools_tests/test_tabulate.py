@@ -53,6 +53,22 @@ def test_table(tmp_path, capsys):
     assert (tmp_path / 'curves.png').read_bytes()[:4] == b'\x89PNG'
 
 
+def test_recalibrated_runs(tmp_path, capsys):
+    runs = [_write(tmp_path / name, [.1, .3, .2]) for name in ('a', 'b')]
+    path = tmp_path / 'b' / 'log'
+    log = json.loads(path.read_text())
+    for entry, accuracy in zip(log, (.4, .6, .5)):
+        entry['recalibrated/validation/main/accuracy'] = accuracy
+    path.write_text(json.dumps(log))
+    assert tabulate.main(runs) == 0
+    output = capsys.readouterr().out
+    titles = output.splitlines()[3].split('  ')
+    assert [t.strip() for t in titles if t][-2:] == [
+        'recalibrated 4/4', 'last']
+    assert [row[-3:] for row in _rows(output)] == [
+        ['20', '-', '-'], ['20', '0.6000', '0.5000']]
+
+
 def test_plot_goes_where_it_is_told(tmp_path, capsys):
     run = _write(tmp_path / 'a', [.5])
     plot = tmp_path / 'plots' / 'a.png'

@@ -8,10 +8,15 @@ import subprocess
 import sys
 import time
 
+import chainer
+import chainer.functions as F
+import chainer.links as L
 import numpy
 import pytest
 
+from models.cifar_cnn import CifarCNN
 from train.data import datasets
+from train_tests.small_runs import read_log
 from train_tests.small_runs import SMALL
 
 
@@ -145,6 +150,89 @@ def test_number_of_effective_components_is_logged(run, tmp_path):
     assert not any('n_effective' in key for entry in other for key in entry)
 
 
+_RECALIBRATED = 'recalibrated/validation/main/accuracy'
+
+
+def test_test_after_recalibration(run, tmp_path):
+    pytest.importorskip('matplotlib')
+    arguments = [*SMALL, '--epoch', 3, '--lr', .01, '--normalizer', 'mixture',
+                 '--at', 'conv3']
+    outputs = [
+        run(*arguments, '--recalibrate', n, out=f'{n}')[1] for n in (0, 3)]
+    logs = [read_log(tmp_path / out) for out in ('0', '3')]
+    assert len(logs[1]) == 3
+    for expected, entry in zip(*logs):
+        found = {key: value for key, value in entry.items()
+                 if key.startswith('recalibrated/')}
+        assert set(found) == {
+            _RECALIBRATED, 'recalibrated/validation/main/loss'}
+        # All else is as without.
+        assert {key: value for key, value in entry.items()
+                if key not in found} == expected
+    snapshots = [numpy.load(tmp_path / out / 'snapshot.npz')
+                 for out in ('0', '3')]
+    names = {name for name in snapshots[0] if '/model:main/' in name}
+    assert any(name.endswith('/queue_means') for name in names)
+    for name in names:
+        numpy.testing.assert_array_equal(
+            snapshots[0][name], snapshots[1][name])
+    for snapshot in snapshots:
+        snapshot.close()
+
+    assert 'recalibrated' not in outputs[0]
+    titles, *lines, _ = outputs[1].splitlines()
+    # They stand between two or more spaces.
+    column = [cell for cell in titles.split('  ') if cell].index(
+        'recalibrated')
+    assert [line.split()[column] for line in lines] == [
+        f'{entry[_RECALIBRATED]:.4f}' for entry in logs[1]]
+    best = max(entry[_RECALIBRATED] for entry in logs[1])
+    assert f', recalibrated {best:.4f} at iteration ' in outputs[1]
+
+
+def test_recalibrated_figure_is_that_of_the_saved_weights(run, tmp_path):
+    """Of statistics that the whole training set, 96 images, has."""
+    arguments = [*SMALL, '--batch-size', 96, '--iterations', 12]
+    assert run(*arguments, '--recalibrate', 1)[0] == 0
+    (train_images, _), (images, labels) = datasets.load('digits', 96, 30)
+    model = CifarCNN(10, 1, (4, 4, 4, 8))
+    chainer.serializers.load_npz(
+        str(tmp_path / 'run' / 'snapshot.npz'), model,
+        path='trainer/updater/model:main/predictor/')
+    for link in model.links():
+        if isinstance(link, L.BatchNormalization):
+            # What a decay of 0 leaves are the statistics of one mini-batch.
+            link.decay = 0
+    model(train_images)
+    with chainer.using_config('train', False):
+        scores = model(images)
+    entry = read_log(tmp_path / 'run')[-1]
+    numpy.testing.assert_allclose(
+        entry['recalibrated/validation/main/loss'],
+        F.softmax_cross_entropy(scores, labels).array, 1e-4)
+    assert entry['validation/main/loss'] != pytest.approx(
+        entry['recalibrated/validation/main/loss'], .01)
+
+
+def test_recalibration_resumes_and_may_begin_on_resuming(
+        run, tmp_path, image_cache):
+    arguments = ['--dataset', 'cifar10', '--widths', 2, 2, 2, 4,
+                 '--batch-size', 15, '--test-every', 1]
+    recalibrate = ['--recalibrate', 4]
+    assert run(*arguments, '--iterations', 5, *recalibrate, out='whole')[
+        0] == 0
+    assert run(*arguments, '--iterations', 2, *recalibrate, out='parts')[
+        0] == 0
+    assert run('--resume', '--iterations', 5, out='parts')[0] == 0
+    whole = read_log(tmp_path / 'whole')
+    assert read_log(tmp_path / 'parts') == whole
+    assert run(*arguments, '--iterations', 2, out='late')[0] == 0
+    assert run('--resume', '--iterations', 5, *recalibrate, out='late')[0] == 0
+    assert [entry.get(_RECALIBRATED) for entry in read_log(
+        tmp_path / 'late')] == [None, None] + [
+            entry[_RECALIBRATED] for entry in whole[2:]]
+
+
 def test_intervals(run, tmp_path):
     assert run(*SMALL, '--iterations', 7, '--log-every', 2, '--test-every',
                3, '--snapshot-every', 100)[0] == 0
@@ -187,6 +275,8 @@ def test_data_sets(dataset, run, image_cache, tmp_path):
     ('--decay 1.5 --decay-every 1', '--decay: must be a number in (0, 1]'),
     ('--weight-decay -1', '--weight-decay: '),
     ('--epoch 0', '--epoch: must be an integer of at least 1'),
+    ('--recalibrate -1', '--recalibrate: must be an integer of at least 0'),
+    ('--recalibrate all', "at least 0, not 'all'"),
     ('--epoch 2 --iterations 3', 'not allowed with'),
     ('--decay-every 2 --decay-at 3', 'not allowed with'),
     ('--resume --overwrite', 'not allowed with'),

@@ -369,6 +369,31 @@ def test_resume_accepts_the_same_settings(run, tmp_path):
                '--snapshot-every', 4, '--device', '@numpy')[0] == 0
 
 
+def test_error_after_recalibration(run, tmp_path):
+    status, output, _ = run(*SMALL, '--recalibrate', 2, '--iterations', 20,
+                            '--seeds', 1, 2)
+    assert status == 0
+    errors = []
+    for seed in (1, 2):
+        _, log, result = _read_run(tmp_path / 'series' / f'seed-{seed}')
+        errors.append(result['recalibrated'])
+        numpy.testing.assert_allclose(
+            result['recalibrated'], 100 - 100 * log[-1][
+                'recalibrated/validation/main/accuracy'], atol=1e-4)
+        assert f'; recalibrated {errors[-1]:.2f}' in output
+    a, b = errors
+    titles, line = output.splitlines()[-2:]
+    assert 'recalibrated' in titles
+    assert f' {(a + b) / 2:.2f} +- {abs(a - b) / 2 ** .5:.2f} ' in line
+
+    assert run(*SMALL, '--iterations', 20, '--seeds', 1, out='plain')[0] == 0
+    result, plain = (
+        _read(tmp_path / out / 'seed-1' / 'result.json')
+        for out in ('series', 'plain'))
+    del result['recalibrated']
+    assert plain == result
+
+
 def test_option_that_json_writes_differently_resumes(run, stop_in, tmp_path):
     arguments = SMALL + ['--widths', 2, 4, 8, 6, '--normalizer', 'mixture',
                          '--normalizer-options', 'axis=(0, 2, 3)']

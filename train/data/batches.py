@@ -36,13 +36,26 @@ class BatchIterator(SerialIterator):
         self._augment = augment
 
     def __next__(self):
-        indices = super().__next__()
-        images = self._images[indices]
-        if self._augment is not None:
-            images = self._augment(images, self._random_state)
-        return images, self._labels[indices]
+        return self.gather(super().__next__(), self._random_state)
 
     next = __next__
+
+    def gather(self, indices, random_state):
+        """Gathers images, whichever they are, as a batch.
+
+        Args:
+            indices (list of int): Which images.
+            random_state (numpy.random.RandomState): What ``augment`` draws
+                from.
+
+        Returns:
+            tuple: Images and labels.
+
+        """
+        images = self._images[indices]
+        if self._augment is not None:
+            images = self._augment(images, random_state)
+        return images, self._labels[indices]
 
     def serialize(self, serializer):
         super().serialize(serializer)

@@ -8,8 +8,9 @@ import sys
 import chainer
 from chainer import training
 from chainer.training import extensions
+import numpy
 
-from mixnorm.extensions import Curves, EffectiveComponents
+from mixnorm.extensions import Curves, EffectiveComponents, Recalibration
 from train.data.batches import send
 from train.loop import run_folder
 from train.loop import snapshots
@@ -54,8 +55,8 @@ def run(updater, evaluation, settings, folder, script, arrays=None,
             ``'decay_every'`` and ``'decay_at'``, in epochs, and
             ``'decay_at_iterations'`` if there are any; ``'iterations'`` or,
             where that is ``None``, ``'epoch'``; ``'log_every'``,
-            ``'test_every'``, ``'snapshot_every'`` and ``'device'``. All that
-            there is, is saved.
+            ``'test_every'``, ``'snapshot_every'``, ``'recalibrate'``,
+            ``'seed'`` and ``'device'``. All that there is, is saved.
         folder (str): Where to write. What a run before left there is lost,
             unless it is this one.
         script (str): The module that goes on with the run.
@@ -104,6 +105,31 @@ def run(updater, evaluation, settings, folder, script, arrays=None,
     return 128 + interruption.signal
 
 
+def make_recalibration(batches, evaluation, settings):
+    """Makes what repeats a test with statistics of the weights' own.
+
+    Args:
+        batches (~train.data.batches.BatchIterator): Training batches, of
+            which none is taken: others are drawn, and augmented, by a
+            generator of their own.
+        evaluation (~train.loop.evaluation.Evaluation): The test.
+        settings (dict): ``'recalibrate'``, a number of batches, and
+            ``'seed'``.
+
+    Returns:
+        ~mixnorm.extensions.Recalibration: The extension.
+
+    """
+    @chainer.dataset.converter()
+    def convert(indices, device):
+        # While it recalibrates, the global generator is seeded.
+        return send(batches.gather(indices, numpy.random), device)
+
+    return Recalibration(
+        evaluation, batches.dataset, settings['recalibrate'],
+        batches.batch_size, convert, settings['seed'])
+
+
 def _run_length(settings, is_interrupted):
     if settings['iterations'] is None:
         return RunLength(settings['epoch'], 'epoch', is_interrupted)
@@ -121,10 +147,16 @@ def _extend(trainer, evaluation, settings, length, progress):
         settings['decay_every'], settings['decay_at'] or (),
         settings.get('decay_at_iterations', ())))
     trainer.extend(evaluation, trigger=test_trigger)
+    if settings['recalibrate']:
+        trainer.extend(
+            make_recalibration(
+                trainer.updater.get_iterator('main'), evaluation, settings),
+            trigger=test_trigger)
     trainer.extend(EffectiveComponents(), trigger=log_trigger)
     trainer.extend(log_report)
-    trainer.extend(ReportLines(log_report, erase=progress),
-                   trigger=log_trigger)
+    trainer.extend(
+        ReportLines(log_report, progress, settings['recalibrate'] > 0),
+        trigger=log_trigger)
     if progress:
         trainer.extend(extensions.ProgressBar(update_interval=1))
     if importlib.util.find_spec('matplotlib') is None:
@@ -143,8 +175,11 @@ def _extend(trainer, evaluation, settings, length, progress):
 
 
 def _print_result(log, folder):
-    accuracy, iteration = max(
-        (entry['validation/main/accuracy'], -entry['iteration'])
-        for entry in log if 'validation/main/accuracy' in entry)
-    print(f'best test accuracy {accuracy:.4f} at iteration {-iteration}; '
-          f'everything is in {folder}')
+    best = [
+        max((entry[key], -entry['iteration']) for entry in log if key in entry)
+        for key in ('validation/main/accuracy',
+                    'recalibrated/validation/main/accuracy')
+        if any(key in entry for entry in log)]
+    print('best test accuracy ' + ', recalibrated '.join(
+        f'{accuracy:.4f} at iteration {-iteration}'
+        for accuracy, iteration in best) + f'; everything is in {folder}')

@@ -81,7 +81,9 @@ def read_results(folder):
 
     Returns:
         tuple: The settings, and a list of results, by seed: dictionaries with
-        ``'seed'``, ``'error'`` and ``'errors'`` (by set) in %.
+        ``'seed'``, ``'error'`` and ``'errors'`` (by set) in %, and
+        ``'recalibrated'``, the error after recalibration, of runs that had
+        one.
 
     Raises:
         UserError: If the folder holds no series, or none of its runs has
@@ -129,28 +131,33 @@ def table(folders):
 
     """
     series = [_summarize(folder) for folder in folders]
-    sets = sorted({name for _, _, by_set in series for name in by_set})
+    names = sorted({name for _, _, errors in series for name in errors},
+                   key=lambda name: (name != 'recalibrated', name))
     rows = [['normalizer', 'batch', 'updates', 'runs', 'test error in %',
-             *sets]]
-    for settings, (title, *cells), by_set in series:
+             *names]]
+    for settings, (title, *cells), errors in series:
         alike = [others for others, (theirs, *_), _ in series
                  if theirs == title]
         rows.append([', '.join([title] + _differences(settings, alike)),
-                     *cells, *map(by_set.get, sets)])
+                     *cells, *map(errors.get, names)])
     return text_table(rows)
 
 
 def _summarize(folder):
-    """Returns a series' settings, its cells and its errors by set."""
+    """Returns a series' settings, its cells and its further errors."""
     settings, results = read_results(folder)
     try:
         cells = [
             describe(settings), settings['batch_size'],
             settings['iterations'], len(results),
             mean_and_deviation([r['error'] for r in results])]
-        return settings, cells, {
+        errors = {
             name: mean_and_deviation([r['errors'][name] for r in results])
             for name in settings['sets']}
+        if all('recalibrated' in r for r in results):
+            errors['recalibrated'] = mean_and_deviation(
+                [r['recalibrated'] for r in results])
+        return settings, cells, errors
     except (AttributeError, KeyError, TypeError) as error:
         raise UserError('the description or a result of the series in '
                         f'{folder} is damaged ({type(error).__name__}: '

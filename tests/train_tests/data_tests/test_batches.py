@@ -30,6 +30,25 @@ def test_every_epoch_is_a_new_order_of_all_images():
     assert epochs == [4 * i // 10 for i in range(1, 16)]
 
 
+def test_gathered_images_are_no_batch_of_the_iterators():
+    def augment(images, random_state):
+        return images + random_state.randint(100, size=(len(images), 1, 1, 1))
+    iterators = [_iterator(augment=augment) for _ in range(2)]
+    plain = _iterator()
+    images, labels = iterators[0].gather([7, 2], numpy.random.RandomState(3))
+    expected, _ = plain.gather([7, 2], None)
+    assert labels.tolist() == [14, 4] and expected[:, 0, 0, 0].tolist() == [
+        7, 2]
+    numpy.testing.assert_allclose(
+        images - expected, numpy.broadcast_to(
+            numpy.random.RandomState(3).randint(100, size=(2, 1, 1, 1)),
+            images.shape), 1e-5)
+    # It goes on as if nothing had been gathered.
+    for _ in range(4):
+        for found, after in zip(*map(next, iterators)):
+            numpy.testing.assert_array_equal(found, after)
+
+
 def test_seed_decides():
     def labels(seed):
         iterator = _iterator(seed)

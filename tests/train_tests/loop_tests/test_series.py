@@ -78,6 +78,21 @@ def test_table(tmp_path):
     assert len({len(line) for line in text.splitlines()}) == 1
 
 
+def test_errors_after_recalibration(tmp_path):
+    folders = [_write(tmp_path / name, {0: (20., 10.), 1: (22., 12.)})
+               for name in ('all', 'one', 'none')]
+    for name, seed, error in (('all', 0, 9.), ('all', 1, 11.), ('one', 0, 7.)):
+        path = tmp_path / name / f'seed-{seed}' / 'result.json'
+        path.write_text(json.dumps(dict(
+            json.loads(path.read_text()), recalibrated=error)))
+    # Of a series of which some runs had none there is no mean.
+    assert [[cell.strip() for cell in row[4:6]]
+            for row in _cells(series.table(folders))] == [
+        ['test error in %', 'recalibrated'],
+        ['16.00 +- 1.41', '10.00 +- 1.41'], ['16.00 +- 1.41', '-'],
+        ['16.00 +- 1.41', '-']]
+
+
 def test_series_of_one_normalizer_are_told_apart(tmp_path):
     folders = [_write(tmp_path / name, {0: (1., 2.)}, **settings)
                for name, settings in (
