@@ -94,9 +94,9 @@ def _parser():
         'that mixnorm works on (default: %(default)s); scikit-learn works '
         'on the CPU')
     add = parser.add_argument_group('how to compare').add_argument
-    add('--tolerance', type=command_line.positive_float, default=1000.,
+    add('--tolerance', type=command_line.positive_float, default=100.,
         metavar='ROUNDINGS', help='how many roundings of the dtype fits may '
-        'differ by (default: %(default)g)')
+        'differ by for each iteration (default: %(default)g)')
     add('--repeats', type=command_line.positive_int, default=5, metavar='N',
         help='how often to time a fit (default: %(default)s)')
     add('--json', action='store_true',

@@ -42,8 +42,9 @@ class Difference(typing.NamedTuple):
 
     @property
     def greatest(self):
-        return max(self.log_likelihood, self.weights, self.means,
-                   self.variances)
+        # Unlike Python's, it is not a number if one of them is not.
+        return float(numpy.max([self.log_likelihood, self.weights, self.means,
+                                self.variances]))
 
 
 class Pair(typing.NamedTuple):
@@ -122,7 +123,8 @@ def compare(point_set, options, device, repeats, roundings, progress):
         options (Options): What both libraries are told.
         device (~chainer.backend.Device): Where mixnorm works.
         repeats (int): How often to time a fit.
-        roundings (float): How many roundings fits may differ by.
+        roundings (float): How many roundings an iteration fits may differ
+            by.
         progress (callable): Is told what goes on.
 
     Returns:
@@ -154,7 +156,8 @@ def compare(point_set, options, device, repeats, roundings, progress):
     same_start[EXACT] = exact
     own = {name: fits['own', name] for name in (OURS, THEIRS)}
     distance = distance_of_origin(exact.parameters)
-    pairs = _pairs(same_start, tolerances(points.dtype, distance, roundings))
+    pairs = _pairs(same_start, tolerances(
+        points.dtype, distance, n_iter * roundings))
     return Comparison(
         point_set, distance, same_start, pairs, own,
         _difference(own[OURS], own[THEIRS]), judge(same_start, pairs))
@@ -169,15 +172,18 @@ def common_start(points, n_components, options):
         options (Options): The options.
 
     Returns:
-        Parameters: Centres by K-means++ as means, equal weights, and the
-        variances of all points.
+        Parameters: Centres by K-means++ as means, equal weights but for
+        rounding, and the variances of all points.
 
     """
     centers, _ = kmeans_plusplus(
         points, n_components, random_state=options.seed)
     variances = points.var(axis=0, dtype=numpy.float64) + options.reg_covar
+    # Of so few bits that they sum to 1 exactly, which scikit-learn checks.
+    weights = numpy.full(n_components, 2 ** 20 // n_components / 2 ** 20)
+    weights[0] += 1 - weights.sum()
     return Parameters(
-        numpy.full(n_components, 1 / n_components, points.dtype), centers,
+        weights.astype(points.dtype), centers,
         numpy.tile(variances, (n_components, 1)).astype(points.dtype))
 
 
@@ -286,15 +292,16 @@ def tolerances(dtype, distance, roundings):
     """Returns how far fits in a dtype may be from extended precision.
 
     A point that lies d deviations from the origin is rounded by d * eps
-    deviations before anyone computes with it.  Who subtracts means first, as
-    ``(x - m)^2``, adds errors of this order; who multiplies out,
-    ``x^2 - 2 x m + m^2``, as scikit-learn does, has terms of d^2 and with
+    deviations before anyone computes with it.  Who subtracts a point amid the
+    data first, as mixnorm does, adds errors of this order.  Who multiplies
+    out, ``x^2 - 2 x m + m^2``, as scikit-learn does, has terms of d^2 and with
     them errors of d^2 * eps.
 
     Args:
         dtype (numpy.dtype): The points' dtype.
         distance (float): d.
-        roundings (float): How many times as much it may be.
+        roundings (float): How many times as much it may be: errors of one
+            iteration are handed on by the next.
 
     Returns:
         tuple: What mixnorm may be off by; and scikit-learn, ``None`` where

@@ -26,7 +26,7 @@ def posterior(x, parameters):
         log_weights = numpy.log(parameters.weights)
     joint = numpy.stack([
         log_weight - (numpy.log(2 * _pi() * variance).sum()
-                      + ((x - mean) ** 2 / variance).sum(axis=1)) / 2
+                      + (x - mean) ** 2 @ (1 / variance)) / 2
         for log_weight, mean, variance in zip(log_weights, *parameters[1:])])
     largest = joint.max(axis=0)
     scaled = numpy.exp(joint - largest)
@@ -57,10 +57,16 @@ def em_step(x, parameters, reg_covar):
     means = numpy.array(parameters.means)
     variances = numpy.zeros_like(means)
     for k in numpy.flatnonzero(counts):
-        means[k] = tau[k] @ x / counts[k]
-        variances[k] = tau[k] @ (x - means[k]) ** 2 / counts[k]
+        means[k] = _weighted_sum(tau[k], x) / counts[k]
+        variances[k] = _weighted_sum(
+            tau[k], (x - means[k]) ** 2) / counts[k]
     return (Parameters(counts / len(x), means, variances + reg_covar),
             log_density.mean())
+
+
+def _weighted_sum(weights, x):
+    # The operator @ takes three times as long, without BLAS.
+    return numpy.einsum('m,mc->c', weights, x)
 
 
 def fit(points, start, reg_covar, tol, max_iter, on_iteration):

@@ -113,9 +113,12 @@ def describe(fit, points, device):
     except ValueError as error:
         return Fit(error=one_line(error))
     send = _to_cpu(device)
+    parameters = Parameters(*map(send, (
+        mixture.weights_, mixture.means_, mixture.covariances_)))
+    if not all(numpy.isfinite(z).all() for z in parameters):
+        return Fit(error='its parameters are not finite')
     return Fit(
-        parameters=Parameters(*map(send, (
-            mixture.weights_, mixture.means_, mixture.covariances_))),
+        parameters=parameters,
         log_likelihood=float(mixture.score(points)),
         bic=float(mixture.bic(points)), iterations=int(mixture.n_iter_),
         converged=bool(mixture.converged_),

@@ -164,11 +164,11 @@ def from_layer(path, inputs, n_components, n_points, seed):
 
 def _chosen(name, description, arrays, n_components, n_points, seed, axis,
             where):
-    points = numpy.concatenate([
-        numpy.moveaxis(z, 1, -1).reshape(-1, z.shape[1]) for z in arrays])
-    if not points.size:
+    if not all(z.size for z in arrays):
         raise UserError(f'{where} holds no points: its shape is '
                         f'{arrays[0].shape}')
+    points = numpy.concatenate([
+        numpy.moveaxis(z, 1, -1).reshape(-1, z.shape[1]) for z in arrays])
     dtype = {2: numpy.float32, 4: numpy.float32}.get(
         points.dtype.itemsize if points.dtype.kind == 'f' else None,
         numpy.float64)
@@ -179,6 +179,11 @@ def _chosen(name, description, arrays, n_components, n_points, seed, axis,
     points = numpy.ascontiguousarray(points, dtype)
     if not numpy.isfinite(points).all():
         raise UserError(f'{where} holds values that are not finite')
+    with numpy.errstate(over='ignore'):
+        variances = points.var(axis=0, dtype=numpy.float64).astype(dtype)
+    if not numpy.isfinite(variances).all():
+        raise UserError(f'{where} holds values whose variances {points.dtype} '
+                        'cannot hold: scale them')
     if len(points) < max(2, n_components):
         raise UserError(
             f'--components {n_components}: {where} has {len(points)} points, '

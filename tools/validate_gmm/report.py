@@ -27,12 +27,12 @@ def preface(options, roundings):
         'groups that a synthetic set was drawn from, or of two fits; it is '
         'adjusted: 1 is the same, 0 what chance gives. Time is the median of '
         'fits by turns, memory the most that arrays take beyond the points.',
-
-        f'The verdict is on the same start. The tolerance is {roundings:g} '
-        'roundings of the dtype, times 1 + d for mixnorm and (1 + d)^2 for '
-        'scikit-learn, d being how many deviations from the origin the '
-        'points lie: scikit-learn computes x^2 - 2 x m + m^2, whose terms '
-        'are of d^2, mixnorm (x - m)^2. Own seedings draw different '
+        'The verdict is on the same start. The tolerance is '
+        f'{roundings:g} roundings of the dtype for each iteration, times '
+        '1 + d for mixnorm and (1 + d)^2 for scikit-learn, d being how many '
+        'deviations from the origin the points lie: scikit-learn computes '
+        'x^2 - 2 x m + m^2, whose terms are of size d^2; mixnorm first '
+        'subtracts a point amid the data. Own seedings draw different '
         'centres, and EM climbs to the optimum nearest to them: that they '
         'differ is no fault, and no part of the verdict.'))
 
