@@ -139,7 +139,13 @@ def test_likelihood_of_extended_precision():
 
 def test_far_from_the_origin_extended_precision_decides():
     found = _compare(point_sets.synthetic('far', 0))
-    ours, theirs = found.pairs[1:]
+    _, ours, theirs = found.pairs
+    direct, expanded = compared.tolerances(
+        numpy.dtype('d'), found.distance, 100 * found.same_start[
+            compared.EXACT].iterations)
+    assert [pair.tolerance for pair in found.pairs] == [
+        direct + expanded, direct, expanded]
+    assert 1000 < found.distance < 1000 * 2 ** .5 * 1.2
     assert ours.difference.greatest < 1e-12
     assert 1e-11 < theirs.difference.greatest < theirs.tolerance
     assert found.verdict.agree
