@@ -107,6 +107,21 @@ def test_fits_from_one_start_agree(name):
                for name, fit in fits.items() if name != compared.EXACT)
 
 
+def test_only_extended_precision_stops_by_itself(monkeypatch):
+    told = []
+    for name in ('fit_ours', 'fit_theirs'):
+        def fit(X, fit=getattr(compared, name), **kwargs):
+            told.append((kwargs['start'] is None, kwargs['options']))
+            return fit(X, **kwargs)
+        monkeypatch.setattr(compared, name, fit)
+    found = _compare(point_sets.synthetic('overlapping', 0))
+    n_iter = found.same_start[compared.EXACT].iterations
+    assert 1 < n_iter < OPTIONS.max_iter
+    assert set(told) == {
+        (True, OPTIONS),
+        (False, OPTIONS._replace(tol=0., max_iter=n_iter))}
+
+
 def test_figures_are_scikit_learns():
     point_set = point_sets.synthetic('overlapping', 0)
     X = point_set.points

@@ -75,7 +75,7 @@ def test_step_is_that_of_decimals(origin):
         Parameters(*(z.astype(numpy.longdouble) for z in start)), 1e-6)
     *expected, expected_bound = _step_in_decimals(X, start, 1e-6)
     # Beyond float64, whose rounding is 2e-16.
-    tolerance = D('2e-17') * (1 + int(origin))
+    tolerance = D('3e-18') * (1 + int(origin))
     for actual, wanted in zip(parameters, expected):
         assert actual.dtype == numpy.longdouble
         for one, other in zip(actual.ravel(), numpy.ravel(wanted)):
