@@ -116,21 +116,41 @@ def train(args, given):
     train_set, test_set = datasets.load(
         settings['dataset'], settings['train_size'], settings['test_size'])
     check_batch_size(settings['batch_size'], train_set.labels)
-    weights_seed, batches_seed, *layer_seeds = numpy.random.SeedSequence(
-        settings['seed']).generate_state(
-            2 + len(CifarCNN.normalized_layers)).tolist()
-    classifier = make_classifier(
-        CifarCNN, train_set.images.shape[1:],
-        datasets.n_classes(settings['dataset']), settings, weights_seed,
-        layer_seeds)
+    classifier = make_untrained(settings, train_set.images.shape[1:])
     batches = BatchIterator(
         *train_set, settings['batch_size'],
-        numpy.random.RandomState(batches_seed),
+        numpy.random.RandomState(_seeds(settings)[1]),
         flip_and_crop if settings['dataset'].startswith('cifar') else None)
     updater = make_updater(classifier, batches, settings, device)
     evaluation = Evaluation(*test_set, settings['batch_size'], classifier)
     return run(updater, evaluation, settings, args.out, 'train.classifier',
                arrays, args.progress)
+
+
+def make_untrained(settings, image_shape):
+    """Makes the model of a run as it is before the first update.
+
+    Args:
+        settings (dict): All settings of the run.
+        image_shape (tuple of int): Shape of an image, ``(C, H, W)``.
+
+    Returns:
+        ~chainer.links.Classifier: The model.
+
+    Raises:
+        UserError: If the settings do not fit together.
+
+    """
+    weights_seed, _, *layer_seeds = _seeds(settings)
+    return make_classifier(
+        CifarCNN, image_shape, datasets.n_classes(settings['dataset']),
+        settings, weights_seed, layer_seeds)
+
+
+def _seeds(settings):
+    """Returns the seeds of the weights, the batches and each layer."""
+    return numpy.random.SeedSequence(settings['seed']).generate_state(
+        2 + len(CifarCNN.normalized_layers)).tolist()
 
 
 if __name__ == '__main__':

@@ -1,5 +1,6 @@
 """Snapshots of a training run, of which the last good one always stands."""
 
+import contextlib
 import json
 import os
 
@@ -68,10 +69,36 @@ def load(path, arrays, trainer):
         UserError: If the snapshot is that of another kind of run.
 
     """
-    try:
+    with _fitting(path, 'run'):
         serializers.NpzDeserializer(arrays)['trainer'].load(trainer)
+
+
+def load_model(path, arrays, classifier):
+    """Gives a model the weights and persistent values that were saved.
+
+    Args:
+        path (str): Where the snapshot was read from, for the error message.
+        arrays (dict): What :func:`read` returned.
+        classifier (~chainer.Link): A model that was made with the settings
+            that :func:`read` returned.
+
+    Raises:
+        UserError: If the snapshot is that of another model.
+
+    """
+    with _fitting(path, 'model'):
+        # The names that the updater and its optimizer save under.
+        saved = serializers.NpzDeserializer(arrays)['trainer']['updater']
+        saved['model:main'].load(classifier)
+
+
+@contextlib.contextmanager
+def _fitting(path, what):
+    """Tells that a snapshot does not fit as a user's error."""
+    try:
+        yield
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f'{path} does not fit the run that its settings '
+        raise UserError(f'{path} does not fit the {what} that its settings '
                         f'describe ({_reason(error)})')
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import chainer.links as L
 import numpy
 import pytest
 
@@ -164,3 +165,28 @@ def test_snapshot_of_another_state(tmp_path):
     _, arrays = snapshots.read(path)
     with pytest.raises(UserError, match='does not fit'):
         snapshots.load(path, arrays, State([1]))
+
+
+class Updater:
+
+    """Something whose model is saved as a trainer's is."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def serialize(self, serializer):
+        self.model.serialize(serializer['updater']['model:main'])
+
+
+def test_model_alone(tmp_path):
+    path = str(tmp_path / 'snapshot.npz')
+    snapshots.save(path, Updater(L.BatchNormalization(2)), {})
+    _, arrays = snapshots.read(path)
+    link = L.BatchNormalization(2)
+    link.gamma.array[...] = link.avg_mean[...] = 7
+    snapshots.load_model(path, arrays, link)
+    assert link.gamma.array.tolist() == [1, 1]
+    assert link.avg_mean.tolist() == [0, 0]
+    for other in (L.BatchNormalization(3), L.Linear(2, 2)):
+        with pytest.raises(UserError, match='does not fit the model'):
+            snapshots.load_model(path, arrays, other)

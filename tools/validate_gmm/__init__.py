@@ -1,0 +1,1 @@
+"""Compares fits of mixtures with scikit-learn's and extended precision."""
