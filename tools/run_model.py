@@ -52,7 +52,7 @@ def load_run(path):
     if os.path.isdir(path):
         path = os.path.join(path, run_folder.SNAPSHOT)
     settings, arrays = snapshots.read(path)
-    classifier.SETTINGS.check_saved(
+    settings = classifier.SETTINGS.check_saved(
         settings, f'{path} is no snapshot of a run of train.classifier')
     train, test = datasets.load(settings['dataset'], settings['train_size'],
                                 settings['test_size'])

@@ -105,7 +105,7 @@ def train(args, given):
     if args.resume:
         snapshot = os.path.join(args.out, run_folder.SNAPSHOT)
         saved, arrays = snapshots.read(snapshot)
-        SETTINGS.check_saved(
+        saved = SETTINGS.check_saved(
             saved, f'{snapshot} is no snapshot of a run of this script')
         settings = SETTINGS.resume(saved, given)
     else:

@@ -139,7 +139,7 @@ def _resume(folder, given):
     """Returns the settings and the seeds of a series to go on with."""
     saved, seeds = series.read_description(folder)
     saved = dict(saved, seeds=seeds, samples=None)
-    SETTINGS.check_saved(
+    saved = SETTINGS.check_saved(
         saved, f'{folder} holds a series with other settings than this '
         'version knows, or its description is damaged')
     if given.get('samples') is not None:

@@ -197,19 +197,31 @@ class Settings:
     def check_saved(self, saved, message):
         """Checks that settings that were saved are all, and ones there are.
 
+        Those that a run may change were perhaps added to the script since.
+
         Args:
             saved: What was saved.
             message (str): What to tell the user otherwise.
+
+        Returns:
+            dict: All settings: what was saved, and the defaults of those.
 
         Raises:
             UserError: If they are not those of a run of this script.
 
         """
-        if not (isinstance(saved, dict)
-                and saved.keys() == self._settings.keys()
+        if not isinstance(saved, dict):
+            raise UserError(message)
+        added = {name: setting.default
+                 for name, setting in self._settings.items()
+                 if setting.on_resume == CHANGE
+                 and not isinstance(setting.default, By)}
+        saved = {**added, **saved}
+        if not (saved.keys() == self._settings.keys()
                 and all(setting.is_known(saved[name])
                         for name, setting in self._settings.items())):
             raise UserError(message)
+        return saved
 
     def resume(self, saved, given):
         """Merges what a user gives on resuming with what was saved.
