@@ -1,0 +1,246 @@
+"""Trains one network in several variants, with several seeds each.
+
+    python -m train.compare --out result/digits --seeds 0 1 2 --jobs 2 \\
+        --all '--dataset digits --train-size 150' \\
+        'batch=--normalizer batch' 'mixture=--normalizer mixture --at conv3'
+
+A variant is a name and arguments of train.classifier. The run of a variant
+with a seed writes to OUT/NAME/seed-N. The same command again goes on with what
+was stopped, and leaves alone what has ended. tools.tabulate puts the variants
+side by side:
+
+    python -m tools.tabulate result/digits/batch result/digits/mixture
+"""
+
+import argparse
+import contextlib
+import multiprocessing
+from multiprocessing import connection
+import os
+import re
+import shlex
+import signal
+import sys
+import time
+
+import mixnorm
+from train import classifier
+from train import command_line
+from train.command_line import positive_int, UserError
+from train.loop import files
+from train.loop import run_folder
+from train.loop import series
+
+
+# What a run of the comparison printed.
+OUTPUT = 'output'
+
+
+def main(argv=None):
+    """Trains as the command line says.
+
+    Args:
+        argv (list of str or None): The arguments; ``None`` for the process's.
+
+    Returns:
+        int: Exit status.
+
+    """
+    parser = command_line.ArgumentParser(
+        prog='compare.py', description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        'variants', metavar='NAME=ARGUMENTS', nargs='+',
+        help='a variant: its name and its arguments of train.classifier')
+    parser.add_argument(
+        '--out', metavar='FOLDER', default='result',
+        help='folder that the runs write to (default: %(default)s)')
+    parser.add_argument(
+        '--all', metavar='ARGUMENTS', default='', dest='common',
+        help='arguments of train.classifier for all variants')
+    add_arguments(parser)
+    args = parser.parse_args(argv)
+    return command_line.exit_status(lambda: _compare(args), 'compare.py')
+
+
+def add_arguments(parser):
+    """Adds the arguments of how to run to a parser."""
+    parser.add_argument(
+        '--seeds', metavar='N', nargs='+', type=command_line.seed,
+        default=[0, 1, 2, 3, 4],
+        help='a run of each variant with each of these (default: 0 1 2 3 4)')
+    parser.add_argument(
+        '--jobs', metavar='N', type=positive_int, default=1,
+        help='runs at a time; set OMP_NUM_THREADS so that they share the '
+        'cores (default: %(default)s)')
+    parser.add_argument(
+        '--overwrite', action='store_true',
+        help='start anew in place of the runs that are there')
+
+
+def _compare(args):
+    variants = {}
+    for text in args.variants:
+        name, equals, arguments = text.partition('=')
+        if not equals or not re.fullmatch(r'[\w.+-]*\w[\w.+-]*', name):
+            raise UserError(f'a variant must be NAME=ARGUMENTS, NAME of '
+                            f'letters, digits and any of _.+-, not {text!r}')
+        if name in variants:
+            raise UserError(f'the variant {name} is given twice')
+        variants[name] = f'{args.common} {arguments}'
+    return run_all(variants, args)
+
+
+def run_all(variants, args, measure=None):
+    """Runs every variant with every seed, several at a time.
+
+    Runs of the first seed come first, so that comparisons can begin.
+
+    Args:
+        variants (dict): Maps names to arguments of train.classifier.
+        args (argparse.Namespace): ``out``, ``seeds``, ``jobs`` and
+            ``overwrite``.
+        measure (callable or None): Takes the folder of a run that has ended
+            and returns what JSON can hold, which is written to the run's
+            ``result.json``.
+
+    Returns:
+        int: Exit status: 0, or that of the first run that failed, which
+        starts no further ones.
+
+    Raises:
+        UserError: If arguments are wrong; nothing is run then.
+
+    """
+    runs = [_Run(args.out, name, arguments, seed)
+            for seed in dict.fromkeys(args.seeds)
+            for name, arguments in variants.items()]
+    if args.overwrite:
+        for run in runs:
+            run.clear()
+    for run in runs:
+        run.check()
+    left = [run for run in runs if not run.has_ended]
+    n_ended = len(runs) - len(left)
+    if n_ended:
+        print(f'{n_ended} of {len(runs)} runs have ended already')
+    # Children inherit what has been imported and changed.
+    fork = multiprocessing.get_context('fork')
+    at_work = {}
+    status = 0
+    obey = signal.signal(
+        signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        while at_work or (left and not status):
+            while left and not status and len(at_work) < args.jobs:
+                run = left.pop(0)
+                process = fork.Process(target=run.run, args=(measure,))
+                process.start()
+                at_work[process.sentinel] = process, run
+            for sentinel in connection.wait(list(at_work)):
+                process, run = at_work.pop(sentinel)
+                process.join()
+                if process.exitcode == 0:
+                    n_ended += 1
+                    print(f'{n_ended} of {len(runs)}: {run.title}: '
+                          f'{run.last_line}', flush=True)
+                elif not status:
+                    status = process.exitcode
+                    sys.stderr.write(f'{run.title}: {run.last_line}\n')
+    except BaseException:
+        for process, _ in at_work.values():
+            # Which has it stop after its iteration, with a snapshot.
+            process.terminate()
+        for process, _ in at_work.values():
+            process.join()
+        sys.stderr.write('stopped; the same command goes on\n')
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, obey)
+    return status if status >= 0 else 128 - status
+
+
+class _Run:
+
+    """The run of a variant with a seed.
+
+    Args:
+        out (str): Folder of the comparison.
+        name (str): The variant.
+        arguments (str): Its arguments of train.classifier.
+        seed (int): The seed.
+
+    """
+
+    def __init__(self, out, name, arguments, seed):
+        self.title = f'{name}, seed {seed}'
+        self._folder = series.run_folder(os.path.join(out, name), seed)
+        try:
+            self._arguments = shlex.split(arguments) + ['--seed', str(seed)]
+        except ValueError as error:
+            raise UserError(f'{name}: {error}')
+
+    def check(self):
+        """Raises UserError if it cannot be run."""
+        _, given = classifier.SETTINGS.parse(self._arguments)
+        self._settings = classifier.SETTINGS.complete(given)
+        if os.path.exists(self._path(run_folder.DESCRIPTION)):
+            saved = files.read_json(
+                self._path(run_folder.DESCRIPTION), 'a run').get('settings')
+            if saved != self._settings:
+                raise UserError(
+                    f'{self._folder} holds a run with other settings: '
+                    '--overwrite starts anew in its place, or choose another '
+                    '--out')
+
+    @property
+    def has_ended(self):
+        return os.path.exists(self._path(series.RESULT))
+
+    def clear(self):
+        """Removes what a run before left."""
+        files.remove(self._folder, [series.RESULT, OUTPUT])
+        run_folder.clear(self._folder)
+
+    def run(self, measure):
+        """Runs it, or goes on with it, and exits: to be called in a process.
+
+        Args:
+            measure (callable or None): See :func:`run_all`.
+
+        """
+        # Ctrl-C is for the process that started this one, which then has it
+        # stop.
+        os.setpgrp()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.makedirs(self._folder, exist_ok=True)
+        started = time.monotonic()
+        with open(self._path(OUTPUT), 'a', buffering=1) as file, \
+                contextlib.redirect_stdout(file), \
+                contextlib.redirect_stderr(file):
+            resumed = os.path.exists(self._path(run_folder.SNAPSHOT))
+            status = classifier.main(
+                (['--resume'] if resumed else
+                 self._arguments + ['--overwrite'])
+                + ['--out', self._folder])
+            if status == 0:
+                found = {'seconds': time.monotonic() - started}
+                if measure is not None:
+                    found.update(measure(self._folder))
+                files.write_json(self._path(series.RESULT), found)
+        sys.exit(status)
+
+    @property
+    def last_line(self):
+        """The last line that it printed."""
+        with open(self._path(OUTPUT)) as file:
+            lines = file.read().strip().splitlines()
+        return lines[-1] if lines else ''
+
+    def _path(self, name):
+        return os.path.join(self._folder, name)
+
+
+if __name__ == '__main__':
+    mixnorm.keep_memory()
+    sys.exit(main())
