@@ -2,7 +2,7 @@ import numpy
 import pytest
 from scipy.signal import correlate2d
 
-from models.conv2d_norm_relu import Conv2DNormReLU
+from models.blocks import Conv2DNormReLU
 
 
 def _convolve(x, W, pad):
