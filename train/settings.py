@@ -11,7 +11,11 @@ from train.command_line import ArgumentParser, as_typed, option, UserError
 KEEP, CHANGE, ADD = 'keep', 'change', 'add'
 
 By = collections.namedtuple('By', 'setting values')
-By.__doc__ = 'A default for each value of another setting, as a dictionary.'
+By.__doc__ = """A default for each value of another setting, as a dictionary.
+
+It may be a By again. Where the other setting has none of these values, the
+default is None.
+"""
 
 
 class Setting:
@@ -185,10 +189,8 @@ class Settings:
         defaults = {name: setting.default
                     for name, setting in self._settings.items()}
         chosen = {**defaults, **recipe, **given}
-        settings = {
-            name: default.values[chosen[default.setting]]
-            if isinstance(default, By) else default
-            for name, default in defaults.items()}
+        settings = {name: _resolved(default, chosen)
+                    for name, default in defaults.items()}
         self._override(settings, recipe)
         self._override(settings, given)
         self._check_use(settings, given)
@@ -254,10 +256,19 @@ def distinct(values):
     return values
 
 
+def _resolved(default, chosen):
+    """Returns a default, given the values of the settings it depends on."""
+    while isinstance(default, By):
+        default = default.values.get(chosen[default.setting])
+    return default
+
+
 def _in_words(default):
     """Returns a default as the help tells it."""
     if not isinstance(default, By):
         return as_typed(default)
+    if len(default.values) == 1:
+        return _in_words(*default.values.values())
     names = {}
     for name, value in default.values.items():
         names.setdefault(as_typed(value), []).append(name)

@@ -18,14 +18,14 @@ LAYERS = LeNet.normalized_layers
 def _parse(*arguments):
     parser = ArgumentParser(
         prog='script.py', argument_default=argparse.SUPPRESS)
-    for setting in normalizer_settings(LAYERS):
+    for setting in normalizer_settings('conv1 or conv2'):
         setting.add_to(parser)
     return vars(parser.parse_args(arguments))
 
 
 def _settings(**given):
     defaults = {setting.name: setting.default
-                for setting in normalizer_settings(LAYERS)}
+                for setting in normalizer_settings('conv1 or conv2')}
     return dict(defaults, **given)
 
 
@@ -107,7 +107,7 @@ def test_bad_option(text, words, capsys):
     ({'at': ['conv1']}, '--at says where')])
 def test_setting_that_would_do_nothing(given, words):
     with pytest.raises(UserError, match=words):
-        check_use(_settings(**given), given)
+        check_use(_settings(**given), given, LAYERS)
 
 
 @pytest.mark.parametrize('given', [
@@ -117,7 +117,7 @@ def test_setting_that_would_do_nothing(given, words):
     {'normalizer': 'mixture', 'components': 3, 'em_iterations': 4},
     {'normalizer': 'group_mixture', 'components': 3, 'em_iterations': 4}])
 def test_settings_that_do_something(given):
-    check_use(_settings(**given), given)
+    check_use(_settings(**given), given, LAYERS)
 
 
 @pytest.mark.parametrize('given, expected', [
