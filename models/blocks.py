@@ -12,6 +12,24 @@ import mixnorm
 from models.places import name_and_options
 
 
+class Stack(chainer.ChainList):
+
+    """Links one after the other.
+
+    Their paths are ``'0'``, ``'1'``, ``'2'`` and so on in this order, which
+    :class:`chainer.Sequential` does not keep from the third link on.
+
+    Args:
+        links (chainer.Link): The links.
+
+    """
+
+    def forward(self, x):
+        for link in self:
+            x = link(x)
+        return x
+
+
 class Conv2DNorm(chainer.Chain):
 
     """Convolution, then a normalizer chosen by name.

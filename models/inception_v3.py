@@ -4,7 +4,7 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 
-from models.blocks import Conv2DNormReLU
+from models.blocks import Conv2DNormReLU, Stack
 from models.places import normalizers_by_place
 
 # Each convolution is a tuple of output channels, kernel and, where it is not
@@ -141,17 +141,17 @@ class InceptionV3(chainer.Chain):
             return _Reduction(*_branches(in_channels, path, norm))
 
         with self.init_scope():
-            self.stem = chainer.Sequential(
+            self.stem = Stack(
                 *_convolutions(in_channels, _STEM, 'stem', norm))
-            self.inc1 = chainer.Sequential(
+            self.inc1 = Stack(
                 inception(192, 'inc1/0'), inception(256, 'inc1/1'),
                 inception(288, 'inc1/2'))
             self.red1 = reduction(288, 'red1')
-            self.inc2 = chainer.Sequential(
+            self.inc2 = Stack(
                 inception(768, 'inc2/0'), inception(768, 'inc2/1'),
                 inception(768, 'inc2/2'), inception(768, 'inc2/3'))
             self.red2 = reduction(768, 'red2')
-            self.inc3 = chainer.Sequential(
+            self.inc3 = Stack(
                 inception(1280, 'inc3/0'), inception(2048, 'inc3/1'))
             self.linear = L.Linear(2048, n_classes)
 
@@ -181,7 +181,7 @@ def _branches(in_channels, path, norm):
         convolutions = _convolutions(
             in_channels, table, f'{path}/{i}', norm, is_split)
         branches.append(_SideBySide(*convolutions) if is_split
-                        else chainer.Sequential(*convolutions))
+                        else Stack(*convolutions))
     return branches
 
 

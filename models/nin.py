@@ -3,7 +3,7 @@
 import chainer
 import chainer.functions as F
 
-from models.blocks import Conv2DNormReLU
+from models.blocks import Conv2DNormReLU, Stack
 from models.dropout import Dropout
 from models.places import normalizers_by_place
 
@@ -63,7 +63,7 @@ class NIN(chainer.Chain):
                         in_channels, width, ksize, pad=ksize // 2,
                         normalizer=norm[f'{block}/{i}']))
                     in_channels = width
-                setattr(self, block, chainer.Sequential(*convolutions))
+                setattr(self, block, Stack(*convolutions))
             self.dropout1 = Dropout(.25)
             self.dropout2 = Dropout(.25)
 

@@ -4,7 +4,7 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 
-from models.blocks import Conv2DNormReLU, ResidualBlock
+from models.blocks import Conv2DNormReLU, ResidualBlock, Stack
 from models.places import normalizers_by_place
 
 _WIDTHS = 64, 128, 256, 512
@@ -68,7 +68,7 @@ class ResNet18(chainer.Chain):
                         {layer: norm[f'stage{stage}/{i}/{layer}']
                          for layer in _layers(stage, i)}))
                     in_channels = width
-                setattr(self, f'stage{stage}', chainer.Sequential(*blocks))
+                setattr(self, f'stage{stage}', Stack(*blocks))
             self.linear = L.Linear(in_channels, n_classes)
 
     def forward(self, x):

@@ -4,7 +4,7 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 
-from models.blocks import Conv2DNormReLU, ResidualBlock
+from models.blocks import Conv2DNormReLU, ResidualBlock, Stack
 from models.places import normalizers_by_place
 
 _WIDTHS = 16, 32, 64
@@ -82,7 +82,7 @@ class ResNetCIFAR(chainer.Chain):
                         {conv: norm[f'stage{stage}/{i}/{conv}']
                          for conv in ('conv1', 'conv2')}))
                     in_channels = width
-                setattr(self, f'stage{stage}', chainer.Sequential(*blocks))
+                setattr(self, f'stage{stage}', Stack(*blocks))
             self.linear = L.Linear(in_channels, n_classes)
 
     def forward(self, x):

@@ -1,3 +1,4 @@
+import chainer
 import numpy
 import pytest
 from scipy.signal import correlate2d
@@ -6,6 +7,7 @@ from models.blocks import Conv2DNorm
 from models.blocks import Conv2DNormReLU
 from models.blocks import NormReLUConv2D
 from models.blocks import ResidualBlock
+from models.blocks import Stack
 
 
 def _convolve(x, W, pad):
@@ -153,3 +155,15 @@ class TestResidualBlock:
             2, 2, 1, conv2=('batch', {'eps': .5}), shortcut='none')
         assert block.conv2.norm.eps == .5 != block.conv1.norm.eps
         assert block.shortcut.conv.b is not None
+
+
+def test_stack():
+    stack = Stack(*(chainer.links.Scale(W_shape=()) for _ in range(12)))
+    for i, link in enumerate(stack):
+        link.W.array[...] = i + 1
+    # In the order of their paths, of which '10' sorts before '2'.
+    assert [float(link.W.array) for link in stack] == [
+        float(dict(stack.namedparams())[f'/{i}/W'].array) for i in range(12)]
+    stack = Stack(chainer.links.Bias(shape=()), stack[4])
+    stack[0].b.array[...] = 2
+    assert stack(numpy.ones((1, 1), 'f')).array == (1 + 2) * 5
