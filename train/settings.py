@@ -13,8 +13,8 @@ KEEP, CHANGE, ADD = 'keep', 'change', 'add'
 By = collections.namedtuple('By', 'setting values')
 By.__doc__ = """A default for each value of another setting, as a dictionary.
 
-It may be a By again. Where the other setting has none of these values, the
-default is None.
+A default may be another By. Where the other setting, whose own default is no
+By, has none of these values, the default is None.
 """
 
 

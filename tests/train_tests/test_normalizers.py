@@ -127,6 +127,8 @@ def test_settings_that_do_something(given):
     ({'normalizer': 'mixture', 'components': 4, 'em_iterations': 6},
      {'conv1': ('mixture', {'n_components': 4, 'n_iter': 6, 'seed': 11}),
       'conv2': ('mixture', {'n_components': 4, 'n_iter': 6, 'seed': 12})}),
+    ({'normalizer': 'mode', 'at': ['conv*']},
+     {'conv1': ('mode', {'n_modes': 2}), 'conv2': ('mode', {'n_modes': 2})}),
     ({'normalizer': 'mixture', 'at': ['conv2'],
       'normalizer_options': {'axis': [0, 2], 'seed': 3}},
      {'conv2': ('mixture', {'n_components': 3, 'n_iter': 2, 'seed': 3,
@@ -144,3 +146,13 @@ def test_layer_normalizers(given, expected):
     before = copy.deepcopy(settings)
     assert layer_normalizers(settings, LAYERS, [11, 12]) == expected
     assert settings == before
+
+
+def test_place_that_there_is_not():
+    settings = _settings(normalizer='mode', at=['conv1', 'conv3'])
+    for call in (lambda: check_use(settings, {}, LAYERS),
+                 lambda: layer_normalizers(settings, LAYERS, [1, 2])):
+        with pytest.raises(UserError) as error:
+            call()
+        assert str(error.value) == (
+            "--at names a place 'conv3': there are conv1, conv2")

@@ -96,6 +96,9 @@ _SETTINGS = Settings(
         Setting('kind', 'a', 'what it is', choices=lambda: ['a', 'b']),
         Setting('recipe', None, 'what for', choices={'r': {}}),
         Setting('size', By('kind', {'a': 1, 'b': 2}), 'how much', type=int),
+        Setting('tone', 'low', 'how loud', choices=['low', 'high', 'none']),
+        Setting('form', By('kind', {'b': By('tone', {'low': 3, 'high': 4})}),
+                'how', type=int),
         Setting('names', ['x'], 'who', ADD, check=distinct, nargs='+')],
         'two': [
         (Setting('step', By('kind', {'a': 3, 'b': 4}), 'how far', CHANGE,
@@ -105,8 +108,11 @@ _SETTINGS = Settings(
 
 
 @pytest.mark.parametrize('given, expected', [
-    ({}, {'kind': 'a', 'size': 1, 'step': 3, 'leap': None}),
+    ({}, {'kind': 'a', 'size': 1, 'step': 3, 'leap': None, 'form': None}),
     ({'kind': 'b'}, {'size': 2, 'step': 4, 'leap': None}),
+    ({'kind': 'b', 'tone': 'high'}, {'form': 4}),
+    ({'kind': 'b', 'tone': 'none'}, {'form': None}),
+    ({'recipe': 'r'}, {'form': 3}), ({'form': 9}, {'form': 9}),
     ({'recipe': 'r'}, {'kind': 'b', 'size': 2, 'step': 5, 'leap': None}),
     ({'recipe': 'r', 'kind': 'a'}, {'kind': 'a', 'size': 1, 'step': 5}),
     ({'recipe': 'r', 'leap': 9, 'size': 7},
@@ -114,7 +120,7 @@ _SETTINGS = Settings(
 def test_complete(given, expected):
     settings = _SETTINGS.complete(given)
     assert settings.keys() == {
-        'kind', 'recipe', 'size', 'names', 'step', 'leap'}
+        'kind', 'recipe', 'size', 'tone', 'form', 'names', 'step', 'leap'}
     assert {key: settings[key] for key in expected} == expected
 
 
@@ -157,7 +163,8 @@ def test_help_tells_the_defaults(capsys):
     assert stop.value.code == 0
     text = ' '.join(capsys.readouterr().out.split())
     for words in ('A script: 100%.', 'what it is (default: a)',
-                  'how much (default: 1 for a; 2 for b)', 'who (default: x)',
+                  'how much (default: 1 for a; 2 for b)',
+                  'how (default: 3 for low; 4 for high)', 'who (default: x)',
                   'how far at once (default: a step)',
                   'only --names, --step, --leap may change'):
         assert words in text
