@@ -104,8 +104,8 @@ class InceptionV3(chainer.Chain):
             ``'red2'``, and what these hold: ``'inc2/0'`` is the first layer
             of the second block, ``'inc2/0/2'`` its third branch and
             ``'inc2/0/2/4'`` the fifth normalizer there; a reduction holds
-            branches. The branches are that of one convolution, those of
-            more in the order of their number, and that behind the pooling.
+            branches. A layer's branches are that of one convolution, the two
+            of several, the shorter first, and that behind average pooling.
             Places that are not named have batch normalization.
 
     Raises:
