@@ -4,7 +4,8 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 
-from models.conv2d_norm_relu import Conv2DNormReLU
+from models.blocks import Conv2DNormReLU
+from models.places import normalizers_by_place
 
 
 class LeNet(chainer.Chain):
@@ -21,7 +22,7 @@ class LeNet(chainer.Chain):
         widths (tuple of int): Outputs of conv1, conv2, linear1 and linear2.
         normalizers (dict): Maps names of layers (``'conv1'``, ``'conv2'``) to
             a normalizer's name or a pair of name and options, as
-            :class:`~models.conv2d_norm_relu.Conv2DNormReLU` takes it. Layers
+            :func:`~models.places.normalizers_by_place` takes them. Layers
             that are not named have batch normalization.
 
     Raises:
@@ -43,13 +44,7 @@ class LeNet(chainer.Chain):
             raise ValueError(
                 'widths must be four, for conv1, conv2, linear1 and linear2, '
                 f'not {widths}')
-        norm = dict.fromkeys(self.normalized_layers, 'batch')
-        for layer in normalizers or {}:
-            if layer not in norm:
-                raise ValueError(
-                    f'normalizers names a layer {layer!r}: there are '
-                    f"{', '.join(self.normalized_layers)}")
-        norm.update(normalizers or {})
+        norm = normalizers_by_place(normalizers, self.normalized_layers)
         w1, w2, w3, w4 = widths
         with self.init_scope():
             self.conv1 = Conv2DNormReLU(

@@ -3,6 +3,8 @@
     python -m train.classifier --normalizer mixture --at conv3 --out result/a
     python -m train.classifier --recipe cifar10-cnn-MN-2 --out result/b
     python -m train.classifier --resume --out result/b
+    python -m train.classifier --network densenet --normalizer mixture \\
+        --at 'transition*' last --out result/c
 
 A run writes to its folder: run.json (settings, versions), log (JSON), curves
 (PNG) and a snapshot that --resume goes on from. On a CPU a resumed run ends
@@ -15,8 +17,8 @@ import sys
 import numpy
 
 import mixnorm
-from models.cifar_cnn import CifarCNN
 from train import command_line
+from train import network
 from train import normalizers
 from train import shared_settings
 from train.command_line import positive_int
@@ -28,7 +30,6 @@ from train.loop import run_folder
 from train.loop import snapshots
 from train.loop.evaluation import Evaluation
 from train.loop.run import make_updater, run
-from train.network import make_classifier
 from train.settings import By, CHANGE, Setting, Settings
 
 
@@ -45,11 +46,8 @@ _GROUPS = {
         Setting('dataset', 'digits', 'set of images', choices=datasets.NAMES),
         shared_settings.recipe(mixture_paper.RECIPES),
         *shared_settings.sizes('the set'),
-        *normalizers.normalizer_settings(CifarCNN.normalized_layers),
-        Setting('widths', _by_dataset([16, 32, 32, 64], [64, 128, 128, 256],
-                                      [64, 128, 128, 256]),
-                'channels of the four convolutions', type=positive_int,
-                nargs=4, metavar='N')],
+        *network.network_settings(),
+        *normalizers.normalizer_settings(network.places())],
     'training': [
         *shared_settings.optimization(
             'rmsprop', _LR, decay=_by_dataset(.85, .75, .93),
@@ -69,7 +67,7 @@ _GROUPS = {
         *shared_settings.running()]}
 
 SETTINGS = Settings('classifier.py', __doc__, 'run', mixture_paper.RECIPES,
-                    normalizers.check_use, _GROUPS)
+                    network.check_use, _GROUPS)
 
 
 def main(argv=None):
@@ -142,15 +140,18 @@ def make_untrained(settings, image_shape):
 
     """
     weights_seed, _, *layer_seeds = _seeds(settings)
-    return make_classifier(
-        CifarCNN, image_shape, datasets.n_classes(settings['dataset']),
-        settings, weights_seed, layer_seeds)
+    return network.make_classifier(
+        network.NETWORKS[settings['network']], image_shape,
+        datasets.n_classes(settings['dataset']), settings, weights_seed,
+        layer_seeds)
 
 
 def _seeds(settings):
     """Returns the seeds of the weights, the batches and each layer."""
+    layers = network.normalized_layers(
+        network.NETWORKS[settings['network']], settings)
     return numpy.random.SeedSequence(settings['seed']).generate_state(
-        2 + len(CifarCNN.normalized_layers)).tolist()
+        2 + len(layers)).tolist()
 
 
 if __name__ == '__main__':

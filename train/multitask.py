@@ -36,9 +36,11 @@ from train.loop import series
 from train.loop import snapshots
 from train.loop.evaluation import Evaluation
 from train.loop.run import make_recalibration, make_updater, run
-from train.network import make_classifier
+from train.network import make_classifier, Network
 from train.settings import ADD, distinct, Setting, Settings
 
+
+_LENET = Network(LeNet, {'widths': [6, 16, 120, 84]})
 
 _GROUPS = {
     'what to train': [
@@ -48,9 +50,10 @@ _GROUPS = {
                 metavar='SET'),
         shared_settings.recipe(mode_paper.RECIPES),
         *shared_settings.sizes('each set'),
-        *normalizers.normalizer_settings(LeNet.normalized_layers),
-        Setting('widths', [6, 16, 120, 84], 'outputs of the convolutions and '
-                'linear layers', type=positive_int, nargs=4, metavar='N')],
+        *normalizers.normalizer_settings(' or '.join(LeNet.normalized_layers)),
+        Setting('widths', _LENET.options['widths'], 'outputs of the '
+                'convolutions and linear layers', type=positive_int, nargs=4,
+                metavar='N')],
     'training': [
         *shared_settings.optimization(
             'sgd', lr=.05, decay=.1, batch_size=64),
@@ -67,8 +70,10 @@ _GROUPS = {
                 type=command_line.seed, nargs='+', metavar='N'),
         *shared_settings.running()]}
 
-SETTINGS = Settings('multitask.py', __doc__, 'series', mode_paper.RECIPES,
-                    normalizers.check_use, _GROUPS)
+SETTINGS = Settings(
+    'multitask.py', __doc__, 'series', mode_paper.RECIPES,
+    lambda settings, given: normalizers.check_use(
+        settings, given, LeNet.normalized_layers), _GROUPS)
 
 
 def main(argv=None):
@@ -205,7 +210,7 @@ def _make_classifier(settings, seed):
     """Makes a classifier for all classes of all sets."""
     weights_seed, _ = _seeds(seed)
     return make_classifier(
-        LeNet, (3, 32, 32), task_sets.n_classes(settings['sets']), settings,
+        _LENET, (3, 32, 32), task_sets.n_classes(settings['sets']), settings,
         weights_seed, [weights_seed + i
                        for i in range(len(LeNet.normalized_layers))])
 

@@ -5,6 +5,7 @@ import ast
 import json
 
 import mixnorm
+from models.places import find_places
 from train.command_line import option, positive_int, UserError
 from train.settings import distinct, Setting
 
@@ -50,11 +51,11 @@ class _Options(argparse.Action):
         setattr(namespace, self.dest, options)
 
 
-def normalizer_settings(layers):
+def normalizer_settings(places):
     """Returns the settings of what to normalize with, and where.
 
     Args:
-        layers (tuple of str): The model's layers that can be normalized.
+        places (str): The places there are, for the help.
 
     Returns:
         list of ~train.settings.Setting: The settings.
@@ -65,9 +66,9 @@ def normalizer_settings(layers):
                 'what to normalize with: any of %(choices)s',
                 choices=mixnorm.normalizer_names, metavar='NAME'),
         Setting('at', None, 'where, with batch normalization in the other '
-                'layers: any of %(choices)s (default: all)', choices=layers,
+                f'layers: {places} (default: all)',
                 check=lambda names: sorted(distinct(names)), nargs='+',
-                metavar='LAYER'),
+                metavar='PLACE'),
         Setting('components', 3, 'components of a mixture', type=positive_int,
                 metavar='K'),
         Setting('em_iterations', 2, 'K-means and EM iterations of a fit',
@@ -79,15 +80,17 @@ def normalizer_settings(layers):
                 nargs='+', action=_Options, metavar='KEY=VALUE')]
 
 
-def check_use(settings, given):
+def check_use(settings, given, layers):
     """Raises UserError if a setting would do nothing, or two the same.
 
     Args:
         settings (dict): All settings.
         given (dict): Those that the user gave.
+        layers (tuple of str): The model's layers that can be normalized.
 
     """
     normalizer = settings['normalizer']
+    _chosen_layers(settings, layers)
     for name, (key, normalizers) in _OPTIONS.items():
         if name in given and normalizer not in normalizers:
             raise UserError(
@@ -116,6 +119,9 @@ def layer_normalizers(settings, layers, layer_seeds):
     Returns:
         dict: Maps names of layers to pairs of name and options.
 
+    Raises:
+        UserError: If ``'at'`` names something else than layers.
+
     """
     name = settings['normalizer']
     options = {key: settings[setting]
@@ -124,9 +130,18 @@ def layer_normalizers(settings, layers, layer_seeds):
     # JSON has lists in place of tuples; no normalizer takes a list.
     options.update((key, tuple(value) if isinstance(value, list) else value)
                    for key, value in settings['normalizer_options'].items())
-    chosen = {}
+    chosen = _chosen_layers(settings, layers)
+    normalizers = {}
     for layer, seed in zip(layers, layer_seeds):
-        if layer in (settings['at'] or layers):
+        if layer in chosen:
             seeded = {'seed': seed} if name in _MIXTURE else {}
-            chosen[layer] = name, dict(seeded, **options)
-    return chosen
+            normalizers[layer] = name, dict(seeded, **options)
+    return normalizers
+
+
+def _chosen_layers(settings, layers):
+    try:
+        return {layer for place in settings['at'] or ['*']
+                for layer in find_places(place, layers)}
+    except ValueError as error:
+        raise UserError(f'--at {error}')

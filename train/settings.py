@@ -11,7 +11,11 @@ from train.command_line import ArgumentParser, as_typed, option, UserError
 KEEP, CHANGE, ADD = 'keep', 'change', 'add'
 
 By = collections.namedtuple('By', 'setting values')
-By.__doc__ = 'A default for each value of another setting, as a dictionary.'
+By.__doc__ = """A default for each value of another setting, as a dictionary.
+
+A default may be another By. Where the other setting, whose own default is no
+By, has none of these values, the default is None.
+"""
 
 
 class Setting:
@@ -29,16 +33,19 @@ class Setting:
             them when they are needed; ``None`` for any.
         check (callable): Takes what was parsed and returns the value to use,
             or raises ValueError that tells what is wrong.
+        before (list): What runs did that were saved before there was this
+            setting, as a list of one value; empty if there were none.
         argument: What else :meth:`argparse.ArgumentParser.add_argument`
             takes.
 
     """
 
     def __init__(self, name, default, help, on_resume=KEEP, choices=None,
-                 check=None, **argument):
+                 check=None, before=(), **argument):
         self.name = name
         self.default = default
         self.on_resume = on_resume
+        self.before = before
         self._help = help
         self._choices = choices
         self._check = check
@@ -185,10 +192,8 @@ class Settings:
         defaults = {name: setting.default
                     for name, setting in self._settings.items()}
         chosen = {**defaults, **recipe, **given}
-        settings = {
-            name: default.values[chosen[default.setting]]
-            if isinstance(default, By) else default
-            for name, default in defaults.items()}
+        settings = {name: _resolved(default, chosen)
+                    for name, default in defaults.items()}
         self._override(settings, recipe)
         self._override(settings, given)
         self._check_use(settings, given)
@@ -197,14 +202,13 @@ class Settings:
     def check_saved(self, saved, message):
         """Checks that settings that were saved are all, and ones there are.
 
-        Those that a run may change were perhaps added to the script since.
-
         Args:
             saved: What was saved.
             message (str): What to tell the user otherwise.
 
         Returns:
-            dict: All settings: what was saved, and the defaults of those.
+            dict: All settings: what was saved, and what the run did before
+            there were those that were added to the script since.
 
         Raises:
             UserError: If they are not those of a run of this script.
@@ -212,10 +216,8 @@ class Settings:
         """
         if not isinstance(saved, dict):
             raise UserError(message)
-        added = {name: setting.default
-                 for name, setting in self._settings.items()
-                 if setting.on_resume == CHANGE
-                 and not isinstance(setting.default, By)}
+        added = {name: value for name, setting in self._settings.items()
+                 for value in setting.before}
         saved = {**added, **saved}
         if not (saved.keys() == self._settings.keys()
                 and all(setting.is_known(saved[name])
@@ -266,10 +268,19 @@ def distinct(values):
     return values
 
 
+def _resolved(default, chosen):
+    """Returns a default, given the values of the settings it depends on."""
+    while isinstance(default, By):
+        default = default.values.get(chosen[default.setting])
+    return default
+
+
 def _in_words(default):
     """Returns a default as the help tells it."""
     if not isinstance(default, By):
         return as_typed(default)
+    if len(default.values) == 1:
+        return _in_words(*default.values.values())
     names = {}
     for name, value in default.values.items():
         names.setdefault(as_typed(value), []).append(name)

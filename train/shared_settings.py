@@ -59,5 +59,5 @@ def running():
         Setting('recalibrate', 0, 'at each test, test once more with the '
                 "normalizers' statistics of N training batches under the "
                 'weights as they are; training goes on with its own (default: '
-                '0, no such test)', CHANGE, type=non_negative_int,
-                metavar='N')]
+                '0, no such test)', CHANGE, before=[0],
+                type=non_negative_int, metavar='N')]

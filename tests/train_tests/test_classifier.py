@@ -16,8 +16,7 @@ import pytest
 
 from models.cifar_cnn import CifarCNN
 from train.data import datasets
-from train_tests.small_runs import read_log
-from train_tests.small_runs import SMALL
+from train_tests.small_runs import read_log, SMALL
 
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -131,6 +130,45 @@ def test_mixtures_per_sample_and_group(run, tmp_path):
     assert losses[0] == losses[1]
     assert run('--resume', '--iterations', 5, '--normalizer-options',
                'groups=4', out='parts')[0] == 2
+
+
+@pytest.mark.parametrize('network, arguments, at, layers', [
+    ('densenet', '--depth 10 --growth-rate 4', 'transition* last',
+     ['last', 'transition1/norm', 'transition2/norm']),
+    ('inception-v3', '', 'red1 inc2/0/2/4',
+     ['inc2/0/2/4/norm', 'red1/0/0/norm', 'red1/1/0/norm', 'red1/1/1/norm',
+      'red1/1/2/norm']),
+    ('nin', '', 'mlpconv2/0', ['mlpconv2/0/norm']),
+    ('resnet-cifar', '--depth 14', 'stage2/0',
+     ['stage2/0/conv1/norm', 'stage2/0/conv2/norm']),
+    ('resnet18', '', 'stage4/*/shortcut', ['stage4/0/shortcut/norm']),
+    ('vgg13', '', 'conv3-256-1', ['conv3-256-1/norm'])])
+def test_networks(network, arguments, at, layers, run, tmp_path):
+    assert run('--network', network, *arguments.split(), '--normalizer',
+               'mixture', '--at', *at.split(), '--components', 2,
+               '--train-size', 16, '--test-size', 8, '--batch-size', 8,
+               '--optimizer', 'sgd', '--iterations', 3, '--log-every', 1)[
+                   0] == 0
+    log = json.loads((tmp_path / 'run' / 'log').read_text())
+    assert [entry['iteration'] for entry in log] == [1, 2, 3]
+    for entry in log:
+        assert numpy.isfinite(entry['main/loss'])
+        assert sorted(key for key in entry if 'n_effective' in key) == [
+            f'n_effective/predictor/{layer}' for layer in layers]
+    description = json.loads((tmp_path / 'run' / 'run.json').read_text())
+    assert description['settings']['network'] == network
+    # What this network does not have.
+    assert description['settings']['widths'] is None
+
+
+def test_network_with_dropout_resumes(run, tmp_path):
+    arguments = ['--network', 'nin', '--train-size', 16, '--test-size', 8,
+                 '--batch-size', 8, '--optimizer', 'sgd']
+    assert run(*arguments, '--iterations', 4, out='whole')[0] == 0
+    assert run(*arguments, '--iterations', 2, out='parts')[0] == 0
+    assert run('--resume', '--iterations', 4, out='parts')[0] == 0
+    whole, parts = (read_log(tmp_path / out)[-1] for out in ('whole', 'parts'))
+    assert whole == parts
 
 
 def test_number_of_effective_components_is_logged(run, tmp_path):
@@ -286,7 +324,20 @@ def test_data_sets(dataset, run, image_cache, tmp_path):
     ('--train-size 2000', '--train-size 2000 is more than the 1437'),
     ('--seed -1', '--seed: must be'),
     ('--normalizer mixtrue', "invalid choice: 'mixtrue'"),
-    ('--normalizer none --at conv5', "invalid choice: 'conv5'"),
+    ('--normalizer none --at conv5',
+     "--at names a place 'conv5': there are conv1, conv2, conv3, conv4"),
+    ('--network vgg13 --normalizer mixture --at conv3-256-3',
+     "--at names a place 'conv3-256-3': there are conv3-64-1, "),
+    ('--network inception-v3 --normalizer mode --at inc2/4',
+     "'inc2/4': there are inc2/0, inc2/1, inc2/2, inc2/3"),
+    ('--network cnn --depth 40',
+     '--depth goes with --network densenet or resnet-cifar, not cnn'),
+    ('--network nin --widths 1 2 3 4', '--widths goes with --network cnn'),
+    ('--network resnet-cifar --growth-rate 3',
+     '--growth-rate goes with --network densenet, not resnet-cifar'),
+    ('--network resnet-cifar --depth 21', '--depth is 21: it must be 8, 14'),
+    ('--network densenet --depth 3', '--depth is 3: it must be at least 7'),
+    ('--network lenet', "invalid choice: 'lenet'"),
     ('--at conv3', '--at says where'),
     ('--components 2',
      '--components goes with --normalizer mixture or group_mixture'),

@@ -10,13 +10,14 @@ from models.lenet import LeNet
 from train.command_line import UserError
 from train.network import make_classifier
 from train.network import make_model
+from train.network import Network
 from train.normalizers import layer_normalizers
 from train.normalizers import normalizer_settings
 
 
 def _settings(**given):
     defaults = {setting.name: setting.default
-                for setting in normalizer_settings(LeNet.normalized_layers)}
+                for setting in normalizer_settings('conv1 or conv2')}
     return dict(defaults, **given)
 
 
@@ -125,8 +126,9 @@ def test_options_reach_the_link_of_mixtures_per_sample():
 
 
 def _classifier(**given):
-    return make_classifier(LeNet, (3, 32, 32), 7, _settings(
-        widths=[2, 4, 8, 6], optimizer='rmsprop', **given), 5, [11, 12])
+    settings = _settings(widths=[2, 4, 8, 6], optimizer='rmsprop', **given)
+    return make_classifier(Network(LeNet, {'widths': None}), (3, 32, 32), 7,
+                           settings, 5, [11, 12])
 
 
 def test_classifier_is_as_its_seeds_say():

@@ -18,14 +18,14 @@ LAYERS = LeNet.normalized_layers
 def _parse(*arguments):
     parser = ArgumentParser(
         prog='script.py', argument_default=argparse.SUPPRESS)
-    for setting in normalizer_settings(LAYERS):
+    for setting in normalizer_settings('conv1 or conv2'):
         setting.add_to(parser)
     return vars(parser.parse_args(arguments))
 
 
 def _settings(**given):
     defaults = {setting.name: setting.default
-                for setting in normalizer_settings(LAYERS)}
+                for setting in normalizer_settings('conv1 or conv2')}
     return dict(defaults, **given)
 
 
@@ -107,7 +107,7 @@ def test_bad_option(text, words, capsys):
     ({'at': ['conv1']}, '--at says where')])
 def test_setting_that_would_do_nothing(given, words):
     with pytest.raises(UserError, match=words):
-        check_use(_settings(**given), given)
+        check_use(_settings(**given), given, LAYERS)
 
 
 @pytest.mark.parametrize('given', [
@@ -117,7 +117,7 @@ def test_setting_that_would_do_nothing(given, words):
     {'normalizer': 'mixture', 'components': 3, 'em_iterations': 4},
     {'normalizer': 'group_mixture', 'components': 3, 'em_iterations': 4}])
 def test_settings_that_do_something(given):
-    check_use(_settings(**given), given)
+    check_use(_settings(**given), given, LAYERS)
 
 
 @pytest.mark.parametrize('given, expected', [
@@ -127,6 +127,8 @@ def test_settings_that_do_something(given):
     ({'normalizer': 'mixture', 'components': 4, 'em_iterations': 6},
      {'conv1': ('mixture', {'n_components': 4, 'n_iter': 6, 'seed': 11}),
       'conv2': ('mixture', {'n_components': 4, 'n_iter': 6, 'seed': 12})}),
+    ({'normalizer': 'mode', 'at': ['conv*']},
+     {'conv1': ('mode', {'n_modes': 2}), 'conv2': ('mode', {'n_modes': 2})}),
     ({'normalizer': 'mixture', 'at': ['conv2'],
       'normalizer_options': {'axis': [0, 2], 'seed': 3}},
      {'conv2': ('mixture', {'n_components': 3, 'n_iter': 2, 'seed': 3,
@@ -144,3 +146,13 @@ def test_layer_normalizers(given, expected):
     before = copy.deepcopy(settings)
     assert layer_normalizers(settings, LAYERS, [11, 12]) == expected
     assert settings == before
+
+
+def test_place_that_there_is_not():
+    settings = _settings(normalizer='mode', at=['conv1', 'conv3'])
+    for call in (lambda: check_use(settings, {}, LAYERS),
+                 lambda: layer_normalizers(settings, LAYERS, [1, 2])):
+        with pytest.raises(UserError) as error:
+            call()
+        assert str(error.value) == (
+            "--at names a place 'conv3': there are conv1, conv2")

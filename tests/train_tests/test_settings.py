@@ -96,17 +96,24 @@ _SETTINGS = Settings(
         Setting('kind', 'a', 'what it is', choices=lambda: ['a', 'b']),
         Setting('recipe', None, 'what for', choices={'r': {}}),
         Setting('size', By('kind', {'a': 1, 'b': 2}), 'how much', type=int),
+        Setting('tone', 'low', 'how loud', choices=['low', 'high', 'none']),
+        Setting('form', By('kind', {'b': By('tone', {'low': 3, 'high': 4})}),
+                'how', type=int),
         Setting('names', ['x'], 'who', ADD, check=distinct, nargs='+')],
         'two': [
         (Setting('step', By('kind', {'a': 3, 'b': 4}), 'how far', CHANGE,
                  type=int),
          Setting('leap', None, 'how far at once (default: a step)', CHANGE,
+                before=[None],
                  type=int))]})
 
 
 @pytest.mark.parametrize('given, expected', [
-    ({}, {'kind': 'a', 'size': 1, 'step': 3, 'leap': None}),
+    ({}, {'kind': 'a', 'size': 1, 'step': 3, 'leap': None, 'form': None}),
     ({'kind': 'b'}, {'size': 2, 'step': 4, 'leap': None}),
+    ({'kind': 'b', 'tone': 'high'}, {'form': 4}),
+    ({'kind': 'b', 'tone': 'none'}, {'form': None}),
+    ({'recipe': 'r'}, {'form': 3}), ({'form': 9}, {'form': 9}),
     ({'recipe': 'r'}, {'kind': 'b', 'size': 2, 'step': 5, 'leap': None}),
     ({'recipe': 'r', 'kind': 'a'}, {'kind': 'a', 'size': 1, 'step': 5}),
     ({'recipe': 'r', 'leap': 9, 'size': 7},
@@ -114,7 +121,7 @@ _SETTINGS = Settings(
 def test_complete(given, expected):
     settings = _SETTINGS.complete(given)
     assert settings.keys() == {
-        'kind', 'recipe', 'size', 'names', 'step', 'leap'}
+        'kind', 'recipe', 'size', 'tone', 'form', 'names', 'step', 'leap'}
     assert {key: settings[key] for key in expected} == expected
 
 
@@ -157,7 +164,8 @@ def test_help_tells_the_defaults(capsys):
     assert stop.value.code == 0
     text = ' '.join(capsys.readouterr().out.split())
     for words in ('A script: 100%.', 'what it is (default: a)',
-                  'how much (default: 1 for a; 2 for b)', 'who (default: x)',
+                  'how much (default: 1 for a; 2 for b)',
+                  'how (default: 3 for low; 4 for high)', 'who (default: x)',
                   'how far at once (default: a step)',
                   'only --names, --step, --leap may change'):
         assert words in text
@@ -188,7 +196,7 @@ def test_saved_settings_are_checked():
     assert _SETTINGS.check_saved(saved, 'is wrong') == saved
     other = dict(saved, recipe='r', kind='b')
     assert _SETTINGS.check_saved(other, 'is wrong') == other
-    # What may change on resuming, and was not there yet.
+    # What was not there yet.
     older = {name: value for name, value in saved.items() if name != 'leap'}
     assert _SETTINGS.check_saved(older, 'is wrong') == saved
     for wrong in (3, None, [], {}, {'kind': 'a'}, dict(saved, more=1),
