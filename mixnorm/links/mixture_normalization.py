@@ -331,11 +331,12 @@ class MixtureNormalization(FittedNormalization):
     def _fit(self, x, seed):
         """Fits a mixture; returns the points' posterior, their statistics
         under it, and how many components were kept."""
-        parameters = fit_activation(
-            x, numpy.random.default_rng(seed), **self._fit_options)
         arithmetic = compute.arithmetic(x)
+        points = arithmetic.sample.find_center(x)
+        parameters = fit_activation(
+            points, numpy.random.default_rng(seed), **self._fit_options)
         tau, statistics = arithmetic.mixture.posterior_and_statistics(
-            x, parameters)
+            points, parameters)
         return tau, statistics, (parameters.weights > 0).sum()
 
     def _fit_samples(self, samples):

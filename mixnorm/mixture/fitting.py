@@ -7,7 +7,7 @@ import numpy
 from mixnorm import compute
 from mixnorm.compute.layout import (
     get_array_module, stack, take, working_dtype)
-from mixnorm.compute.parameters import Parameters
+from mixnorm.compute.parameters import Parameters, without_absent
 from mixnorm.mixture.kmeans import seeding_draws
 from mixnorm.mixture.randomness import random_numbers, sample_indices
 
@@ -97,29 +97,30 @@ def fit_activation(x, generator, *, n_components, n_iter, sample_ratio,
     are not.
 
     Args:
-        x (array): Stack ``(B, C, L)``.
+        x (array or points): Stack ``(B, C, L)``, or what
+            :meth:`mixnorm.compute.contract.Sample.find_center` made of one.
         generator (numpy.random.Generator): Source of the random numbers.
         n_components (int): Number of components ``K``.
         n_iter (int): Iterations: half of K-means, the rest of EM.
         sample_ratio (float): Share of the points to use.
-        min_weight (float): Components of smaller weight are dropped: their
-            weight becomes 0.
+        min_weight (float): Components of smaller weight are dropped.
 
     Returns:
-        Parameters: The mixture.
+        Parameters: The mixture: ``n_components`` components, of which those
+        that were dropped have weight 0 on a GPU and are missing on a CPU.
 
     """
     arithmetic = compute.arithmetic(x)
     sample, location, scale = arithmetic.sample.standardized_sample(
         x, _sample(x, sample_ratio, generator))
-    parameters = _kmeans(
+    parameters = without_absent(_kmeans(
         sample, seeding_draws(n_components, None, generator), n_components,
-        n_iter // 2, _ACTIVATION_REG_COVAR)
+        n_iter // 2, _ACTIVATION_REG_COVAR))
     for _ in range(n_iter - n_iter // 2):
         parameters, _ = arithmetic.mixture.em_step(
             sample, parameters, _ACTIVATION_REG_COVAR)
-    return arithmetic.mixture.discard_and_rescale(
-        parameters, min_weight, location, scale)
+    return without_absent(arithmetic.mixture.discard_and_rescale(
+        parameters, min_weight, location, scale))
 
 
 def _kmeans(x, draws, n_components, n_iter, reg_covar):

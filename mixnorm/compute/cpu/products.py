@@ -39,6 +39,22 @@ def with_ones(tau):
     return extended
 
 
+def outer_or_product(matrix, z):
+    """Computes ``matrix z``.
+
+    Args:
+        matrix (numpy.ndarray): ``(J, C)``.
+        z (numpy.ndarray): ``(b, r, C, l)``.
+
+    Returns:
+        numpy.ndarray: ``(b, r, J, l)``.
+
+    """
+    # NumPy does not leave an outer product to BLAS.
+    return (numpy.multiply if matrix.shape[1] == 1 else numpy.matmul)(
+        matrix, z)
+
+
 def expand(matrix, coefficients, out):
     """Computes ``out_c = sum_j matrix_jc coefficients_j`` at every point.
 
@@ -107,7 +123,7 @@ def squared_distances(z, norms, centers, scratch):
     """
     centers = centers.astype(z.dtype, copy=False)
     center_norms = (centers * centers).sum(axis=1)[:, None]
-    distances = numpy.matmul(
+    distances = outer_or_product(
         padded_rows(-2 * centers), z)[..., :len(centers), :]
     distances += center_norms
     distances += norms

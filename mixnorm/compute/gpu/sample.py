@@ -17,6 +17,11 @@ def count_not_finite(x):
     return x.size - get_array_module(x).isfinite(x).sum()
 
 
+def find_center(x):
+    """Returns the array: kernels find it beside other work."""
+    return x
+
+
 def precompute(x):
     """Returns the array: kernels need nothing but the points."""
     return x
