@@ -217,7 +217,7 @@ class Transform(typing.Protocol):
         """Finds a point amid the data, for sums to be taken about.
 
         Args:
-            x (array): Stack ``(B, C, L)``.
+            x (array or points): Stack ``(B, C, L)``.
 
         Returns:
             array or None: ``(C,)`` in the working dtype, the median of a few

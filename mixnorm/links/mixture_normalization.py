@@ -293,8 +293,10 @@ class MixtureNormalization(FittedNormalization):
             self._queue = self._queue.emptied()
 
     def _normalize_by_batch(self, x, finetune):
+        arithmetic = compute.arithmetic(x.array)
+        points = arithmetic.sample.find_center(stack(x.array))
         tau, statistics, n_effective = self._fit(
-            stack(x.array), (self.seed, self._number_of_fit(x.array)))
+            points, (self.seed, self._number_of_fit(x.array)))
         # A component's number has to mean something to its own gamma and
         # beta, and in the queue: the heaviest comes first.  Parameters are
         # rearranged, not the posterior, which is as large as the input.
@@ -306,7 +308,7 @@ class MixtureNormalization(FittedNormalization):
                 for z in (gamma, beta, delta))
         y = mixture_normalization(
             x, gamma, beta, unstack(tau, x.shape), self.eps,
-            self.activation, statistics, delta)
+            self.activation, statistics, delta, points)
         self._count_fit(x.array, n_effective)
         if not chainer.config.in_recomputing:
             self._queue = self._queue.push(
@@ -331,12 +333,11 @@ class MixtureNormalization(FittedNormalization):
     def _fit(self, x, seed):
         """Fits a mixture; returns the points' posterior, their statistics
         under it, and how many components were kept."""
-        arithmetic = compute.arithmetic(x)
-        points = arithmetic.sample.find_center(x)
         parameters = fit_activation(
-            points, numpy.random.default_rng(seed), **self._fit_options)
+            x, numpy.random.default_rng(seed), **self._fit_options)
+        arithmetic = compute.arithmetic(x)
         tau, statistics = arithmetic.mixture.posterior_and_statistics(
-            points, parameters)
+            x, parameters)
         return tau, statistics, (parameters.weights > 0).sum()
 
     def _fit_samples(self, samples):

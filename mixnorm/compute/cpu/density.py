@@ -99,12 +99,13 @@ class Density:
             columns = numpy.where(
                 far, numpy.where(present, 0, -math.inf), columns)
             top = numpy.where(far, 0, top)
-        columns -= top
         # What would be denormal is 0: to compute it takes several times as
         # long.
-        least = math.log(2 * numpy.finfo(columns.dtype).tiny)
+        least = top + columns.dtype.type(
+            math.log(2 * numpy.finfo(columns.dtype).tiny))
         counts = columns > least
         numpy.maximum(columns, least, out=columns)
+        columns -= top
         numpy.exp(columns, out=columns)
         columns *= counts
         total = columns.sum(axis=1, keepdims=True)

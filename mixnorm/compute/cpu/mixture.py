@@ -56,18 +56,21 @@ def assigned_lloyd_step(points, centers, nearest):
 
 def em_step(x, parameters, reg_covar):
     """Runs one iteration of EM."""
-    _, new, log_density = _expectation(as_points(x), parameters)
+    points = as_points(x)
+    _, new, log_density = _expectation(points, parameters, True)
     return (new._replace(variances=new.variances
-                         + new.variances.dtype.type(reg_covar)), log_density)
+                         + new.variances.dtype.type(reg_covar)),
+            sum(log_density) / points.n_points)
 
 
 def posterior_and_statistics(x, parameters):
     """Computes the posterior, eq. (31), and the moments under it, (35, 36)."""
-    return _expectation(as_points(x), parameters)[:2]
+    return _expectation(as_points(x), parameters, False)[:2]
 
 
-def _expectation(points, parameters):
-    """Computes the posterior, the moments under it, mean log density."""
+def _expectation(points, parameters, with_log_density):
+    """Computes the posterior, the moments under it, and by block the sum of
+    log densities, or 0."""
     n_batch, _, length = points.shape
     blocks = divide(points.shape, len(parameters.weights))
     density = Density(
@@ -81,13 +84,14 @@ def _expectation(points, parameters):
         block_tau, log_density = density.posterior(z, squares, scratch)
         block_view(tau, block)[...] = block_tau
         return (_block_sums(z, squares, block_tau),
-                log_density().sum(dtype=numpy.float64))
+                log_density().sum(dtype=numpy.float64)
+                if with_log_density else 0)
 
     sums, log_density = zip(*for_blocks(work, blocks))
     moments = _moments(
         points, blocks, sums, lambda block, z, scratch: block_view(tau, block),
         parameters.means)
-    return tau, moments, sum(log_density) / points.n_points
+    return tau, moments, log_density
 
 
 def posterior(x, weights, means, variances):

@@ -89,6 +89,9 @@ def contract(coefficients, *arrays):
         list of numpy.ndarray: Of each array the sums, float64.
 
     """
+    if arrays[0].shape[-2] == 1:
+        return [numpy.einsum('brjl,brcl->jc', coefficients, z).astype(
+            numpy.float64) for z in arrays]
     *batch, n_columns, length = coefficients.shape
     rows = numpy.zeros(
         (*batch, padded(n_columns), length), coefficients.dtype)
@@ -122,8 +125,10 @@ def squared_distances(z, norms, centers, scratch):
 
     """
     centers = centers.astype(z.dtype, copy=False)
+    if z.shape[-2] == 1:
+        return numpy.square(z - centers)
     center_norms = (centers * centers).sum(axis=1)[:, None]
-    distances = outer_or_product(
+    distances = numpy.matmul(
         padded_rows(-2 * centers), z)[..., :len(centers), :]
     distances += center_norms
     distances += norms

@@ -104,7 +104,8 @@ def _seed(points, n_clusters, draws):
         block_sums = sums[:, best]
         if kept is not None:
             remaining = kept[:, best:best + 1]
-            nearest[remaining < closest] = k
+            numpy.maximum(
+                nearest, (remaining < closest) * numpy.int32(k), out=nearest)
             closest[...] = remaining
         elif k < len(trials):
             measure(indices[k:k + 1], closest)
