@@ -3,7 +3,7 @@
 ``x`` is a stack ``(B, C, L)`` (see :mod:`mixnorm.compute.layout`) of float16,
 float32 or float64, in any order of memory.  Its *working dtype* is float32
 for float16 and otherwise its own.  Where ``x`` is said to be an array or
-points, it may also be what :meth:`Sample.find_center`,
+points, it may also be what :meth:`Sample.with_origin`,
 :meth:`Sample.precompute` and :meth:`Sample.standardized_sample` return.  A
 mixture is ``weights`` ``(K,)``, ``means`` and ``variances`` ``(K, C)``.  All
 arrays lie where ``x`` does.
@@ -28,8 +28,8 @@ class Sample(typing.Protocol):
 
         """
 
-    def find_center(self, x):
-        """Finds once what every pass over the points may centre them by.
+    def with_origin(self, x):
+        """Finds the origin of :meth:`Transform.find_origin` once.
 
         Args:
             x (array): Stack ``(B, C, L)``.

@@ -294,7 +294,7 @@ class MixtureNormalization(FittedNormalization):
 
     def _normalize_by_batch(self, x, finetune):
         arithmetic = compute.arithmetic(x.array)
-        points = arithmetic.sample.find_center(stack(x.array))
+        points = arithmetic.sample.with_origin(stack(x.array))
         tau, statistics, n_effective = self._fit(
             points, (self.seed, self._number_of_fit(x.array)))
         # A component's number has to mean something to its own gamma and

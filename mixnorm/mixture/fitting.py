@@ -98,7 +98,7 @@ def fit_activation(x, generator, *, n_components, n_iter, sample_ratio,
 
     Args:
         x (array or points): Stack ``(B, C, L)``, or what
-            :meth:`mixnorm.compute.contract.Sample.find_center` made of one.
+            :meth:`mixnorm.compute.contract.Sample.with_origin` made of one.
         generator (numpy.random.Generator): Source of the random numbers.
         n_components (int): Number of components ``K``.
         n_iter (int): Iterations: half of K-means, the rest of EM.

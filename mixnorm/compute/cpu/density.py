@@ -3,7 +3,7 @@ import math
 
 import numpy
 
-from mixnorm.compute.cpu.products import outer_or_product, padded_rows
+from mixnorm.compute.cpu.products import product, padded_rows
 
 
 class Density:
@@ -73,8 +73,8 @@ class Density:
         """
         if self._greatest_square is not None:
             squares = numpy.minimum(squares, self._greatest_square)
-        joint = outer_or_product(self._quadratic, squares)
-        joint += outer_or_product(self._linear, z)
+        joint = product(self._quadratic, squares)
+        joint += product(self._linear, z)
         joint = joint[..., :len(self._constants), :]
         if self._narrow:
             deviation = scratch.empty_like('deviation', z)
@@ -103,7 +103,7 @@ class Density:
         # long.
         least = top + columns.dtype.type(
             math.log(2 * numpy.finfo(columns.dtype).tiny))
-        counts = columns > least
+        counts = columns >= least
         numpy.maximum(columns, least, out=columns)
         columns -= top
         numpy.exp(columns, out=columns)

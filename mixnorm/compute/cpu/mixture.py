@@ -57,10 +57,10 @@ def assigned_lloyd_step(points, centers, nearest):
 def em_step(x, parameters, reg_covar):
     """Runs one iteration of EM."""
     points = as_points(x)
-    _, new, log_density = _expectation(points, parameters, True)
+    _, new, log_densities = _expectation(points, parameters, True)
     return (new._replace(variances=new.variances
                          + new.variances.dtype.type(reg_covar)),
-            sum(log_density) / points.n_points)
+            sum(log_densities) / points.n_points)
 
 
 def posterior_and_statistics(x, parameters):
@@ -69,8 +69,12 @@ def posterior_and_statistics(x, parameters):
 
 
 def _expectation(points, parameters, with_log_density):
-    """Computes the posterior, the moments under it, and by block the sum of
-    log densities, or 0."""
+    """Computes the posterior and the moments under it.
+
+    Returns them and the sum of log densities of every block, 0 if they are
+    not asked for.
+
+    """
     n_batch, _, length = points.shape
     blocks = divide(points.shape, len(parameters.weights))
     density = Density(
@@ -87,11 +91,11 @@ def _expectation(points, parameters, with_log_density):
                 log_density().sum(dtype=numpy.float64)
                 if with_log_density else 0)
 
-    sums, log_density = zip(*for_blocks(work, blocks))
+    sums, log_densities = zip(*for_blocks(work, blocks))
     moments = _moments(
         points, blocks, sums, lambda block, z, scratch: block_view(tau, block),
         parameters.means)
-    return tau, moments, log_density
+    return tau, moments, log_densities
 
 
 def posterior(x, weights, means, variances):
@@ -196,9 +200,17 @@ def _moments(points, blocks, sums, responsibilities, fallback_means):
 
 
 def _deviations(points, blocks, responsibilities, numbers, means):
-    """Sums ``tau_ik (z_i - mean_k)`` and their squares: twice ``(K, C)``.
+    """Sums ``tau_ik (z_i - mean_k)``, and of the squares.
 
-    The components are those of some numbers.
+    Args:
+        points (Points): The points.
+        blocks (list): Their blocks.
+        responsibilities (callable): See :func:`_moments`.
+        numbers (numpy.ndarray): Numbers ``k`` of ``P`` components.
+        means (numpy.ndarray): Their means, ``(P, C)``.
+
+    Returns:
+        numpy.ndarray: ``(2, P, C)``.
 
     """
     def work(block, scratch):
@@ -206,17 +218,20 @@ def _deviations(points, blocks, responsibilities, numbers, means):
         with scratch.step():
             tau = responsibilities(block, z, scratch)
         deviation = scratch.empty_like('deviation', z)
-        weighted = scratch.empty_like('weighted', z)
         totals = numpy.empty((2,) + means.shape)
         for i, (k, mean) in enumerate(zip(numbers, means)):
             numpy.subtract(z, mean[:, None], out=deviation)
-            numpy.multiply(deviation, tau[..., k:k + 1, :], out=weighted)
-            totals[0, i] = numpy.einsum('brcl->c', weighted)
-            totals[1, i] = numpy.einsum(
-                'brcl,brcl->c', weighted, deviation)
+            totals[0, i] = _weighted_sum(deviation, tau[:, :, k])
+            deviation *= deviation
+            totals[1, i] = _weighted_sum(deviation, tau[:, :, k])
         return totals
 
     return functools.reduce(operator.add, for_blocks(work, blocks))
+
+
+def _weighted_sum(z, tau):
+    """Sums ``tau_i z_i`` over a block: ``(C,)``."""
+    return numpy.einsum('brl,brcl->brc', tau, z).sum(axis=(0, 1))
 
 
 def discard_and_rescale(parameters, min_weight, location, scale):

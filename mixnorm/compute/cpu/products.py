@@ -39,7 +39,7 @@ def with_ones(tau):
     return extended
 
 
-def outer_or_product(matrix, z):
+def product(matrix, z):
     """Computes ``matrix z``.
 
     Args:
@@ -90,6 +90,7 @@ def contract(coefficients, *arrays):
 
     """
     if arrays[0].shape[-2] == 1:
+        # In one dimension no product of matrices.
         return [numpy.einsum('brjl,brcl->jc', coefficients, z).astype(
             numpy.float64) for z in arrays]
     *batch, n_columns, length = coefficients.shape
@@ -126,6 +127,7 @@ def squared_distances(z, norms, centers, scratch):
     """
     centers = centers.astype(z.dtype, copy=False)
     if z.shape[-2] == 1:
+        # In one dimension the difference itself costs least.
         return numpy.square(z - centers)
     center_norms = (centers * centers).sum(axis=1)[:, None]
     distances = numpy.matmul(

@@ -33,8 +33,8 @@ def count_not_finite(x):
     return sum(for_blocks(work, divide(x.shape, 1)))
 
 
-def find_center(x):
-    """Finds the points' origin once."""
+def with_origin(x):
+    """Finds the origin once for all passes over the points."""
     return as_points(x)
 
 

@@ -17,8 +17,8 @@ def count_not_finite(x):
     return x.size - get_array_module(x).isfinite(x).sum()
 
 
-def find_center(x):
-    """Returns the array: kernels find it beside other work."""
+def with_origin(x):
+    """Returns the array: a kernel finds the origin where it is needed."""
     return x
 
 

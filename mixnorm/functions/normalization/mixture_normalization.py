@@ -116,7 +116,7 @@ def mixture_normalization(x, gamma, beta, posterior, eps=2e-5,
             scaled and shifted input, inside ``f``.  It takes memory ``K``
             times ``x``'s.
         points (array or points): What
-            :meth:`mixnorm.compute.contract.Sample.find_center` made of ``x``
+            :meth:`mixnorm.compute.contract.Sample.with_origin` made of ``x``
             as a stack, from a caller that has it already.
 
     Returns:
