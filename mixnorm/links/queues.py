@@ -15,6 +15,8 @@ class Entries(typing.NamedTuple):
 
     """Statistics that serve inference, the newest mini-batch's first.
 
+    A component of weight 0 is absent, and its moments say nothing.
+
     Attributes:
         weights (array): ``lambda``, ``(t, K)`` for ``t`` entries.
         means (array): ``mu``, ``(t, K) + size``.
