@@ -3,9 +3,10 @@
 ``x`` is a stack ``(B, C, L)`` (see :mod:`mixnorm.compute.layout`) of float16,
 float32 or float64, in any order of memory.  Its *working dtype* is float32
 for float16 and otherwise its own.  Where ``x`` is said to be an array or
-points, it may also be what :meth:`Sample.precompute` and
-:meth:`Sample.standardized_sample` return.  A mixture is ``weights`` ``(K,)``,
-``means`` and ``variances`` ``(K, C)``.  All arrays lie where ``x`` does.
+points, it may also be what :meth:`Sample.with_origin`,
+:meth:`Sample.precompute` and :meth:`Sample.standardized_sample` return.  A
+mixture is ``weights`` ``(K,)``, ``means`` and ``variances`` ``(K, C)``.  All
+arrays lie where ``x`` does.
 
 The same input gives the same bits.
 """
@@ -27,6 +28,17 @@ class Sample(typing.Protocol):
 
         """
 
+    def with_origin(self, x):
+        """Finds the origin of :meth:`Transform.find_origin` once.
+
+        Args:
+            x (array): Stack ``(B, C, L)``.
+
+        Returns:
+            array or points: What serves as the stack.
+
+        """
+
     def precompute(self, x):
         """Computes once what every pass over the points needs.
 
@@ -42,7 +54,7 @@ class Sample(typing.Protocol):
         """Gathers points in units of deviations, from near the origin.
 
         Args:
-            x (array): Stack ``(B, C, L)``.
+            x (array or points): Stack ``(B, C, L)``.
             indices (array): Numbers ``(m,)`` of the points, int64,
                 ascending; ``None`` for all.
 
@@ -206,7 +218,7 @@ class Transform(typing.Protocol):
         """Finds a point amid the data, for sums to be taken about.
 
         Args:
-            x (array): Stack ``(B, C, L)``.
+            x (array or points): Stack ``(B, C, L)``.
 
         Returns:
             array or None: ``(C,)`` in the working dtype, the median of a few

@@ -1,6 +1,8 @@
 """The parameters of a mixture."""
 import typing
 
+import numpy
+
 from mixnorm.compute.layout import get_array_module
 
 
@@ -18,6 +20,25 @@ class Parameters(typing.NamedTuple):
     weights: typing.Any
     means: typing.Any
     variances: typing.Any
+
+
+def without_absent(parameters):
+    """Leaves out absent components: what follows is spared them.
+
+    On a GPU it leaves the parameters as they are, and waits for nothing.
+
+    Args:
+        parameters (Parameters): A mixture.
+
+    Returns:
+        Parameters: The components of weight other than 0, in their order.
+
+    """
+    # Not "> 0": what is not a number must not pass for absent.
+    present = parameters.weights != 0
+    if get_array_module(present) is not numpy or present.all():
+        return parameters
+    return Parameters(*(z[present] for z in parameters))
 
 
 def are_finite(arrays):

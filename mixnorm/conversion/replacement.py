@@ -107,7 +107,7 @@ def _size(link):
 
 def _has_affine_for_each(link):
     """Whether gamma and beta have one more axis, of components or modes."""
-    return getattr(link, 'component_affine', False) or getattr(
+    return getattr(link, 'affine', None) == 'component' or getattr(
         link, 'mode_affine', False)
 
 

@@ -349,7 +349,8 @@ class MixtureNormalization(FittedNormalization):
             self._queue = self._queue.emptied()
 
     def _normalize_by_batch(self, x, finetune):
-        points = stack(x.array)
+        stacked = stack(x.array)
+        points = compute.arithmetic(stacked).sample.with_origin(stacked)
         number, start = self._state_of_fit(x.array, self._start)
         mixture = None if start is None else start.read()
         tau, statistics, n_effective = self._fit(
@@ -362,21 +363,21 @@ class MixtureNormalization(FittedNormalization):
             # are rearranged, not the posterior, as large as the input.
             order = (-statistics.weights).argsort()
             ordered = Parameters(*(z[order] for z in statistics))
-            if self.affine == 'component':
+            if self.affine != 'shared':
                 rank = order.argsort()
                 gamma, beta, delta = (
                     None if z is None else functions.get_item(z, rank)
                     for z in (gamma, beta, delta))
         y = mixture_normalization(
             x, gamma, beta, unstack(tau, x.shape), self.eps,
-            self.activation, statistics, delta)
+            self.activation, statistics, delta, points)
         self._count_fit(x.array, start, n_effective)
         if not chainer.config.in_recomputing:
-            n_points = points.shape[0] * points.shape[2]
+            n_points = stacked.shape[0] * stacked.shape[2]
             if start is not None:
                 self._start = start.followed_by(ordered, n_points)
             self._queue = self._queue.push(
-                points, _unbiased(ordered, n_points),
+                stacked, _unbiased(ordered, n_points),
                 1 if finetune else self.queue_decay)
         return y
 

@@ -15,6 +15,8 @@ class Entries(typing.NamedTuple):
 
     """Statistics that serve inference, the newest mini-batch's first.
 
+    A component of weight 0 is absent, and its moments say nothing.
+
     Attributes:
         weights (array): ``lambda``, ``(t, K)`` for ``t`` entries.
         means (array): ``mu``, ``(t, K) + size``.
@@ -43,7 +45,10 @@ class ParameterQueue:
     names = 'queue_factors', 'queue_weights', 'queue_means', 'queue_variances'
 
     def __init__(self, factors, weights, means, variances):
-        self._arrays = factors, weights, means, variances
+        self._factors = factors
+        self._weights = weights
+        # Means and variances: arrays, or tuples of an array for each entry.
+        self._moments = means, variances
 
     @staticmethod
     def shapes(n_entries, n_components, size):
@@ -68,6 +73,23 @@ class ParameterQueue:
                    xp.zeros(means, dtype), xp.ones(variances, dtype))
 
     @property
+    def _arrays(self):
+        means, variances = self._moments
+        if isinstance(means, tuple):
+            # Threads that meet here do the same.
+            self._moments = means, variances = (
+                self._stacked(means), self._stacked(variances))
+        return self._factors, self._weights, means, variances
+
+    def _stacked(self, entries):
+        """Makes one array; components that entries lack are absent."""
+        stacked = numpy.zeros(
+            self._weights.shape + entries[0].shape[1:], self._weights.dtype)
+        for row, entry in zip(stacked, entries):
+            row[:len(entry)] = entry
+        return stacked
+
+    @property
     def arrays(self):
         """Arrays by name, as they are saved."""
         return dict(zip(self.names, self._arrays))
@@ -75,40 +97,52 @@ class ParameterQueue:
     def push(self, x, mixture, decay):
         """Puts a mini-batch at the head, if its mixture is finite.
 
-        The choice is made on the device: nothing waits for it.
+        On a GPU the choice is made there: nothing waits for it.  In main
+        memory no other entry is copied.
 
         Args:
             x (array): Points of the mini-batch, of which nothing is kept.
             mixture (Parameters): Their statistics, ``(K,)`` and
-                ``(K, C)``.
+                ``(K, C)``; of fewer components, the others are absent.
             decay (float): How much less the earlier ones count from now on.
 
         Returns:
             ParameterQueue: The new queue.
 
         """
-        factors, *moments = self._arrays
-        xp = get_array_module(factors)
-        newest = [
-            value.reshape(old[:1].shape) for value, old in zip(
-                (xp.ones((), factors.dtype), *self.cast(mixture)),
-                self._arrays)]
-        finite = are_finite(newest)
-        kept = [factors * decay] + moments
+        xp = get_array_module(self._factors)
+        weights, *moments = self.cast(mixture)
+        finite = are_finite([weights, *moments])
+        if xp is numpy and not finite:
+            return self
+        size = self._moments[0][0].shape[1:]
+        moments = [z.reshape((-1,) + size) for z in moments]
+        head = xp.zeros((1,) + self._weights.shape[1:], self._weights.dtype)
+        head[0, :len(weights)] = weights
+        factors, weights = (
+            xp.concatenate([first, rest[:-1]]) for first, rest in (
+                (xp.ones_like(self._factors[:1]), self._factors * decay),
+                (head, self._weights)))
+        if xp is numpy:
+            return ParameterQueue(factors, weights, *(
+                (first.copy(),) + tuple(rest[:-1])
+                for first, rest in zip(moments, self._moments)))
+        moments = [xp.concatenate([first[None], rest[:-1]])
+                   for first, rest in zip(moments, self._moments)]
         return ParameterQueue(*(
-            xp.where(finite, xp.concatenate([first, rest[:-1]]), old)
-            for first, rest, old in zip(newest, kept, self._arrays)))
+            xp.where(finite, new, old)
+            for new, old in zip((factors, weights, *moments), self._arrays)))
 
     def cast(self, mixture):
         """Casts a mixture to the queue's dtype, where it may overflow."""
         with numpy.errstate(over='ignore'):
             return Parameters(*(
-                z.astype(self._arrays[0].dtype, copy=False) for z in mixture))
+                z.astype(self._factors.dtype, copy=False) for z in mixture))
 
     def emptied(self):
         """Returns a queue without entries."""
-        factors, *moments = self._arrays
-        return ParameterQueue(factors * 0, *moments)
+        return ParameterQueue(
+            self._factors * 0, self._weights, *self._moments)
 
     def of_one_component(self, mean, variance):
         """Returns a queue with one entry, all of it in one component.
@@ -122,7 +156,7 @@ class ParameterQueue:
 
         """
         xp = get_array_module(mean)
-        _, n_components = self._arrays[1].shape
+        _, n_components = self._weights.shape
         weights = xp.zeros(n_components)
         weights[0] = 1
         means, variances = (

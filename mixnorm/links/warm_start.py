@@ -1,4 +1,6 @@
 """The mixture that the fit of the next mini-batch starts from."""
+import numpy
+
 from mixnorm.compute.later import Later
 from mixnorm.compute.layout import get_array_module
 from mixnorm.compute.parameters import are_finite, Parameters
@@ -55,7 +57,7 @@ class WarmStart:
 
         Args:
             mixture (Parameters): Statistics of a mini-batch, ``(K,)`` and
-                ``(K, C)``.
+                ``(K, C)``; of fewer components, the others are lost.
             n_points (int): Number of its points.
 
         Returns:
@@ -66,8 +68,11 @@ class WarmStart:
         weights, means, variances = in_deviations(mixture)
         # What has less than one point has no variance.
         weights = xp.where(weights * n_points < 1, 0, weights)
-        new = [z.reshape(old.shape).astype(old.dtype, copy=False)
-               for z, old in zip((weights, means, variances), self._arrays)]
+        new = [xp.zeros_like(old) for old in self._arrays]
+        with numpy.errstate(over='ignore'):
+            # Of another dtype they may be finite no longer.
+            for z, found in zip(new, (weights, means, variances)):
+                z[:len(found)] = found.reshape((-1,) + z.shape[1:])
         finite = are_finite(new)
         return WarmStart(*(
             xp.where(finite, z, old) for z, old in zip(new, self._arrays)))

@@ -7,7 +7,7 @@ import numpy
 from mixnorm import compute
 from mixnorm.compute.layout import (
     get_array_module, stack, take, working_dtype)
-from mixnorm.compute.parameters import Parameters
+from mixnorm.compute.parameters import Parameters, without_absent
 from mixnorm.mixture.kmeans import seeding_draws
 from mixnorm.mixture.randomness import random_numbers, sample_indices
 
@@ -102,20 +102,22 @@ def fit_activation(x, generator, *, n_components, n_iter, kmeans_iter,
     are not.
 
     Args:
-        x (array): Stack ``(B, C, L)``.
+        x (array or points): Stack ``(B, C, L)``, or what
+            :meth:`mixnorm.compute.contract.Sample.with_origin` made of one.
         generator (numpy.random.Generator): Source of the random numbers.
         n_components (int): Number of components ``K``.
         n_iter (int): Iterations of K-means and EM together.
         kmeans_iter (int): How many of them are Lloyd's.
         n_init_trials (int or None): Candidates per centre in K-means++.
         sample_ratio (float): Share of the points to use.
-        min_weight (float): Components of smaller weight are dropped: their
-            weight becomes 0.
+        min_weight (float): Components of smaller weight are dropped.
         start (Parameters or None): A mixture, as :func:`in_deviations`
             returns it, from which EM starts, in place of seeding and K-means.
 
     Returns:
-        Parameters: The mixture.
+        Parameters: The mixture: ``n_components`` components, of which those
+        that were dropped have weight 0; on a CPU, without ``start``, they are
+        missing.
 
     """
     arithmetic = compute.arithmetic(x)
@@ -123,9 +125,9 @@ def fit_activation(x, generator, *, n_components, n_iter, kmeans_iter,
         x, _sample(x, sample_ratio, generator))
     if start is None:
         reg_covar = REG_COVAR
-        parameters = _kmeans(
+        parameters = without_absent(_kmeans(
             sample, seeding_draws(n_components, n_init_trials, generator),
-            n_components, kmeans_iter, reg_covar)
+            n_components, kmeans_iter, reg_covar))
     else:
         reg_covar = WARM_REG_COVAR
         parameters = _regularized(Parameters(*(
@@ -135,8 +137,10 @@ def fit_activation(x, generator, *, n_components, n_iter, kmeans_iter,
     for _ in range(n_iter - kmeans_iter):
         parameters, _ = arithmetic.mixture.em_step(
             sample, parameters, reg_covar)
-    return arithmetic.mixture.discard_and_rescale(
+    parameters = arithmetic.mixture.discard_and_rescale(
         parameters, min_weight, location, scale)
+    # Components that go on from a start keep their numbers.
+    return without_absent(parameters) if start is None else parameters
 
 
 def in_deviations(parameters):

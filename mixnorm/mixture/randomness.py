@@ -55,5 +55,7 @@ def sample_indices(n_points, ratio, random_state):
             n_points, size, replace=False, shuffle=False)
     else:
         indices = generator.choice(n_points, size, replace=False)
-    indices.sort()
-    return indices
+    # Quicker than to sort them.
+    chosen = numpy.zeros(n_points, bool)
+    chosen[indices] = True
+    return numpy.flatnonzero(chosen)

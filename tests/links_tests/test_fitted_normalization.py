@@ -84,7 +84,8 @@ def test_training_and_inference_are_the_equations(f, mode):
     # One mini-batch in the queue, which is this one.
     numpy.testing.assert_allclose(
         _infer(link, x),
-        expected(*equations.unbiased(*statistics, len(rows))), rtol=1e-6)
+        expected(*equations.unbiased(*statistics, len(rows))), rtol=1e-6,
+        atol=1e-9)
 
 
 def test_one_component_is_batch_normalization_and_its_square():

@@ -431,6 +431,38 @@ def test_small_components_are_discarded():
         rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize('affine', ['shared', 'inside', 'component'])
+@pytest.mark.parametrize('shift', [0, 100])
+def test_fewer_points_than_components(affine, shift):
+    # A fit draws two of the eight points: of eight components six are absent.
+    random = numpy.random.RandomState(_SEED)
+    x = chainer.Variable(random.randn(8, 5) + shift)
+    link = MixtureNormalization(5, 8, seed=0, dtype='d', affine=affine)
+    link.cleargrads()
+    y = link(x)
+    y.grad = numpy.ones_like(y.array)
+    y.backward()
+    weights, means, variances = (z[0] for z in link.queue)
+    assert link.n_effective == (weights > 0).sum() == 2
+    assert means.shape == variances.shape == (8, 5)
+    assert not weights[2:].any()
+    # Every point is shared out among those that are there.
+    numpy.testing.assert_allclose(weights.sum(), 1)
+    numpy.testing.assert_allclose(weights @ means, x.array.mean(axis=0))
+    counts = numpy.maximum(8 * weights[:, None], 1)
+    biased = variances * numpy.maximum(counts - 1, 1) / counts
+    numpy.testing.assert_allclose(
+        weights @ (biased + means ** 2), (x.array ** 2).mean(axis=0))
+    # By (37) with gradients of 1; beta is outside the sum if it is shared.
+    inside = numpy.repeat(8 * numpy.sqrt(weights)[:, None], 5, 1)
+    numpy.testing.assert_allclose(link.beta.grad, {
+        'shared': numpy.full(5, 8.), 'inside': inside.sum(axis=0),
+        'component': inside}[affine])
+    # All components shift alike: nothing changes with the points.
+    numpy.testing.assert_allclose(
+        x.grad.sum(axis=0), numpy.zeros(5), atol=1e-10)
+
+
 def test_n_effective_of_one_distinct_point():
     link = MixtureNormalization(2, 4, seed=0)
     assert link.n_effective is None

@@ -202,7 +202,7 @@ def test_finite_input_gives_finite_output(
     assert numpy.isfinite(link.gamma.grad).all()
     with chainer.using_config('train', False):
         assert numpy.isfinite(link(x).array).all()
-    (weights,), (means,), (variances,) = link.queue
+    weights, means, variances = (z[0] for z in link.queue)
     numpy.testing.assert_allclose(weights.sum(), 1, rtol=1e-5)
     assert (variances >= 0).all()
     assert 1 <= link.n_effective <= n_components

@@ -1,4 +1,6 @@
 """Inference: what a link keeps of its training, and how it uses it."""
+import copy
+
 import chainer
 from chainer import functions as F
 from chainer import serializers
@@ -6,7 +8,9 @@ import numpy
 import pytest
 
 from functions_tests import equations
+from mixnorm.compute.parameters import Parameters
 from mixnorm.links import MixtureNormalization
+from mixnorm.links.queues import ParameterQueue
 
 
 _SEED = 0
@@ -416,3 +420,52 @@ def test_dying_channel_is_as_a_constant_one(deviation, inference):
         outputs.append(_infer(link, x))
     numpy.testing.assert_allclose(*outputs, rtol=1e-4, atol=1e-4)
     assert numpy.isfinite(outputs[0]).all()
+
+
+def _parameters(n_components, size, seed):
+    random = numpy.random.RandomState(seed)
+    return Parameters(
+        random.rand(n_components),
+        *random.rand(2, n_components, int(numpy.prod(size))))
+
+
+def _arrays(queue):
+    return [z.copy() for z in queue.arrays.values()]
+
+
+@pytest.mark.parametrize('size', [(2,), (2, 3)], ids=str)
+def test_queue_of_mixtures_of_fewer_components(size):
+    queue = ParameterQueue.empty(numpy, numpy.dtype('f'), 3, 4, size)
+    pushed = [_parameters(k, size, k) for k in (4, 1, 3, 2)]
+    for mixture in pushed:
+        queue = queue.push(None, mixture, .5)
+    expected = [numpy.zeros(shape) for shape in (
+        (3,), (3, 4), (3, 4) + size, (3, 4) + size)]
+    for t, mixture in enumerate(reversed(pushed[1:])):
+        expected[0][t] = .5 ** t
+        for out, value in zip(expected[1:], mixture):
+            out[t, :len(value)] = value.reshape((-1,) + out.shape[2:])
+    for actual, value in zip(queue.arrays.values(), expected):
+        assert actual.dtype == 'f'
+        numpy.testing.assert_allclose(actual, value, rtol=1e-6)
+
+
+def test_queue_never_changes():
+    queue = ParameterQueue.empty(numpy, numpy.dtype('d'), 2, 3, (2,))
+    mixture = _parameters(3, (2,), 0)
+    queues, contents = [queue], [_arrays(queue)]
+    for read_first in (True, False, True, False):
+        queue = queue.push(None, mixture, .5)
+        queues.append(queue)
+        # A copy reads, so that the queue itself need not have been read.
+        contents.append(_arrays(queue if read_first else copy.copy(queue)))
+        for z in mixture:
+            z += 1
+    for queue, expected in zip(queues, contents):
+        for actual, value in zip(queue.arrays.values(), expected):
+            numpy.testing.assert_array_equal(actual, value)
+    mixture.means[1, 1] = numpy.nan
+    assert _arrays(queue.push(None, mixture, .5))[0].tolist() == [1, .5]
+    for actual, value in zip(
+            queue.push(None, mixture, .5).arrays.values(), contents[-1]):
+        numpy.testing.assert_array_equal(actual, value)

@@ -104,8 +104,7 @@ _SETTINGS = Settings(
         (Setting('step', By('kind', {'a': 3, 'b': 4}), 'how far', CHANGE,
                  type=int),
          Setting('leap', None, 'how far at once (default: a step)', CHANGE,
-                before=[None],
-                 type=int))]})
+                 before=[None], type=int))]})
 
 
 @pytest.mark.parametrize('given, expected', [

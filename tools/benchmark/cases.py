@@ -124,6 +124,9 @@ def compare_layer(benchmark):
     for shape, n_components, n_iter in (
             [(SHAPE, k, 2) for k in range(1, 9)]
             + [(SHAPE, 3, n_iter) for n_iter in (4, 8)]
+            # Few points of many channels, and many of one.
+            + [(shape, k, 2) for shape in ((8, 200000), (100000, 1, 2))
+               for k in (3, 8)]
             + [(shape, 3, 2) for shape in (
                 (256, 64, 8, 8), (256, 256, 8, 8), (256, 448, 8, 8),
                 (64, 128, 8, 8), (256, 64, 16, 16), (128, 64, 32, 32),

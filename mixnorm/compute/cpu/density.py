@@ -3,7 +3,7 @@ import math
 
 import numpy
 
-from mixnorm.compute.cpu.products import padded_rows
+from mixnorm.compute.cpu.products import product, padded_rows
 
 
 class Density:
@@ -21,15 +21,16 @@ class Density:
 
     def __init__(self, weights, means, variances, origin, dtype):
         self._groups, n_dims = weights.shape, means.shape[2]
-        means = means.reshape(-1, n_dims).astype(numpy.float64)
+        means = means.reshape(-1, n_dims)
+        variances = variances.reshape(means.shape)
+        weights = weights.ravel().astype(numpy.float64)
         if origin is not None:
             means = means - origin
-        variances = variances.reshape(means.shape).astype(numpy.float64)
-        weights = weights.ravel().astype(numpy.float64)
         # Absent components have whatever moments.
         present = (weights > 0)[:, None]
-        means = numpy.where(present, means, 0)
-        variances = numpy.where(present, variances, 1)
+        if not present.all():
+            means = numpy.where(present, means, 0)
+            variances = numpy.where(present, variances, 1)
         # Where a component is infinitely wide, nothing depends on the point,
         # though its square may be infinite, too.
         wide = numpy.isinf(variances)
@@ -37,19 +38,23 @@ class Density:
             numpy.finfo(dtype).max if wide.any() else None)
         with numpy.errstate(all='ignore'):
             precisions = 1 / variances
+            if self._greatest_square is not None:
+                variances = numpy.where(wide, 1, variances)
             constants = numpy.log(weights) - .5 * (
                 n_dims * math.log(2 * math.pi)
-                + numpy.log(numpy.where(wide, 1, variances)).sum(axis=1))
-            squares = (means * means * precisions).sum(axis=1)
+                + numpy.log(variances).sum(axis=1, dtype=numpy.float64))
+            linear = means * precisions
+            squares = (means * linear).sum(axis=1, dtype=numpy.float64)
+            precisions *= -.5
             # The expansion's error is a few roundings of its largest term.
             narrow = ~(squares * numpy.finfo(dtype).eps < 4e-4)
         self._narrow = [
             (k, means[k, :, None].astype(dtype),
-             padded_rows((-.5 * precisions[k, None]).astype(dtype)))
+             padded_rows(precisions[k, None].astype(dtype)))
             for k in numpy.flatnonzero(narrow)]
-        precisions[narrow] = means[narrow] = squares[narrow] = 0
-        self._linear = padded_rows((means * precisions).astype(dtype))
-        self._quadratic = padded_rows((-.5 * precisions).astype(dtype))
+        precisions[narrow] = linear[narrow] = squares[narrow] = 0
+        self._linear = padded_rows(linear.astype(dtype))
+        self._quadratic = padded_rows(precisions.astype(dtype))
         self._constants = (constants - .5 * squares).astype(dtype)[
             :, None, None, None]
 
@@ -68,8 +73,8 @@ class Density:
         """
         if self._greatest_square is not None:
             squares = numpy.minimum(squares, self._greatest_square)
-        joint = numpy.matmul(self._quadratic, squares)
-        joint += numpy.matmul(self._linear, z)
+        joint = product(self._quadratic, squares)
+        joint += product(self._linear, z)
         joint = joint[..., :len(self._constants), :]
         if self._narrow:
             deviation = scratch.empty_like('deviation', z)
@@ -94,8 +99,15 @@ class Density:
             columns = numpy.where(
                 far, numpy.where(present, 0, -math.inf), columns)
             top = numpy.where(far, 0, top)
+        # What would be denormal is 0: to compute it takes several times as
+        # long.
+        least = top + columns.dtype.type(
+            math.log(2 * numpy.finfo(columns.dtype).tiny))
+        counts = columns >= least
+        numpy.maximum(columns, least, out=columns)
         columns -= top
         numpy.exp(columns, out=columns)
+        columns *= counts
         total = columns.sum(axis=1, keepdims=True)
         columns /= total
 

@@ -1,10 +1,12 @@
 """Lloyd's and EM's iterations, posteriors and the moments under them."""
+import functools
+import operator
+
 import numpy
 
 from mixnorm.compute.cpu.density import Density
 from mixnorm.compute.cpu.points import as_points, block_view, divide
 from mixnorm.compute.cpu.products import contract, squared_distances
-from mixnorm.compute.layout import working_dtype
 from mixnorm.compute.parameters import Parameters
 from mixnorm.compute.threads import for_blocks
 
@@ -54,41 +56,46 @@ def assigned_lloyd_step(points, centers, nearest):
 
 def em_step(x, parameters, reg_covar):
     """Runs one iteration of EM."""
-    new, log_density = _expectation(as_points(x), parameters, None)
+    points = as_points(x)
+    _, new, log_densities = _expectation(points, parameters, True)
     return (new._replace(variances=new.variances
-                         + new.variances.dtype.type(reg_covar)), log_density)
+                         + new.variances.dtype.type(reg_covar)),
+            sum(log_densities) / points.n_points)
 
 
 def posterior_and_statistics(x, parameters):
     """Computes the posterior, eq. (31), and the moments under it, (35, 36)."""
-    tau = numpy.empty((x.shape[0], len(parameters.weights), x.shape[2]),
-                      working_dtype(x.dtype))
-    return tau, _expectation(as_points(x), parameters, tau)[0]
+    return _expectation(as_points(x), parameters, False)[:2]
 
 
-def _expectation(points, parameters, tau):
-    """Computes moments under the posterior, which is written to ``tau``."""
+def _expectation(points, parameters, with_log_density):
+    """Computes the posterior and the moments under it.
+
+    Returns them and the sum of log densities of every block, 0 if they are
+    not asked for.
+
+    """
+    n_batch, _, length = points.shape
     blocks = divide(points.shape, len(parameters.weights))
     density = Density(
         *(z[None] for z in parameters), points.origin, points.dtype)
+    tau = numpy.empty(
+        (n_batch, len(parameters.weights), length), points.dtype)
 
     def work(block, scratch):
         z = points.load(block, scratch)
         squares = points.squares(block, z, scratch)
         block_tau, log_density = density.posterior(z, squares, scratch)
-        if tau is not None:
-            block_view(tau, block)[...] = block_tau
-            return _block_sums(z, squares, block_tau), 0
+        block_view(tau, block)[...] = block_tau
         return (_block_sums(z, squares, block_tau),
-                log_density().sum(dtype=numpy.float64))
+                log_density().sum(dtype=numpy.float64)
+                if with_log_density else 0)
 
-    def posterior_again(block, z, scratch):
-        return density.posterior(
-            z, points.squares(block, z, scratch), scratch)[0]
-
-    sums, log_density = zip(*for_blocks(work, blocks))
-    return (_moments(points, blocks, sums, posterior_again, parameters.means),
-            sum(log_density) / points.n_points)
+    sums, log_densities = zip(*for_blocks(work, blocks))
+    moments = _moments(
+        points, blocks, sums, lambda block, z, scratch: block_view(tau, block),
+        parameters.means)
+    return tau, moments, log_densities
 
 
 def posterior(x, weights, means, variances):
@@ -124,7 +131,7 @@ def statistics(x, tau):
     return _moments(
         points, blocks, for_blocks(work, blocks),
         lambda block, z, scratch: block_view(tau, block),
-        numpy.zeros((1, x.shape[1]), points.dtype))
+        numpy.zeros((tau.shape[1], x.shape[1]), points.dtype))
 
 
 def _block_sums(z, squares, tau):
@@ -150,49 +157,81 @@ def _moments(points, blocks, sums, responsibilities, fallback_means):
         Parameters: Shares, means and variances.
 
     """
-    counts, first, second = (sum(parts) for parts in zip(*sums))
+    counts, mean, variance = (
+        functools.reduce(operator.add, parts) for parts in zip(*sums))
+    # Not "> 0": what is not a number must not pass for absent.
+    present = numpy.flatnonzero(counts != 0)
+    if len(present) < len(counts):
+        mean, variance = mean[present], variance[present]
+    divisor = counts[present, None]
     with numpy.errstate(all='ignore'):
-        # Not "> 0": what is not a number must not pass for absent.
-        present = (counts != 0)[:, None]
-        divisor = numpy.where(present, counts[:, None], 1)
-        mean = first / divisor
-        variance = second / divisor - mean * mean
-        tolerance = _LOST_DIGITS * numpy.finfo(points.dtype).eps
-        if (variance < tolerance * mean * mean).any():
-            mean = mean.astype(points.dtype)
-            first, second = _deviations(
-                points, blocks, responsibilities, mean)
+        mean /= divisor
+        variance /= divisor
+        square = mean * mean
+        variance -= square
+        square *= _LOST_DIGITS * numpy.finfo(points.dtype).eps
+        if (variance < square).any():
+            center = mean.astype(points.dtype)
+            error, variance = _deviations(
+                points, blocks, responsibilities, present, center)
             # Sums of large terms, as the mean is one, are rounded as well.
-            error = first / divisor
-            mean = mean + error
-            variance = second / divisor - error * error
-        # Of values whose squares the dtype cannot hold.
-        variance[numpy.isfinite(mean) & ~numpy.isfinite(variance)] = numpy.inf
+            error /= divisor
+            mean = center + error
+            error *= error
+            variance /= divisor
+            variance -= error
+        finite = numpy.isfinite(variance)
+        if not finite.all():
+            # Of values whose squares the dtype cannot hold.
+            variance[numpy.isfinite(mean) & ~finite] = numpy.inf
         if points.origin is not None:
-            mean = mean + points.origin
-        return Parameters(
-            (counts / max(1, points.n_points)).astype(points.dtype),
-            numpy.where(present, mean, fallback_means).astype(points.dtype),
-            numpy.maximum(variance, 0).astype(points.dtype))
+            mean += points.origin
+        numpy.maximum(variance, 0, out=variance)
+        weights, mean, variance = (
+            z.astype(points.dtype) for z in (
+                counts / max(1, points.n_points), mean, variance))
+    if len(present) == len(counts):
+        return Parameters(weights, mean, variance)
+    means = fallback_means.astype(points.dtype)
+    means[present] = mean
+    variances = numpy.zeros_like(means)
+    variances[present] = variance
+    return Parameters(weights, means, variances)
 
 
-def _deviations(points, blocks, responsibilities, means):
-    """Sums ``tau_ik (z_i - mean_k)`` and their squares: twice ``(K, C)``."""
+def _deviations(points, blocks, responsibilities, numbers, means):
+    """Sums ``tau_ik (z_i - mean_k)``, and of the squares.
+
+    Args:
+        points (Points): The points.
+        blocks (list): Their blocks.
+        responsibilities (callable): See :func:`_moments`.
+        numbers (numpy.ndarray): Numbers ``k`` of ``P`` components.
+        means (numpy.ndarray): Their means, ``(P, C)``.
+
+    Returns:
+        numpy.ndarray: ``(2, P, C)``.
+
+    """
     def work(block, scratch):
         z = points.load(block, scratch)
         with scratch.step():
             tau = responsibilities(block, z, scratch)
         deviation = scratch.empty_like('deviation', z)
-        squares = scratch.empty_like('squares', z)
         totals = numpy.empty((2,) + means.shape)
-        for k, mean in enumerate(means):
+        for i, (k, mean) in enumerate(zip(numbers, means)):
             numpy.subtract(z, mean[:, None], out=deviation)
-            numpy.multiply(deviation, deviation, out=squares)
-            totals[:, k] = [sums[0] for sums in contract(
-                tau[..., k:k + 1, :], deviation, squares)]
+            totals[0, i] = _weighted_sum(deviation, tau[:, :, k])
+            deviation *= deviation
+            totals[1, i] = _weighted_sum(deviation, tau[:, :, k])
         return totals
 
-    return sum(for_blocks(work, blocks))
+    return functools.reduce(operator.add, for_blocks(work, blocks))
+
+
+def _weighted_sum(z, tau):
+    """Sums ``tau_i z_i`` over a block: ``(C,)``."""
+    return numpy.einsum('brl,brcl->brc', tau, z).sum(axis=(0, 1))
 
 
 def discard_and_rescale(parameters, min_weight, location, scale):

@@ -84,6 +84,7 @@ def divide(shape, n_columns):
     return blocks
 
 
+@functools.lru_cache(maxsize=64)
 def _run_length(length, limit):
     """Returns the length of runs, at most ``limit``, that fits ``length``."""
     limit = max(1, min(length, limit))
@@ -115,6 +116,7 @@ class Points:
             read.
 
     Attributes:
+        x (numpy.ndarray): The stack.
         shape (tuple of ints): ``(B, C, L)``.
         dtype (numpy.dtype): The working dtype.
         origin (numpy.ndarray or None): ``(C,)``.
@@ -123,7 +125,7 @@ class Points:
     """
 
     def __init__(self, x, origin):
-        self._x = x
+        self.x = x
         self.shape = x.shape
         self.dtype = working_dtype(x.dtype)
         self.origin = origin
@@ -144,7 +146,7 @@ class Points:
             numpy.ndarray: Points relative to the origin, ``(b, r, C, l)``.
 
         """
-        part = block_view(self._x, block)
+        part = block_view(self.x, block)
         if self.origin is None and part.dtype == self.dtype:
             return part
         z = scratch.empty_like(name, part, self.dtype)
@@ -164,7 +166,7 @@ class Points:
 
     def take(self, indices):
         """Gathers points ``(m, C)`` by their numbers, not centred."""
-        return take(self._x, indices).astype(self.dtype, copy=False)
+        return take(self.x, indices).astype(self.dtype, copy=False)
 
 
 class SquaredPoints(Points):
@@ -224,7 +226,7 @@ class StandardizedPoints(Points):
         b, s, run = block
         if self._indices is None:
             part = self._standardize(
-                self._x[b, :, s].swapaxes(1, 2)).swapaxes(1, 2)
+                self.x[b, :, s].swapaxes(1, 2)).swapaxes(1, 2)
         else:
             part = self.take(s).T[None]
         return _in_runs(part, run)
@@ -233,7 +235,7 @@ class StandardizedPoints(Points):
         """Gathers points ``(m, C)``, by their numbers or a slice of them."""
         if self._indices is not None:
             indices = self._indices[indices]
-        return self._standardize(take(self._x, indices))
+        return self._standardize(take(self.x, indices))
 
     def _standardize(self, points):
         points = points.astype(self.dtype, copy=False)

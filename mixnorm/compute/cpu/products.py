@@ -39,6 +39,22 @@ def with_ones(tau):
     return extended
 
 
+def product(matrix, z):
+    """Computes ``matrix z``.
+
+    Args:
+        matrix (numpy.ndarray): ``(J, C)``.
+        z (numpy.ndarray): ``(b, r, C, l)``.
+
+    Returns:
+        numpy.ndarray: ``(b, r, J, l)``.
+
+    """
+    # NumPy does not leave an outer product to BLAS.
+    return (numpy.multiply if matrix.shape[1] == 1 else numpy.matmul)(
+        matrix, z)
+
+
 def expand(matrix, coefficients, out):
     """Computes ``out_c = sum_j matrix_jc coefficients_j`` at every point.
 
@@ -73,6 +89,10 @@ def contract(coefficients, *arrays):
         list of numpy.ndarray: Of each array the sums, float64.
 
     """
+    if arrays[0].shape[-2] == 1:
+        # In one dimension no product of matrices.
+        return [numpy.einsum('brjl,brcl->jc', coefficients, z).astype(
+            numpy.float64) for z in arrays]
     *batch, n_columns, length = coefficients.shape
     rows = numpy.zeros(
         (*batch, padded(n_columns), length), coefficients.dtype)
@@ -106,6 +126,9 @@ def squared_distances(z, norms, centers, scratch):
 
     """
     centers = centers.astype(z.dtype, copy=False)
+    if z.shape[-2] == 1:
+        # In one dimension the difference itself costs least.
+        return numpy.square(z - centers)
     center_norms = (centers * centers).sum(axis=1)[:, None]
     distances = numpy.matmul(
         padded_rows(-2 * centers), z)[..., :len(centers), :]

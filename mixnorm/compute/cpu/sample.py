@@ -33,6 +33,11 @@ def count_not_finite(x):
     return sum(for_blocks(work, divide(x.shape, 1)))
 
 
+def with_origin(x):
+    """Finds the origin once for all passes over the points."""
+    return as_points(x)
+
+
 def precompute(x):
     """Centres and squares the points once, if they are few."""
     return SquaredPoints(x, find_origin(x)) if _are_few(x) else as_points(x)
@@ -49,18 +54,18 @@ def standardized_sample(x, indices):
     the origin.  A large sample is standardized whenever it is read.
 
     """
-    dtype = working_dtype(x.dtype)
-    n_points = x.shape[0] * x.shape[2] if indices is None else len(indices)
+    points = as_points(x)
+    x, dtype, origin = points.x, points.dtype, points.origin
+    n_points = points.n_points if indices is None else len(indices)
     small = n_points * x.shape[1] * dtype.itemsize <= _SAMPLE_BYTES
-    origin = find_origin(x)
     z = None
     if indices is not None and small:
         x, sums = _gather(x, indices, origin)
         z = x
         points = Points(x, origin)
     else:
-        points = (Points(x, origin) if indices is None else
-                  StandardizedPoints(x, indices, origin, None))
+        if indices is not None:
+            points = StandardizedPoints(x, indices, origin, None)
         sums = _sums_of(points, dtype)
     mean, scale = _mean_and_deviation(sums, n_points, origin, dtype)
     if not numpy.isfinite(scale).all():

@@ -82,7 +82,7 @@ def _seed(points, n_clusters, draws):
                            + s.start + places % n)
         return drawn
 
-    indices = numpy.empty(n_clusters, numpy.int64)
+    indices = numpy.zeros(n_clusters, numpy.int64)
     indices[0] = min(int(draws[0] * points.n_points), points.n_points - 1)
     # All trials' distances, where they are few enough to be kept.
     kept = None
@@ -94,6 +94,9 @@ def _seed(points, n_clusters, draws):
     if kept is not None:
         nearest = numpy.zeros(closest.shape, numpy.int32)
     for k, uniform in enumerate(trials, 1):
+        if not block_sums.any():
+            # Every point is a centre: what follows can only coincide.
+            break
         candidates = draw(uniform, block_sums)
         sums = measure(candidates, kept)
         best = sums.sum(axis=0).argmin()
@@ -101,7 +104,8 @@ def _seed(points, n_clusters, draws):
         block_sums = sums[:, best]
         if kept is not None:
             remaining = kept[:, best:best + 1]
-            nearest[remaining < closest] = k
+            numpy.maximum(
+                nearest, (remaining < closest) * numpy.int32(k), out=nearest)
             closest[...] = remaining
         elif k < len(trials):
             measure(indices[k:k + 1], closest)

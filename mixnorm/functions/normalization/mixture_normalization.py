@@ -21,13 +21,15 @@ class MixtureNormalization(PointMixtureTransform):
         eps (float): Added to variances.
         statistics (mixnorm.mixture.Parameters or None):
             See :func:`mixture_normalization`.
+        points (array or points): See :func:`mixture_normalization`.
 
     """
 
-    def __init__(self, posterior, eps=2e-5, statistics=None):
+    def __init__(self, posterior, eps=2e-5, statistics=None, points=None):
         super().__init__(eps)
         self._posterior = posterior
         self._statistics = statistics
+        self._points = points
 
     def check_type_forward(self, in_types):
         type_check._argname(in_types, ('x', 'gamma', 'beta'))
@@ -67,7 +69,8 @@ class MixtureNormalization(PointMixtureTransform):
 
 
 def mixture_normalization(x, gamma, beta, posterior, eps=2e-5,
-                          activation=None, statistics=None, delta=None):
+                          activation=None, statistics=None, delta=None,
+                          points=None):
     r"""Mixture normalization with the statistics of the batch.
 
     Each component of the mixture standardizes the points by the mean and the
@@ -112,6 +115,9 @@ def mixture_normalization(x, gamma, beta, posterior, eps=2e-5,
             ``delta (xhat_ik^2 - 1) / sqrt(2)`` is added to each component's
             scaled and shifted input, inside ``f``.  It takes memory ``K``
             times ``x``'s.
+        points (array or points): What
+            :meth:`mixnorm.compute.contract.Sample.with_origin` made of ``x``
+            as a stack, from a caller that has it already.
 
     Returns:
         ~chainer.Variable: Output of ``x``'s shape and dtype.
@@ -137,5 +143,6 @@ def mixture_normalization(x, gamma, beta, posterior, eps=2e-5,
         [-1.4142, 1.4142, -1.4142, 1.4142]
 
     """
-    node = MixtureNormalization(chainer.as_array(posterior), eps, statistics)
+    node = MixtureNormalization(
+        chainer.as_array(posterior), eps, statistics, points)
     return transform(node, x, gamma, beta, activation, delta)

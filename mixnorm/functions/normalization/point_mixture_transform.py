@@ -46,6 +46,9 @@ class PointMixtureTransform(MixtureTransform):
 
     """
 
+    # What a caller has made of x to find the origin of.
+    _points = None
+
     def compute_columns(self, points):
         """Computes what is summed.
 
@@ -65,7 +68,8 @@ class PointMixtureTransform(MixtureTransform):
         arithmetic = compute.arithmetic(points)
         columns = self.compute_columns(points)
         self._origin = origin = arithmetic.transform.find_origin(
-            points)
+            points if self._points is None else self._points)
+        self._points = None
         if origin is not None:
             columns = columns._replace(mean=columns.mean - origin)
         self._columns = columns

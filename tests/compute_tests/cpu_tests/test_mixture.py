@@ -42,6 +42,55 @@ def test_posterior_far_from_every_component():
     assert numpy.isfinite(log_density).all()
 
 
+@pytest.mark.parametrize('dtype,rtol', [('f', 2e-3), ('d', 1e-9)])
+def test_posterior_is_exact_or_nothing(dtype, rtol):
+    # From one half to less than the dtype holds in full digits.
+    tiny = numpy.finfo(dtype).tiny
+    parameters = Parameters(
+        numpy.array([.5, .5], dtype), numpy.array([[-1], [1]], dtype),
+        numpy.ones((2, 1), dtype))
+    X = numpy.linspace(0, -.75 * numpy.log(tiny), 1000).astype(dtype)[:, None]
+    tau, _ = _posterior(stack(X), parameters)
+    expected = numpy.longdouble(1) / (1 + numpy.exp(2 * X[:, 0].astype('g')))
+    held = expected > 4 * tiny
+    assert 0 < held.sum() < len(X)
+    numpy.testing.assert_allclose(
+        tau[0, 0, held], expected[held], rtol=rtol)
+    assert (tau[0, 0, expected < tiny] == 0).all()
+    numpy.testing.assert_allclose(tau[0, 1], 1 - expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize('shift', [0, 1e3])
+@pytest.mark.parametrize('n_components', [1, 3, 6])
+def test_one_dimension(n_components, shift):
+    # Narrow components in float32, so that variances are computed anew.
+    random = numpy.random.RandomState(n_components)
+    means = numpy.arange(n_components)[:, None] * 3. + shift
+    X = (means[random.randint(n_components, size=3001)]
+         + .1 * random.randn(3001, 1)).astype('f')
+    centers = means.astype('f') + numpy.float32(.2)
+    parameters = Parameters(
+        numpy.full(n_components, 1 / n_components, 'f'), centers,
+        numpy.full((n_components, 1), .3, 'f'))
+    points = X.astype('d').T
+    joint = stats.norm.pdf(
+        points, centers.astype('d'), parameters.variances.astype('d') ** .5)
+    tau, found = cpu.mixture.posterior_and_statistics(stack(X), parameters)
+    clusters = cpu.mixture.lloyd_step(stack(X), centers)
+    numpy.testing.assert_allclose(tau[0], joint / joint.sum(axis=0), atol=1e-4)
+    nearest = abs(points - centers).argmin(axis=0)
+    for (weights, mus, variances), coefficients in (
+            (found, joint / joint.sum(axis=0)),
+            (clusters, nearest == numpy.arange(n_components)[:, None])):
+        share = coefficients / coefficients.sum(axis=1, keepdims=True)
+        mean = (share * points).sum(axis=1, keepdims=True)
+        variance = (share * (points - mean) ** 2).sum(axis=1, keepdims=True)
+        numpy.testing.assert_allclose(
+            weights, coefficients.mean(axis=1), rtol=1e-4)
+        numpy.testing.assert_allclose(mus, mean, rtol=1e-6, atol=1e-5)
+        numpy.testing.assert_allclose(variances, variance, rtol=1e-3)
+
+
 @pytest.mark.parametrize('dtype,far', [('f', 1e25), ('d', 1e200)])
 def test_posterior_beyond_every_component(dtype, far):
     # The squared distances are beyond the dtype: what is there is alike.

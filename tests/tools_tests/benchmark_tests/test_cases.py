@@ -32,7 +32,7 @@ def benchmark(monkeypatch):
 
 
 @pytest.mark.parametrize('compare, n_rows, first, last', [
-    (cases.compare_layer, 17,
+    (cases.compare_layer, 21,
      ('layer', 'mixture 256x128x8x8, K 1, EM iter. 2',
       'L.BatchNormalization'),
      ('layer', 'mixture 16384x128, K 3, EM iter. 2',
