@@ -1,5 +1,5 @@
 """Trainer extensions."""
 from mixnorm.extensions.curves import Curves, draw_curves
-from mixnorm.extensions.effective_components import EffectiveComponents
+from mixnorm.extensions.mixture_report import MixtureReport
 
-__all__ = ['Curves', 'EffectiveComponents', 'draw_curves']
+__all__ = ['Curves', 'MixtureReport', 'draw_curves']

@@ -9,7 +9,7 @@ import chainer
 from chainer import training
 from chainer.training import extensions
 
-from mixnorm.extensions import Curves, EffectiveComponents
+from mixnorm.extensions import Curves, MixtureReport
 from train.data.batches import send
 from train.loop import run_folder
 from train.loop import snapshots
@@ -121,7 +121,7 @@ def _extend(trainer, evaluation, settings, length, progress):
         settings['decay_every'], settings['decay_at'] or (),
         settings.get('decay_at_iterations', ())))
     trainer.extend(evaluation, trigger=test_trigger)
-    trainer.extend(EffectiveComponents(), trigger=log_trigger)
+    trainer.extend(MixtureReport(run_folder.MIXTURES), trigger=log_trigger)
     trainer.extend(log_report)
     trainer.extend(ReportLines(log_report, erase=progress),
                    trigger=log_trigger)
