@@ -14,6 +14,12 @@ def colour(k):
     return _COLOURS[k % len(_COLOURS)]
 
 
+def ink():
+    """Returns the colour of text, which sums and totals are drawn in."""
+    from matplotlib import rcParams
+    return rcParams['text.color']
+
+
 def figure_and_axes(ax, n_rows=1, n_columns=1, size=(4, 3), **options):
     """Returns what to draw on: what is given, or a figure of pyplot's.
 

@@ -2,7 +2,7 @@ import chainer
 import numpy
 
 from mixnorm.inspection.canvas import (
-    choose_channels, colour, figure_and_axes, gaussian, GREY)
+    choose_channels, colour, figure_and_axes, gaussian, GREY, ink)
 from mixnorm.inspection.record import read_record
 from mixnorm.inspection.state import read_state
 from mixnorm.links import axes
@@ -183,7 +183,6 @@ class ComponentsDisplay:
             for i, panel in enumerate(self.ax_[0]):
                 panel.clear()
                 self._plot_panel(panel, i, moment, *ranges[i], style)
-                panel.set_xlim(*ranges[i])
                 panel.set_ylim(0, 1.1 * heights[i])
                 panel.set_xlabel('activation')
                 panel.set_title(f'channel {self.channels[i]}',
@@ -224,7 +223,8 @@ class ComponentsDisplay:
                                 linewidth=0)
                 ax.plot(grid, part, color=colour(k), linewidth=1)
         ax.plot(grid, parts.sum(axis=0),
-                **{'color': '#d55e00', 'linewidth': 1.2, **style})
+                **{'color': ink(), 'linewidth': 1.2, **style})
+        ax.set_xlim(low, high)
         ax.set_ylim(0, 1.1 * top)
         ax.locator_params(nbins=3)
         ax.tick_params(labelsize='small')

@@ -4,7 +4,7 @@ import chainer
 import numpy
 
 from mixnorm.inspection.canvas import (
-    choose_channels, colour, figure_and_axes, gaussian, GREY)
+    choose_channels, colour, figure_and_axes, gaussian, GREY, ink)
 from mixnorm.inspection.state import kind_of, read_state
 from mixnorm.links import axes
 
@@ -156,7 +156,7 @@ class DensitiesDisplay:
                 ax.plot(grid, part, color=colour(k), linewidth=1)
         ax.plot(grid, gaussian(grid, x.mean(), x.var()), linestyle='--',
                 color=GREY, label='single Gaussian', **style)
-        ax.plot(grid, total, color='#d55e00', label='mixture', **style)
+        ax.plot(grid, total, color=ink(), label='mixture', **style)
         ax.set_ylim(0, 1.15 * max(total.max(), _height(x, low, high)))
         ax.set_title(f'channel {self.channels[i]}', fontsize='medium')
         ax.set_xlabel('activation')
@@ -167,10 +167,10 @@ class DensitiesDisplay:
         _histogram(ax, x, low, high, histtype='step', color=GREY,
                    label='after batch normalization', **style)
         _histogram(ax, self.y[i], low, high, histtype='step',
-                   color='#d55e00', label='after this layer', **style)
+                   color=ink(), label='after this layer', **style)
         grid = numpy.linspace(low, high, 200)
         normal = gaussian(grid, 0, 1)
-        ax.plot(grid, normal, color='#0072b2', linestyle=':',
+        ax.plot(grid, normal, color=GREY, linestyle=':',
                 label='standard Gaussian', **style)
         ax.set_ylim(0, 1.15 * max(.4, _height(x, low, high),
                                   _height(self.y[i], low, high)))
