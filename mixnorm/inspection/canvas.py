@@ -51,6 +51,19 @@ def figure_and_axes(ax, n_rows=1, n_columns=1, size=(4, 3), **options):
     return given[0, 0].figure, given
 
 
+def component_handles(n_components, noun='component'):
+    """Returns what a legend shows of components."""
+    from matplotlib.patches import Patch
+    return [Patch(color=colour(k), label=f'{noun} {k}')
+            for k in range(n_components)]
+
+
+def legend_below(figure, handles):
+    """Puts a legend below all axes, where it hides nothing."""
+    figure.legend(handles=handles, ncols=min(len(handles), 5), frameon=False,
+                  loc='outside lower center', fontsize='small')
+
+
 def choose_channels(channels, n_channels):
     """Checks numbers of channels, or chooses some.
 

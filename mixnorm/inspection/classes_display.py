@@ -2,6 +2,7 @@ import numpy
 
 from mixnorm.inspection.canvas import figure_and_axes
 from mixnorm.inspection.posterior import of_samples, posterior
+from mixnorm.inspection.state import noun_of
 
 
 class ClassesDisplay:
@@ -12,6 +13,8 @@ class ClassesDisplay:
         joint (numpy.ndarray): Share of all images that are of a class and
             belong to a component, ``(n_classes, K)``, adding up to 1.
         classes (list of str): What to call the classes.
+        noun (str): What to call one of the components: ``'component'`` or
+            ``'mode'``.
 
     Attributes:
         figure_ (~matplotlib.figure.Figure): What was drawn.
@@ -19,9 +22,10 @@ class ClassesDisplay:
 
     """
 
-    def __init__(self, joint, classes):
+    def __init__(self, joint, classes, noun='component'):
         self.joint = joint
         self.classes = classes
+        self.noun = noun
 
     @classmethod
     def from_link(cls, link, x, labels, classes=None):
@@ -43,10 +47,11 @@ class ClassesDisplay:
 
         """
         return cls.from_posterior(
-            of_samples(posterior(link, x)), labels, classes)
+            of_samples(posterior(link, x)), labels, classes, noun_of(link))
 
     @classmethod
-    def from_posterior(cls, scores, labels, classes=None):
+    def from_posterior(cls, scores, labels, classes=None,
+                       noun='component'):
         """Counts which component the images of each class belong to.
 
         Args:
@@ -54,6 +59,7 @@ class ClassesDisplay:
                 positions, or its gates, ``(N, K)``.
             labels (numpy.ndarray): See :meth:`from_link`.
             classes (sequence of str or None): See :meth:`from_link`.
+            noun (str): What to call one: ``'component'`` or ``'mode'``.
 
         Returns:
             ClassesDisplay: The display.
@@ -64,7 +70,7 @@ class ClassesDisplay:
         numpy.add.at(joint, labels, scores)
         if classes is None:
             classes = [str(i) for i in range(n_classes)]
-        return cls(joint / joint.sum(), list(classes))
+        return cls(joint / joint.sum(), list(classes), noun)
 
     @property
     def preference(self):
@@ -120,7 +126,7 @@ class ClassesDisplay:
                     fontsize='small', color='black'
                     if shown.norm(value) > .5 else 'white')
         self.ax_.set_xticks(range(n_modes))
-        self.ax_.set_xlabel('component')
+        self.ax_.set_xlabel(self.noun)
         self.ax_.set_ylabel('class')
         self.ax_.set_title(
             f'mutual information {self.mutual_information:.3f} nats',

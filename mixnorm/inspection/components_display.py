@@ -2,7 +2,8 @@ import chainer
 import numpy
 
 from mixnorm.inspection.canvas import (
-    choose_channels, colour, figure_and_axes, gaussian, GREY, ink)
+    choose_channels, colour, component_handles, figure_and_axes, gaussian,
+    GREY, ink, legend_below)
 from mixnorm.inspection.record import read_record
 from mixnorm.inspection.state import read_state
 from mixnorm.links import axes
@@ -157,6 +158,9 @@ class ComponentsDisplay:
             panel.set_title(moment, fontsize='medium')
         for panel in self.ax_[-1]:
             panel.set_xlabel('activation')
+        if ax is None:
+            legend_below(self.figure_,
+                         component_handles(self.weights.shape[1]))
         return self
 
     def animate(self, interval=250, **style):
@@ -202,7 +206,7 @@ class ComponentsDisplay:
         return float(low[:, :, i].min()), float(high[:, :, i].max())
 
     def _densities(self, i, moment, low, high):
-        grid = numpy.linspace(low, high, 250)
+        grid = numpy.linspace(low, high, 100)
         return grid, numpy.array([
             weight * gaussian(grid, mean, variance)
             for weight, mean, variance in zip(
@@ -219,9 +223,8 @@ class ComponentsDisplay:
             top = max(top, heights.max())
         for k, part in enumerate(parts):
             if self.weights[moment, k] > 0:
-                ax.fill_between(grid, part, color=colour(k), alpha=.4,
-                                linewidth=0)
-                ax.plot(grid, part, color=colour(k), linewidth=1)
+                ax.fill_between(grid, part, facecolor=(colour(k), .4),
+                                edgecolor=colour(k), linewidth=1)
         ax.plot(grid, parts.sum(axis=0),
                 **{'color': ink(), 'linewidth': 1.2, **style})
         ax.set_xlim(low, high)

@@ -4,7 +4,8 @@ import chainer
 import numpy
 
 from mixnorm.inspection.canvas import (
-    choose_channels, colour, figure_and_axes, gaussian, GREY, ink)
+    choose_channels, colour, component_handles, figure_and_axes, gaussian,
+    GREY, ink, legend_below)
 from mixnorm.inspection.state import kind_of, read_state
 from mixnorm.links import axes
 
@@ -131,12 +132,10 @@ class DensitiesDisplay:
         self.ax_[0, 0].set_ylabel('density')
         self.ax_[1, 0].set_ylabel('density')
         if ax is None:
-            handles = {label: handle for row in self.ax_[:, :1].ravel()
-                       for handle, label in zip(
-                           *row.get_legend_handles_labels())}
-            self.figure_.legend(
-                handles.values(), handles.keys(), ncols=3, frameon=False,
-                loc='outside lower center', fontsize='small')
+            legend_below(self.figure_, [
+                *component_handles(len(self.weights)),
+                *(handle for panel in self.ax_[:, 0]
+                  for handle in panel.get_legend_handles_labels()[0])])
         return self
 
     def _plot_before(self, ax, i, style):
@@ -144,16 +143,15 @@ class DensitiesDisplay:
         low, high = numpy.quantile(x, (.002, .998))
         _histogram(ax, x, low, high, color=GREY, alpha=.45,
                    label='activations')
-        grid = numpy.linspace(low, high, 300)
+        grid = numpy.linspace(low, high, 100)
         total = 0
         for k, weight in enumerate(self.weights):
             part = weight * gaussian(
                 grid, self.means[k, i], self.variances[k, i])
             total = total + part
             if weight > 0:
-                ax.fill_between(grid, part, color=colour(k), alpha=.3,
-                                linewidth=0)
-                ax.plot(grid, part, color=colour(k), linewidth=1)
+                ax.fill_between(grid, part, facecolor=(colour(k), .3),
+                                edgecolor=colour(k), linewidth=1)
         ax.plot(grid, gaussian(grid, x.mean(), x.var()), linestyle='--',
                 color=GREY, label='single Gaussian', **style)
         ax.plot(grid, total, color=ink(), label='mixture', **style)
@@ -168,7 +166,7 @@ class DensitiesDisplay:
                    label='after batch normalization', **style)
         _histogram(ax, self.y[i], low, high, histtype='step',
                    color=ink(), label='after this layer', **style)
-        grid = numpy.linspace(low, high, 200)
+        grid = numpy.linspace(low, high, 100)
         normal = gaussian(grid, 0, 1)
         ax.plot(grid, normal, color=GREY, linestyle=':',
                 label='standard Gaussian', **style)

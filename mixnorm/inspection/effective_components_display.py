@@ -69,9 +69,9 @@ class EffectiveComponentsDisplay:
         self.figure_, all_axes = figure_and_axes(ax, size=(7.5, 3.2))
         self.ax_ = all_axes[0, 0]
         n = len(self.n_effective)
-        # In the order of layers; the lightest would be lost on white.
-        colours = colormaps['viridis'](numpy.linspace(0, .85, n))
-        apart = numpy.linspace(.12, -.12, n) if n > 1 else [0]
+        # In the order of layers; the ends would be lost on black or white.
+        colours = colormaps['viridis'](numpy.linspace(.3, .8, n))
+        apart = numpy.linspace(.07, -.07, n) if n > 1 else [0]
         markers = 'osv^D<>pPX'
         for i, (path, values) in enumerate(self.n_effective.items()):
             self.ax_.plot(
@@ -84,7 +84,8 @@ class EffectiveComponentsDisplay:
         self.ax_.set_ylim(0, top + .5)
         self.ax_.set_yticks(numpy.arange(0, int(top) + 1))
         self.ax_.set_xlabel('iteration')
-        self.ax_.set_ylabel('effective components')
+        self.ax_.set_ylabel('effective components\n(lines a little apart)' if n > 1
+                            else 'effective components')
         self.ax_.grid(alpha=.3)
         if ax is None:
             self.figure_.legend(loc='outside right upper', frameon=False,

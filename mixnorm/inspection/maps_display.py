@@ -1,6 +1,7 @@
 import numpy
 
-from mixnorm.inspection.canvas import colour, figure_and_axes
+from mixnorm.inspection.canvas import (
+    colour, component_handles, figure_and_axes, legend_below)
 from mixnorm.inspection.posterior import posterior as find_posterior
 from mixnorm.inspection.samples_display import as_pictures
 
@@ -84,7 +85,6 @@ class MapsDisplay:
 
         """
         from matplotlib.colors import to_rgb
-        from matplotlib.patches import Patch
         n, n_modes = self.posterior.shape[:2]
         self.figure_, self.ax_ = figure_and_axes(ax, 2, n, size=(1.15, 1.2))
         colours = numpy.array([to_rgb(colour(k)) for k in range(n_modes)])
@@ -95,7 +95,7 @@ class MapsDisplay:
             map_ = _magnify(map_, grey.shape)
             above.imshow(image, cmap='gray', vmin=0, vmax=1,
                          interpolation='nearest')
-            below.imshow((.25 + .75 * grey[..., None]) * map_,
+            below.imshow((.4 + .6 * grey[..., None]) * map_,
                          **{'interpolation': 'nearest', **style})
             for panel in (above, below):
                 panel.set_xticks([])
@@ -103,10 +103,7 @@ class MapsDisplay:
         self.ax_[0, 0].set_ylabel('image')
         self.ax_[1, 0].set_ylabel('posterior')
         if ax is None:
-            self.figure_.legend(
-                handles=[Patch(color=colour(k), label=f'component {k}')
-                         for k in range(n_modes)], ncols=min(n_modes, 4),
-                loc='outside lower center', frameon=False, fontsize='small')
+            legend_below(self.figure_, component_handles(n_modes))
         return self
 
 

@@ -2,6 +2,7 @@ import numpy
 
 from mixnorm.inspection.canvas import colour, figure_and_axes
 from mixnorm.inspection.posterior import of_samples, posterior
+from mixnorm.inspection.state import noun_of
 
 
 class SamplesDisplay:
@@ -18,6 +19,7 @@ class SamplesDisplay:
         indices (numpy.ndarray): Which of all images they are, ``(K, n)``.
         shares (numpy.ndarray): Mean posterior or gate of all images,
             ``(K,)``.
+        noun (str): What to call one: ``'component'`` or ``'mode'``.
 
     Attributes:
         figure_ (~matplotlib.figure.Figure): What was drawn.
@@ -28,11 +30,12 @@ class SamplesDisplay:
 
     """
 
-    def __init__(self, images, scores, indices, shares):
+    def __init__(self, images, scores, indices, shares, noun='component'):
         self.images = images
         self.scores = scores
         self.indices = indices
         self.shares = shares
+        self.noun = noun
 
     @classmethod
     def from_link(cls, link, x, images, n_images=16):
@@ -54,10 +57,11 @@ class SamplesDisplay:
 
         """
         return cls.from_posterior(
-            of_samples(posterior(link, x)), images, n_images)
+            of_samples(posterior(link, x)), images, n_images, noun_of(link))
 
     @classmethod
-    def from_posterior(cls, scores, images, n_images=16):
+    def from_posterior(cls, scores, images, n_images=16,
+                       noun='component'):
         """Finds the images that belong to each component the most.
 
         Args:
@@ -65,6 +69,7 @@ class SamplesDisplay:
                 positions, or its gates, ``(N, K)``.
             images (numpy.ndarray): See :meth:`from_link`.
             n_images (int): How many to show of each.
+            noun (str): What to call one: ``'component'`` or ``'mode'``.
 
         Returns:
             SamplesDisplay: The display.
@@ -73,7 +78,7 @@ class SamplesDisplay:
         order = numpy.argsort(-scores, axis=0, kind='stable')[:n_images].T
         return cls(as_pictures(images)[order],
                    numpy.take_along_axis(scores.T, order, axis=1), order,
-                   scores.mean(axis=0))
+                   scores.mean(axis=0), noun)
 
     def plot(self, ax=None, **style):
         """Draws the contact sheets.
@@ -100,9 +105,10 @@ class SamplesDisplay:
             panel.set_yticks([])
             for spine in panel.spines.values():
                 spine.set(color=colour(k), linewidth=4)
-            panel.set_title(f'component {k}: {self.shares[k]:.0%} of all',
+            panel.set_title(f'{self.noun} {k}: {self.shares[k]:.0%} of all',
                             fontsize='medium')
-            panel.set_xlabel(f'posterior {self.scores[k, 0]:.2f} to '
+            quantity = 'gate' if self.noun == 'mode' else 'posterior'
+            panel.set_xlabel(f'{quantity} {self.scores[k, 0]:.2f} to '
                              f'{self.scores[k, -1]:.2f}', fontsize='small')
         return self
 

@@ -57,6 +57,11 @@ def kind_of(link):
                 None)
 
 
+def noun_of(link):
+    """Returns what the parts of a link are called in pictures."""
+    return 'mode' if kind_of(link) in ('mode', 'mode_group') else 'component'
+
+
 def read_state(link):
     """Reads the newest components or modes of a link.
 

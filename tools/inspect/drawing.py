@@ -15,14 +15,14 @@ from train.loop import files
 # and light on a dark one.
 _INK = '#1f2328'
 
-_PAGE_STYLE = {
+PAGE_STYLE = {
     'text.color': _INK, 'axes.edgecolor': _INK, 'axes.labelcolor': _INK,
     'xtick.color': _INK, 'ytick.color': _INK, 'figure.facecolor': 'none',
     'axes.facecolor': 'none', 'savefig.facecolor': 'none',
     # Equal pictures are equal files.
     'svg.hashsalt': 'mixnorm'}
 
-_STYLE = f"""<style>
+_SCHEMES = f"""<style>
 svg {{ color: {_INK} }}
 @media (prefers-color-scheme: dark) {{ svg {{ color: #e6edf3 }} }}
 </style>"""
@@ -91,27 +91,43 @@ def _animate(display):
             return file.read()
 
 
-def page_picture(draw):
-    """Draws a picture for a page of either colour scheme.
+def page_picture(display):
+    """Draws a display for a page of either colour scheme.
 
     Args:
-        draw (callable): Returns a figure.
+        display: One of :mod:`mixnorm.inspection`.
 
     Returns:
-        tuple: The picture, a ``data:`` address of an SVG image, and its width
-        and height in pixels.
+        tuple: See :func:`for_page`.
 
     """
     memory = io.StringIO()
-    with _without_windows(), matplotlib.rc_context(_PAGE_STYLE):
-        figure = draw()
-        width, height = figure.get_size_inches() * 96
-        figure.savefig(memory, format='svg', dpi=150,
-                       metadata={'Date': None, 'Creator': None})
-    text = memory.getvalue()
+    with _without_windows(), matplotlib.rc_context(PAGE_STYLE):
+        display.plot().figure_.savefig(memory, format='svg', dpi=150)
+    return for_page(memory.getvalue())
+
+
+def for_page(text):
+    """Has a picture follow a page's colour scheme.
+
+    Args:
+        text (str): An SVG image, drawn in ``PAGE_STYLE``.
+
+    Returns:
+        tuple: The image as a ``data:`` address, and its width and height in
+        pixels.
+
+    """
+    width, height = re.search(
+        r'<svg [^>]*?width="([0-9.]+)pt"', text), re.search(
+        r'<svg [^>]*?height="([0-9.]+)pt"', text)
     text = text[text.index('<svg'):].replace(_INK, 'currentColor')
-    text = re.sub(r'<metadata>.*?</metadata>', '', text, flags=re.DOTALL)
-    text = text.replace('<defs>', f'{_STYLE}<defs>', 1)
+    text = re.sub('<metadata>.*?</metadata>', '', text, flags=re.DOTALL)
+    text = text.replace('<defs>', f'{_SCHEMES}<defs>', 1)
+    # Hundredths of a point are seen by nobody, and make half of the size.
+    text = re.sub(' d="[^"]*"', lambda path: re.sub(
+        r'(\.[0-9]{2})[0-9]+', r'\1', path[0]), text)
     encoded = base64.b64encode(text.encode()).decode()
-    return (f'data:image/svg+xml;base64,{encoded}', round(width),
-            round(height))
+    # A point is 4/3 of a page's pixels.
+    return (f'data:image/svg+xml;base64,{encoded}',
+            *(round(float(found[1]) * 4 / 3) for found in (width, height)))

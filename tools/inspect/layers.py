@@ -51,7 +51,8 @@ def read_layers(run, pattern, n_images):
         dict: Maps paths to :class:`Layer`.
 
     Raises:
-        UserError: If there is no such layer, or one has seen no mini-batch.
+        UserError: If there is no such layer, or the model makes nothing of
+            the images.
 
     """
     links = find_layers(run.model, pattern)
@@ -60,11 +61,17 @@ def read_layers(run, pattern, n_images):
     kept = {path: [] for path in links}
     posteriors = {path: [] for path in links}
     for start in range(0, len(images), _BATCH):
-        inputs = layer_inputs(
-            run.model, links, [images[start:start + _BATCH]])
+        try:
+            inputs = layer_inputs(
+                run.model, links, [images[start:start + _BATCH]])
+        except RuntimeError as error:
+            raise UserError(one_line(error))
         for path, link in links.items():
             # A layer that is called several times shows its last call.
             x = chainer.get_device('@numpy').send(inputs[path][-1])
+            if not numpy.isfinite(x).all():
+                raise UserError(f'what reaches {path} is not finite: the run '
+                                'has diverged')
             if start < n_kept:
                 kept[path].append(x[:n_kept - start])
             if kind_of(link) not in (None, 'group_mixture'):

@@ -6,6 +6,7 @@ from mixnorm.inspection import (
     ClassesDisplay, ComponentsDisplay, DensitiesDisplay,
     EffectiveComponentsDisplay, MapsDisplay, SamplesDisplay)
 from mixnorm.inspection.posterior import of_samples
+from mixnorm.inspection.state import noun_of
 from train.command_line import UserError
 
 # Shares of training at which components are shown, as in figure 8.
@@ -95,7 +96,7 @@ def samples(layers, test, n_images=16):
         layers, _WITH_POSTERIOR,
         lambda path, layer: SamplesDisplay.from_posterior(
             of_samples(layer.posterior), test.images[:len(layer.posterior)],
-            n_images))
+            n_images, noun_of(layer.link)))
 
 
 def classes(layers, test, n_classes):
@@ -115,7 +116,7 @@ def classes(layers, test, n_classes):
         layers, _WITH_POSTERIOR,
         lambda path, layer: ClassesDisplay.from_posterior(
             of_samples(layer.posterior), test.labels[:len(layer.posterior)],
-            names))
+            names, noun_of(layer.link)))
 
 
 def maps(layers, test, n_images=8):
