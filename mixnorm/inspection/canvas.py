@@ -64,6 +64,23 @@ def legend_below(figure, handles):
                   loc='outside lower center', fontsize='small')
 
 
+def draw_components(ax, grid, densities, weights):
+    """Draws those components that are there, filled in their colours.
+
+    Args:
+        ax (~matplotlib.axes.Axes): Where to draw.
+        grid (numpy.ndarray): Where the densities are known, ``(n,)``.
+        densities (numpy.ndarray): Weighted densities ``(K, n)``.
+        weights (numpy.ndarray): ``(K,)``.
+
+    """
+    from matplotlib.colors import to_rgba
+    for k, density in enumerate(densities):
+        if weights[k] > 0:
+            ax.fill_between(grid, density, facecolor=to_rgba(colour(k), .35),
+                            edgecolor=colour(k), linewidth=1)
+
+
 def choose_channels(channels, n_channels):
     """Checks numbers of channels, or chooses some.
 
@@ -92,7 +109,7 @@ def choose_channels(channels, n_channels):
 
 
 def gaussian(x, mean, variance):
-    """Returns the density of a Gaussian, 0 where it has no width."""
+    """Returns the density of a Gaussian, of a tiny width at least."""
     variance = numpy.maximum(variance, numpy.finfo(numpy.float32).tiny)
     return numpy.exp(-.5 * (x - mean) ** 2 / variance) / numpy.sqrt(
         2 * numpy.pi * variance)

@@ -2,8 +2,8 @@ import chainer
 import numpy
 
 from mixnorm.inspection.canvas import (
-    choose_channels, colour, component_handles, figure_and_axes, gaussian,
-    GREY, ink, legend_below)
+    choose_channels, component_handles, draw_components, figure_and_axes,
+    gaussian, GREY, ink, legend_below)
 from mixnorm.inspection.record import read_record
 from mixnorm.inspection.state import read_state
 from mixnorm.links import axes
@@ -218,13 +218,10 @@ class ComponentsDisplay:
         top = parts.sum(axis=0).max()
         if self.x is not None and moment == len(self.moments) - 1:
             heights, _, _ = ax.hist(
-                self.x[i], 60, (low, high), density=True, color=GREY,
+                self.x[i], 60, range=(low, high), density=True, color=GREY,
                 alpha=.45)
             top = max(top, heights.max())
-        for k, part in enumerate(parts):
-            if self.weights[moment, k] > 0:
-                ax.fill_between(grid, part, facecolor=(colour(k), .4),
-                                edgecolor=colour(k), linewidth=1)
+        draw_components(ax, grid, parts, self.weights[moment])
         ax.plot(grid, parts.sum(axis=0),
                 **{'color': ink(), 'linewidth': 1.2, **style})
         ax.set_xlim(low, high)

@@ -4,8 +4,8 @@ import chainer
 import numpy
 
 from mixnorm.inspection.canvas import (
-    choose_channels, colour, component_handles, figure_and_axes, gaussian,
-    GREY, ink, legend_below)
+    choose_channels, component_handles, draw_components, figure_and_axes,
+    gaussian, GREY, ink, legend_below)
 from mixnorm.inspection.state import kind_of, read_state
 from mixnorm.links import axes
 
@@ -144,14 +144,12 @@ class DensitiesDisplay:
         _histogram(ax, x, low, high, color=GREY, alpha=.45,
                    label='activations')
         grid = numpy.linspace(low, high, 100)
-        total = 0
-        for k, weight in enumerate(self.weights):
-            part = weight * gaussian(
-                grid, self.means[k, i], self.variances[k, i])
-            total = total + part
-            if weight > 0:
-                ax.fill_between(grid, part, facecolor=(colour(k), .3),
-                                edgecolor=colour(k), linewidth=1)
+        parts = numpy.array([
+            weight * gaussian(grid, mean, variance)
+            for weight, mean, variance in zip(
+                self.weights, self.means[:, i], self.variances[:, i])])
+        total = parts.sum(axis=0)
+        draw_components(ax, grid, parts, self.weights)
         ax.plot(grid, gaussian(grid, x.mean(), x.var()), linestyle='--',
                 color=GREY, label='single Gaussian', **style)
         ax.plot(grid, total, color=ink(), label='mixture', **style)
@@ -186,7 +184,7 @@ _N_BINS = 60
 def _histogram(ax, x, low, high, **style):
     """Draws a histogram whose area is the share of what lies within."""
     weights = numpy.full(x.shape, _N_BINS / (len(x) * (high - low or 1)))
-    ax.hist(x, _N_BINS, (low, high), weights=weights,
+    ax.hist(x, _N_BINS, range=(low, high), weights=weights,
             **{'histtype': 'stepfilled', **style})
 
 

@@ -84,8 +84,8 @@ class EffectiveComponentsDisplay:
         self.ax_.set_ylim(0, top + .5)
         self.ax_.set_yticks(numpy.arange(0, int(top) + 1))
         self.ax_.set_xlabel('iteration')
-        self.ax_.set_ylabel('effective components\n(lines a little apart)' if n > 1
-                            else 'effective components')
+        self.ax_.set_ylabel('effective components' + (
+            '\n(lines a little apart)' if n > 1 else ''))
         self.ax_.grid(alpha=.3)
         if ax is None:
             self.figure_.legend(loc='outside right upper', frameon=False,

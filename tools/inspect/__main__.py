@@ -22,7 +22,6 @@ from tools.inspect.layers import (
 from tools.run_model import load_run
 from train import command_line
 from train.command_line import positive_int, UserError
-from train.data import datasets
 
 _HELP = {
     'summary': 'a table of the layers, and warnings',
@@ -169,7 +168,7 @@ def _samples(args):
     return {
         **_named('samples', pictures.samples(layers, run.test)),
         **_named('classes', pictures.classes(
-            layers, run.test, datasets.n_classes(run.settings['dataset'])))}
+            layers, run.test, run.settings['dataset']))}
 
 
 def _maps(args):

@@ -8,9 +8,15 @@ from mixnorm.inspection import (
 from mixnorm.inspection.posterior import of_samples
 from mixnorm.inspection.state import noun_of
 from train.command_line import UserError
+from train.data import datasets
 
 # Shares of training at which components are shown, as in figure 8.
 MOMENTS = .2, .4, .6, .8, 1.
+
+# Where the classes are not digits.
+_CLASSES = {'cifar10': [
+    'airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse',
+    'ship', 'truck']}
 
 _WITH_DENSITY = 'mixture', 'mode'
 _WITH_POSTERIOR = 'mixture', 'mode', 'mode_group'
@@ -99,19 +105,20 @@ def samples(layers, test, n_images=16):
             n_images, noun_of(layer.link)))
 
 
-def classes(layers, test, n_classes):
+def classes(layers, test, dataset):
     """Makes displays of how much classes prefer components.
 
     Args:
         layers (dict): Maps paths to :class:`~tools.inspect.layers.Layer`.
         test (~train.data.datasets.Images): The images that they saw first.
-        n_classes (int): Number of classes.
+        dataset (str): The set of images.
 
     Returns:
         dict: See :func:`densities`.
 
     """
-    names = [str(i) for i in range(n_classes)]
+    names = _CLASSES.get(dataset) or list(
+        map(str, range(datasets.n_classes(dataset))))
     return _each(
         layers, _WITH_POSTERIOR,
         lambda path, layer: ClassesDisplay.from_posterior(

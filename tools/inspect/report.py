@@ -13,7 +13,6 @@ from tools.inspect.layers import read_layers, record_file, recorded_paths
 from tools.run_model import load_run
 from tools.tabulate import names_of, read_log, summarize
 from train.command_line import as_typed, UserError
-from train.data import datasets
 from train.loop import files
 from train.loop import run_folder
 
@@ -171,7 +170,7 @@ def _run(number, name, folder, run, layers, table):
         if recorded else {},
         'samples': pictures.samples(shown, run.test),
         'classes': pictures.classes(
-            shown, run.test, datasets.n_classes(run.settings['dataset'])),
+            shown, run.test, run.settings['dataset']),
         'maps': pictures.maps(shown, run.test)}
     for path in shown:
         parts.append(f'<h3>{_text(path)}</h3><div class="row">')
@@ -187,8 +186,8 @@ def _settings(folder, settings):
     path = os.path.join(folder, run_folder.DESCRIPTION)
     try:
         found.update(
-            (f'version of {name}', version) for name, version
-            in files.read_json(path, 'a run')['starts'][-1]['versions'].items())
+            (f'version of {name}', version) for name, version in
+            files.read_json(path, 'a run')['starts'][-1]['versions'].items())
     except (UserError, KeyError, IndexError, TypeError, AttributeError):
         # The snapshot alone tells enough.
         pass
@@ -208,9 +207,9 @@ def _warnings(table):
 
 def _table(titles, rows):
     def line(tag, cells):
-        return ''.join(
-            f"<{tag}{_alignment(title)}>{'–' if cell is None else _text(cell)}"
-            f'</{tag}>' for title, cell in zip(titles, cells))
+        texts = ('–' if cell is None else _text(cell) for cell in cells)
+        return ''.join(f'<{tag}{_alignment(title)}>{text}</{tag}>'
+                       for title, text in zip(titles, texts))
 
     head = line('th', titles)
     body = ''.join(f"<tr>{line('td', row)}</tr>" for row in rows)
