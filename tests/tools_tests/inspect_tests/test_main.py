@@ -16,18 +16,20 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 _STARTS = {'png': b'\x89PNG', 'svg': b'<?xml', 'pdf': b'%PDF', 'gif': b'GIF8'}
 
 
-@pytest.mark.parametrize('command, names', [
-    ('densities', ['densities-conv1-norm', 'densities-conv3-norm']),
-    ('components', ['components-conv1-norm', 'components-conv3-norm']),
-    ('effective', ['effective']),
-    ('samples', ['classes-conv1-norm', 'classes-conv3-norm',
-                 'samples-conv1-norm', 'samples-conv3-norm']),
-    ('maps', ['maps-conv1-norm', 'maps-conv3-norm'])])
-def test_pictures(command, names, runs, inspect, tmp_path):
+@pytest.mark.parametrize('command, options, names', [
+    ('densities', ['--channels', 1],
+     ['densities-conv1-norm', 'densities-conv3-norm']),
+    ('components', ['--channels', 1, '--at', .5, 1],
+     ['components-conv1-norm', 'components-conv3-norm']),
+    ('effective', [], ['effective']),
+    ('samples', [], ['classes-conv1-norm', 'classes-conv3-norm',
+                     'samples-conv1-norm', 'samples-conv3-norm']),
+    ('maps', ['--images', 2], ['maps-conv1-norm', 'maps-conv3-norm'])])
+def test_pictures(command, options, names, runs, inspect, tmp_path):
     pytest.importorskip('matplotlib')
     status, output, errors = inspect(
-        command, runs / 'mixture', '--where', 'conv1', '*/conv3', '--out',
-        tmp_path / 'a', '--json')
+        command, runs / 'mixture', '--where', 'conv1', 'conv[37]*', '--out',
+        tmp_path / 'a', '--json', *options)
     assert status == 0, errors
     found = json.loads(output)
     assert sorted(found['files']) == [
