@@ -5,7 +5,7 @@ from mixnorm.inspection.canvas import (
     choose_channels, component_handles, draw_components, figure_and_axes,
     gaussian, GREY, ink, legend_below)
 from mixnorm.inspection.record import read_record
-from mixnorm.inspection.state import read_state
+from mixnorm.inspection.state import noun_of, read_state
 from mixnorm.links import axes
 
 
@@ -24,6 +24,8 @@ class ComponentsDisplay:
         means (numpy.ndarray): ``(R, K, c)``, in units of the link's input.
         variances (numpy.ndarray): ``(R, K, c)``.
         x (numpy.ndarray or None): Activations ``(c, M)`` at the last moment.
+        noun (str): What to call one of the ``K``: ``'component'`` or
+            ``'mode'``.
 
     Attributes:
         figure_ (~matplotlib.figure.Figure): What was drawn.
@@ -34,13 +36,15 @@ class ComponentsDisplay:
 
     """
 
-    def __init__(self, channels, moments, weights, means, variances, x=None):
+    def __init__(self, channels, moments, weights, means, variances, x=None,
+                 noun='component'):
         self.channels = channels
         self.moments = moments
         self.weights = weights
         self.means = means
         self.variances = variances
         self.x = x
+        self.noun = noun
 
     @classmethod
     def from_queue(cls, link, channels=None):
@@ -63,7 +67,8 @@ class ComponentsDisplay:
         if state is None or not len(state.weights) or not len(state.means):
             raise ValueError(f'link is {link!r}: it has no components that '
                              'can be shown')
-        return cls._of(*(z[None] for z in state[1:]), ['now'], channels)
+        return cls._of(*(z[None] for z in state[1:]), ['now'], channels,
+                       noun_of(link))
 
     @classmethod
     def from_record(cls, file, path, at=(.2, .4, .6, .8, 1.), channels=None):
@@ -102,15 +107,16 @@ class ComponentsDisplay:
             for share in at])
         moments = [f'iteration {i}' for i in record.iterations[chosen]]
         return cls._of(record.weights[chosen], record.means[chosen],
-                       record.variances[chosen], moments, channels)
+                       record.variances[chosen], moments, channels,
+                       'mode' if record.kind == 'mode' else 'component')
 
     @classmethod
-    def _of(cls, weights, means, variances, moments, channels):
+    def _of(cls, weights, means, variances, moments, channels, noun):
         means, variances = (
             z.reshape(weights.shape + (-1,)) for z in (means, variances))
         channels = choose_channels(channels, means.shape[2])
         return cls(channels, moments, weights, means[:, :, channels],
-                   variances[:, :, channels])
+                   variances[:, :, channels], noun=noun)
 
     def with_activations(self, link, x, n_points=20000):
         """Adds activations, whose histogram the last moment shows.
@@ -131,7 +137,7 @@ class ComponentsDisplay:
         step = -(-points.shape[1] // n_points)
         return ComponentsDisplay(
             self.channels, self.moments, self.weights, self.means,
-            self.variances, points[self.channels, ::step])
+            self.variances, points[self.channels, ::step], self.noun)
 
     def plot(self, ax=None, **style):
         """Draws the components.
@@ -160,7 +166,7 @@ class ComponentsDisplay:
             panel.set_xlabel('activation')
         if ax is None:
             legend_below(self.figure_,
-                         component_handles(self.weights.shape[1]))
+                         component_handles(self.weights.shape[1], self.noun))
         return self
 
     def animate(self, interval=250, **style):

@@ -6,7 +6,7 @@ import numpy
 from mixnorm.inspection.canvas import (
     choose_channels, component_handles, draw_components, figure_and_axes,
     gaussian, GREY, ink, legend_below)
-from mixnorm.inspection.state import kind_of, read_state
+from mixnorm.inspection.state import kind_of, noun_of, read_state
 from mixnorm.links import axes
 
 
@@ -28,6 +28,8 @@ class DensitiesDisplay:
         weights (numpy.ndarray): Weights or mean gates ``(K,)``.
         means (numpy.ndarray): ``(K, c)``.
         variances (numpy.ndarray): ``(K, c)``.
+        noun (str): What to call one of the ``K``: ``'component'`` or
+            ``'mode'``.
 
     Attributes:
         figure_ (~matplotlib.figure.Figure): What was drawn.
@@ -48,13 +50,15 @@ class DensitiesDisplay:
 
     """
 
-    def __init__(self, channels, x, y, weights, means, variances):
+    def __init__(self, channels, x, y, weights, means, variances,
+                 noun='component'):
         self.channels = channels
         self.x = x
         self.y = y
         self.weights = weights
         self.means = means
         self.variances = variances
+        self.noun = noun
 
     @classmethod
     def from_link(cls, link, x, channels=None, n_points=20000):
@@ -93,7 +97,7 @@ class DensitiesDisplay:
         step = -(-x.shape[1] // n_points)
         return cls(channels, x[channels, ::step], _standardize(
             y[channels].astype(numpy.float64))[:, ::step], state.weights,
-            means, variances)
+            means, variances, noun_of(link))
 
     @property
     def skewness(self):
@@ -133,7 +137,7 @@ class DensitiesDisplay:
         self.ax_[1, 0].set_ylabel('density')
         if ax is None:
             legend_below(self.figure_, [
-                *component_handles(len(self.weights)),
+                *component_handles(len(self.weights), self.noun),
                 *(handle for panel in self.ax_[:, 0]
                   for handle in panel.get_legend_handles_labels()[0])])
         return self
@@ -152,7 +156,8 @@ class DensitiesDisplay:
         draw_components(ax, grid, parts, self.weights)
         ax.plot(grid, gaussian(grid, x.mean(), x.var()), linestyle='--',
                 color=GREY, label='single Gaussian', **style)
-        ax.plot(grid, total, color=ink(), label='mixture', **style)
+        ax.plot(grid, total, color=ink(), label=f'all {self.noun}s',
+                **style)
         ax.set_ylim(0, 1.15 * max(total.max(), _height(x, low, high)))
         ax.set_title(f'channel {self.channels[i]}', fontsize='medium')
         ax.set_xlabel('activation')

@@ -56,22 +56,21 @@ def write(runs, pattern, n_images, folder, as_json):
                for run in runs]
     names = names_of(folders)
     logs = {name: read_log(folder) for name, folder in zip(names, folders)}
-    loaded = [load_run(run) for run in runs]
-    layers = [read_layers(run, pattern, n_images) for run in loaded]
-    tables = [summary.summarize(found) for found in layers]
-    sections = [_overview(logs, names)]
-    for number, parts in enumerate(zip(names, folders, loaded, layers,
-                                       tables)):
-        sections.append(_run(number, *parts))
+    sections, tables = [_overview(logs, names)], {}
+    for number, (path, name, run_path) in enumerate(
+            zip(folders, names, runs)):
+        run = load_run(run_path)
+        layers = read_layers(run, pattern, n_images)
+        tables[name] = summary.summarize(layers)
+        sections.append(_run(number, name, path, run, layers, tables[name]))
     page = _page(names, sections)
     out = os.path.join(folders[0], os.pardir) if folder is None else folder
     os.makedirs(out, exist_ok=True)
     path = os.path.normpath(os.path.join(out, 'report.html'))
-    with files.replacing(path) as file:
-        file.write(page)
+    with files.replacing(path, 'wb') as file:
+        file.write(page.encode())
     if as_json:
-        print(json.dumps({'files': [path],
-                          'runs': dict(zip(names, tables))}, indent=2))
+        print(json.dumps({'files': [path], 'runs': tables}, indent=2))
     else:
         print(f'report: {path}')
     return 0
@@ -86,6 +85,7 @@ def _page(names, sections):
     with open(css) as file:
         style = file.read()
     title = _text(', '.join(names))
+    body = ''.join(sections)
     links = ''.join(f'<li><a href="#run-{i}">{_text(name)}</a></li>'
                     for i, name in enumerate(names))
     return f'''<!DOCTYPE html>
@@ -101,7 +101,7 @@ def _page(names, sections):
 <body>
 <h1>What the layers see</h1>
 <nav><ul>{links}</ul></nav>
-{''.join(sections)}</body>
+{body}</body>
 </html>
 '''
 
@@ -174,9 +174,10 @@ def _run(number, name, folder, run, layers, table):
         'maps': pictures.maps(shown, run.test)}
     for path in shown:
         parts.append(f'<h3>{_text(path)}</h3><div class="row">')
-        parts += [_figure(drawing.page_picture(found[path]), f'{kind} of {path}',
-                          _CAPTIONS[kind], kind in _WIDE)
-                  for kind, found in displays.items() if path in found]
+        parts += [
+            _figure(drawing.page_picture(found[path]), f'{kind} of {path}',
+                    _CAPTIONS[kind], kind in _WIDE)
+            for kind, found in displays.items() if path in found]
         parts.append('</div>')
     return ''.join(parts) + '</section>\n'
 
