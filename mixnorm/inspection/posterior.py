@@ -2,7 +2,7 @@
 import chainer
 import numpy
 
-from mixnorm.compute.layout import stack, unstack
+from mixnorm.compute.layout import stack, unstack, working_dtype
 from mixnorm.functions.normalization.fixed_mixture_normalization import (
     queue_posterior)
 from mixnorm.inspection.state import kind_of
@@ -44,7 +44,8 @@ def posterior(link, x):
         points = axes.channels_second(
             chainer.as_variable(x), link.size, link.axis)[0].array
         weights, means, variances = (
-            z[:1].astype(points.dtype, copy=False) for z in entries)
+            z[:1].astype(working_dtype(points.dtype), copy=False)
+            for z in entries)
         shape = means.shape[:2] + (-1,)
         found = unstack(queue_posterior(
             stack(points), weights, means.reshape(shape),

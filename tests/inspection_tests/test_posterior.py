@@ -29,6 +29,15 @@ def test_it_is_that_of_scikit_learn(n_components):
         of_samples(tau), expected.mean(axis=(2, 3)), atol=2e-5)
 
 
+def test_half_precision():
+    x = make_points(dtype=numpy.float16)
+    # Beyond float16 when squared.
+    link = make_mixture(300 * x.astype('f'))
+    numpy.testing.assert_allclose(
+        posterior(link, 300 * x), posterior(link, (300 * x).astype('f')),
+        atol=2e-3)
+
+
 def test_axis_and_size():
     x = make_points()
     link = make_mixture(x)

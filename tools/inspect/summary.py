@@ -7,6 +7,7 @@ import chainer
 import numpy
 
 from mixnorm.inspection import read_state
+from mixnorm.inspection.state import noun_of
 from train.text_table import text_table
 
 # Above it a point counts as belonging to one component.
@@ -18,6 +19,9 @@ _ALL = .95
 # Relative difference of test and training output that is worth a word. Fits
 # of neighbouring mini-batches differ by about 0.4.
 _FAR = .7
+
+# Components that are nearer to each other, in deviations, are hardly two.
+_NEAR = .5
 
 # A fit keeps variances above this share of the channel's.
 _RELATIVE_FLOOR = 1e-6
@@ -77,6 +81,10 @@ def _summarize(path, layer):
         row['distance'] = distance(
             weights, *(z.reshape(len(weights), -1)
                        for z in (state.means, state.variances)))
+        if row['distance'] is not None and row['distance'] < _NEAR:
+            row['warnings'].append(
+                f"two {noun_of(layer.link)}s are {row['distance']:.2f} "
+                'deviations apart: they normalize alike, and fewer would do')
         row['warnings'] += _floor_warnings(layer.link, weights, state)
     row['warnings'] += _weight_warnings(layer, weights)
     return row
@@ -180,10 +188,9 @@ def _floor_warnings(link, weights, state):
 
 def _weight_warnings(layer, weights):
     warnings = []
-    name, in_all = 'mode', ''
+    name, in_all = noun_of(layer.link), ''
     greatest = weights
     if layer.kind == 'mixture':
-        name = 'component'
         entries = layer.link.queue
         n_entries = len(entries.weights)
         in_all = f' in the {n_entries} mini-batches of the queue'
