@@ -5,6 +5,7 @@ from mixnorm import compat  # NOQA
 
 from mixnorm import extensions
 from mixnorm import functions
+from mixnorm import inspection
 from mixnorm import link_hooks
 from mixnorm import links
 from mixnorm import mixture
@@ -18,6 +19,7 @@ __all__ = [
     'convert',
     'extensions',
     'functions',
+    'inspection',
     'keep_memory',
     'link_hooks',
     'links',

@@ -60,6 +60,21 @@ def read_log(folder):
     return log
 
 
+def names_of(folders):
+    """Names runs by their folders.
+
+    Args:
+        folders (list of str): The runs' folders.
+
+    Returns:
+        list of str: The folders' last parts, or all of them where these are
+        the same.
+
+    """
+    names = [os.path.basename(os.path.abspath(folder)) for folder in folders]
+    return folders if len(set(names)) < len(names) else names
+
+
 def summarize(log, target=None):
     """Returns the figures of one run.
 
@@ -164,10 +179,7 @@ def _tabulate(args):
         print(series.table(args.runs))
         return 0
     folders = [os.path.normpath(run) for run in args.runs]
-    names = [os.path.basename(os.path.abspath(folder)) for folder in folders]
-    if len(set(names)) < len(names):
-        names = folders
-    logs = dict(zip(names, map(read_log, folders)))
+    logs = dict(zip(names_of(folders), map(read_log, folders)))
     print(table(logs))
     plot = args.plot or os.path.normpath(
         os.path.join(folders[0], os.pardir, run_folder.CURVES))

@@ -7,8 +7,9 @@
         --at 'transition*' last --out result/c
 
 A run writes to its folder: run.json (settings, versions), log (JSON), curves
-(PNG) and a snapshot that --resume goes on from. On a CPU a resumed run ends
-with the same weights, bit for bit, as one that was never stopped.
+(PNG), mixture.npz where a layer has mixtures or modes, and a snapshot that
+--resume goes on from. On a CPU a resumed run ends with the same weights, bit
+for bit, as one that was never stopped.
 """
 
 import os

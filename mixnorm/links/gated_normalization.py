@@ -1,3 +1,4 @@
+import chainer
 from chainer import functions
 from chainer import initializers
 
@@ -25,6 +26,7 @@ class GatedNormalization(AffineNormalization):
         self.mode_affine = mode_affine
         # Of the last batch.
         self.gates = None
+        self._training_gates = None
         with self.init_scope():
             self.gate_W = self._make_parameter(
                 'gate_W', None, _GateInitializer(n_modes))
@@ -63,7 +65,23 @@ class GatedNormalization(AffineNormalization):
             gate_W = functions.reshape(gate_W, (self.n_modes, -1))
         y, = node.apply((x, gate_W, self.gate_b) + self._scale_and_shift())
         self.gates = node.gates.astype(self._highprec_dtype)
+        if chainer.config.train:
+            self._training_gates = self.gates
         return y
+
+    @property
+    def mean_gates(self):
+        """Mean gates of the last training mini-batch, ``(K,)``.
+
+        The mean over samples and, where channels have gates, over these, too:
+        each mode's share of the mini-batch.  ``None`` before the first one.
+        Like :attr:`gates`, it is not saved with the link.
+
+        """
+        if self._training_gates is None:
+            return None
+        gates = self._training_gates
+        return gates.mean(axis=tuple(range(gates.ndim - 1)))
 
 
 class _GateInitializer(initializers.Normal):

@@ -169,6 +169,21 @@ def test_gates_of_the_last_batch(kind):
         assert link.gates.dtype == numpy.float32
 
 
+@_kinds
+def test_mean_gates_are_those_of_training(kind):
+    random = numpy.random.RandomState(_SEED)
+    link = _mode_link(3, size=4, kind=kind)
+    with chainer.using_config('train', False):
+        link(random.randn(5, 4, 3).astype('f'))
+    assert link.mean_gates is None
+    link(random.randn(5, 4, 3).astype('f'))
+    expected = link.gates.reshape(-1, 3).mean(axis=0)
+    with chainer.using_config('train', False):
+        link(random.randn(5, 4, 3).astype('f'))
+    numpy.testing.assert_allclose(link.mean_gates, expected, rtol=1e-6)
+    assert link.mean_gates.sum() == pytest.approx(1)
+
+
 @pytest.mark.parametrize('decay', [.9, .5, 0, 1])
 def test_running_averages(decay):
     # (4), with lambda = 1 - decay.

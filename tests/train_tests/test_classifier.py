@@ -31,7 +31,7 @@ def test_run_writes_description_log_curves_and_snapshot(run, tmp_path):
     assert status == 0 and errors == ''
     folder = tmp_path / 'run'
     assert sorted(file.name for file in folder.iterdir()) == [
-        'curves.png', 'log', 'run.json', 'snapshot.npz']
+        'curves.png', 'log', 'mixture.npz', 'run.json', 'snapshot.npz']
 
     description = json.loads((folder / 'run.json').read_text())
     assert description['settings']['seed'] == 3
@@ -182,8 +182,8 @@ def test_number_of_effective_components_is_logged(run, tmp_path):
     for entry in log:
         found = {key: value for key, value in entry.items()
                  if 'n_effective' in key}
-        assert set(found) == {'n_effective/predictor/conv2/norm',
-                              'n_effective/predictor/conv4/norm'}
+        assert set(found) == {'predictor/conv2/norm/n_effective',
+                              'predictor/conv4/norm/n_effective'}
         assert set(found.values()) <= {1, 2}
     assert not any('n_effective' in key for entry in other for key in entry)
 

@@ -243,7 +243,7 @@ def test_number_of_effective_components_is_logged(run, tmp_path):
     for entry in log:
         found = {key: value for key, value in entry.items()
                  if 'n_effective' in key}
-        assert set(found) == {'n_effective/predictor/conv2/norm'}
+        assert set(found) == {'predictor/conv2/norm/n_effective'}
         assert set(found.values()) <= {1, 2}
 
 

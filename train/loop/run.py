@@ -10,7 +10,7 @@ from chainer import training
 from chainer.training import extensions
 import numpy
 
-from mixnorm.extensions import Curves, EffectiveComponents, Recalibration
+from mixnorm.extensions import Curves, MixtureReport, Recalibration
 from train.data.batches import send
 from train.loop import run_folder
 from train.loop import snapshots
@@ -152,7 +152,7 @@ def _extend(trainer, evaluation, settings, length, progress):
             make_recalibration(
                 trainer.updater.get_iterator('main'), evaluation, settings),
             trigger=test_trigger)
-    trainer.extend(EffectiveComponents(), trigger=log_trigger)
+    trainer.extend(MixtureReport(run_folder.MIXTURES), trigger=log_trigger)
     trainer.extend(log_report)
     trainer.extend(
         ReportLines(log_report, progress, settings['recalibrate'] > 0),

@@ -15,9 +15,10 @@ from train.loop import files
 LOG = 'log'
 SNAPSHOT = 'snapshot.npz'
 CURVES = 'curves.png'
+MIXTURES = 'mixture.npz'
 DESCRIPTION = 'run.json'
 
-_FILES = (SNAPSHOT, LOG, CURVES, DESCRIPTION)
+_FILES = (SNAPSHOT, LOG, CURVES, MIXTURES, DESCRIPTION)
 
 
 def require_free(folder):

@@ -31,6 +31,10 @@ def _assert_same(folder, expected_folder):
             numpy.testing.assert_array_equal(state[key], value, err_msg=key)
     assert log == expected_log
     assert read_log(folder) == read_log(expected_folder)
+    records = [path / 'mixture.npz' for path in (folder, expected_folder)]
+    assert records[0].exists() == records[1].exists()
+    if records[0].exists():
+        assert records[0].read_bytes() == records[1].read_bytes()
 
 
 # The epochs of 96 images in batches of 20 end within iterations 5 and 10.

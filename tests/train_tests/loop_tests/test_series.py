@@ -202,7 +202,8 @@ def test_clear_leaves_what_is_not_the_series(tmp_path):
     for path in kept:
         path.write_text('mine')
     for seed in (0, 12):
-        for name in ('snapshot.npz', 'log', 'curves.png', 'run.json'):
+        for name in ('snapshot.npz', 'log', 'curves.png', 'mixture.npz',
+                     'run.json'):
             path = tmp_path / 'a' / f'seed-{seed}' / name
             path.write_text('old')
     series.clear(folder)

@@ -1,0 +1,1 @@
+"""Shows what the mixtures and modes of a run found."""
