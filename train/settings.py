@@ -216,9 +216,9 @@ class Settings:
         """
         if not isinstance(saved, dict):
             raise UserError(message)
-        added = {name: value for name, setting in self._settings.items()
-                 for value in setting.before}
-        saved = {**added, **saved}
+        saved = {**saved, **{
+            name: value for name, setting in self._settings.items()
+            for value in setting.before if name not in saved}}
         if not (saved.keys() == self._settings.keys()
                 and all(setting.is_known(saved[name])
                         for name, setting in self._settings.items())):

@@ -49,7 +49,7 @@ def posterior(link, x):
         shape = means.shape[:2] + (-1,)
         found = unstack(queue_posterior(
             stack(points), weights, means.reshape(shape),
-            variances.reshape(shape)), points.shape)
+            variances.reshape(shape), link.reg_covar), points.shape)
     else:
         # The gates of a copy: the link keeps those of its own last batch.
         link = link.copy()

@@ -259,6 +259,12 @@ class MixtureNormalization(FittedNormalization):
         return None if self._n_effective is None else int(self._n_effective)
 
     @property
+    def reg_covar(self):
+        """Least variance of a component in the posteriors of test mode, in
+        units of the channel's variance."""
+        return WARM_REG_COVAR if self.warm_start else REG_COVAR
+
+    @property
     def queue(self):
         """The entries that serve inference, named ``weights``, ``means`` and
         ``variances``: ``(t, K)`` and twice ``(t, K) + size``, the newest
@@ -393,8 +399,7 @@ class MixtureNormalization(FittedNormalization):
         return fixed_mixture_normalization(
             x, gamma, beta, entries.weights, entries.means.reshape(matrices),
             entries.variances.reshape(matrices), factors, self.eps,
-            self.activation, delta,
-            WARM_REG_COVAR if self.warm_start else REG_COVAR)
+            self.activation, delta, self.reg_covar)
 
     def _fit(self, x, seed, start=None):
         """Fits a mixture; returns the points' posterior, their statistics

@@ -8,7 +8,7 @@ import numpy
 import pytest
 
 import mixnorm
-from mixnorm.extensions import EffectiveComponents, Recalibration
+from mixnorm.extensions import MixtureReport, Recalibration
 
 
 _RANDOM = numpy.random.RandomState(0)
@@ -50,7 +50,7 @@ def _trainer(folder, length, extends=True, n_batches=4, **options):
         trainer.extend(Recalibration(
             evaluator, _TRAIN, n_batches, 20, **options))
     trainer.extend(evaluator)
-    trainer.extend(EffectiveComponents())
+    trainer.extend(MixtureReport())
     trainer.extend(extensions.LogReport())
     return trainer
 

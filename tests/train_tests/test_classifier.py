@@ -154,7 +154,7 @@ def test_networks(network, arguments, at, layers, run, tmp_path):
     for entry in log:
         assert numpy.isfinite(entry['main/loss'])
         assert sorted(key for key in entry if 'n_effective' in key) == [
-            f'n_effective/predictor/{layer}' for layer in layers]
+            f'predictor/{layer}/n_effective' for layer in layers]
     description = json.loads((tmp_path / 'run' / 'run.json').read_text())
     assert description['settings']['network'] == network
     # What this network does not have.
