@@ -77,8 +77,11 @@ def test_densities_are_those_of_the_mini_batch():
     x = make_points()
     display = DensitiesDisplay.from_link(make_mixture(x + 100), x)
     mean = (display.weights[:, None] * display.means).sum(axis=0)
+    counts = display.weights[:, None] * x[:, 0].size
+    # Unbiased, as those of a queue are.
+    variances = display.variances * (counts - 1) / counts
     square = (display.weights[:, None] * (
-        display.variances + display.means ** 2)).sum(axis=0)
+        variances + display.means ** 2)).sum(axis=0)
     expected = x[:, display.channels].transpose(1, 0, 2, 3).reshape(4, -1)
     numpy.testing.assert_allclose(mean, expected.mean(axis=1), rtol=1e-4)
     numpy.testing.assert_allclose(

@@ -46,8 +46,9 @@ class Density:
             linear = means * precisions
             squares = (means * linear).sum(axis=1, dtype=numpy.float64)
             precisions *= -.5
-            # The expansion's error is a few roundings of its largest term.
-            narrow = ~(squares * numpy.finfo(dtype).eps < 4e-4)
+            # The expansion's error is a few roundings of its largest term: at
+            # most half of the digits.
+            narrow = ~(squares < numpy.finfo(dtype).eps ** -.5)
         self._narrow = [
             (k, means[k, :, None].astype(dtype),
              padded_rows(precisions[k, None].astype(dtype)))

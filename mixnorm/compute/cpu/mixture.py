@@ -11,8 +11,8 @@ from mixnorm.compute.parameters import Parameters
 from mixnorm.compute.threads import for_blocks
 
 # E[z^2] - E[z]^2 is computed anew from the deviations where it is less than
-# this many roundings of its terms.
-_LOST_DIGITS = 1e5
+# this many roundings of its terms: of 7 digits 5 are kept, of 16 digits 10.
+_LEAST_ROUNDINGS = {'f': 1e5, 'd': 1e10}
 
 
 def lloyd_step(x, centers):
@@ -169,7 +169,8 @@ def _moments(points, blocks, sums, responsibilities, fallback_means):
         variance /= divisor
         square = mean * mean
         variance -= square
-        square *= _LOST_DIGITS * numpy.finfo(points.dtype).eps
+        square *= (_LEAST_ROUNDINGS[points.dtype.char]
+                   * numpy.finfo(points.dtype).eps)
         if (variance < square).any():
             center = mean.astype(points.dtype)
             error, variance = _deviations(
