@@ -185,8 +185,10 @@ class _Run:
         _, given = classifier.SETTINGS.parse(self._arguments)
         self._settings = classifier.SETTINGS.complete(given)
         if os.path.exists(self._path(run_folder.DESCRIPTION)):
-            saved = files.read_json(
-                self._path(run_folder.DESCRIPTION), 'a run').get('settings')
+            path = self._path(run_folder.DESCRIPTION)
+            saved = classifier.SETTINGS.check_saved(
+                files.read_json(path, 'a run').get('settings'),
+                f'{path} is not that of a run of train.classifier')
             if saved != self._settings:
                 raise UserError(
                     f'{self._folder} holds a run with other settings: '

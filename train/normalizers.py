@@ -4,7 +4,9 @@ import argparse
 import ast
 import json
 
-import mixnorm
+import mixnorm  # NOQA  (makes Chainer importable, so it comes first)
+import chainer
+
 from models.places import find_places
 from train.command_line import option, positive_int, UserError
 from train.settings import distinct, Setting
@@ -107,6 +109,15 @@ def check_use(settings, given, layers):
                         'batch normalization; choose one')
 
 
+def _activation(name):
+    """Returns the function of Chainer's that an activation inside is."""
+    found = getattr(chainer.functions, name, None)
+    if not callable(found):
+        raise UserError(f'--normalizer-options activation={name}: it must be '
+                        'the name of one of chainer.functions, such as relu')
+    return found
+
+
 def layer_normalizers(settings, layers, layer_seeds):
     """Returns each chosen layer's normalizer, as the models take it.
 
@@ -130,6 +141,8 @@ def layer_normalizers(settings, layers, layer_seeds):
     # JSON has lists in place of tuples; no normalizer takes a list.
     options.update((key, tuple(value) if isinstance(value, list) else value)
                    for key, value in settings['normalizer_options'].items())
+    if isinstance(options.get('activation'), str):
+        options['activation'] = _activation(options['activation'])
     chosen = _chosen_layers(settings, layers)
     normalizers = {}
     for layer, seed in zip(layers, layer_seeds):
