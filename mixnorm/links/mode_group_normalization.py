@@ -21,6 +21,13 @@ class ModeGroupNormalization(GatedNormalization):
     :func:`mixnorm.functions.mode_group_normalization`.  It works on each
     sample by itself, the same in training and in test mode.
 
+    It departs from the letter of the paper in one place.  The paper averages
+    over positions first, and takes :math:`\sigma_k^2` from the channels'
+    means alone; here it includes the variance over positions, as the variance
+    of group normalization does.  Without that, one mode would not be layer
+    normalization, and a sample whose channels have one mean would be divided
+    by :math:`\sqrt\epsilon`.  Without positions both are the same.
+
     All modes count alike, also one that a single channel of a sample has to
     itself.  Without positions, as in ``(N, C)``, the variance of that one is
     0, and every channel's distance from its mean is divided by

@@ -138,6 +138,16 @@ def compare_layer(benchmark):
                      f'EM iter. {n_iter}', 'L.BatchNormalization',
             forward_and_backward(ours, x),
             forward_and_backward(L.BatchNormalization(shape[1]), x))
+    x = activation(benchmark.device, SHAPE)
+    for n_components in (3, 8):
+        cold, warm = (
+            MixtureNormalization(
+                SHAPE[1], n_components, seed=0, warm_start=warm_start)
+            for warm_start in (False, True))
+        benchmark.compare(
+            'layer', f'mixture {_text(SHAPE)}, K {n_components}, warm start',
+            'the same without', forward_and_backward(warm, x),
+            forward_and_backward(cold, x))
 
 
 def compare_modes(benchmark):

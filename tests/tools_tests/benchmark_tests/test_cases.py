@@ -32,11 +32,10 @@ def benchmark(monkeypatch):
 
 
 @pytest.mark.parametrize('compare, n_rows, first, last', [
-    (cases.compare_layer, 21,
+    (cases.compare_layer, 23,
      ('layer', 'mixture 256x128x8x8, K 1, EM iter. 2',
       'L.BatchNormalization'),
-     ('layer', 'mixture 16384x128, K 3, EM iter. 2',
-      'L.BatchNormalization')),
+     ('layer', 'mixture 256x128x8x8, K 8, warm start', 'the same without')),
     (cases.compare_inference, 3,
      ('inference', 'mixture 256x128x8x8, K 3, T 10', 'L.BatchNormalization'),
      ('inference', 'mode 256x128x8x8, K 2', 'L.BatchNormalization')),
