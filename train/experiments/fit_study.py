@@ -132,6 +132,9 @@ def main(argv=None):
         '--more', action='store_true',
         help='more factors, at the smaller rate: components, share of points, '
         'activation inside, queue, batch size')
+    parser.add_argument(
+        '--only', metavar='VARIANT', nargs='+', choices=[*VARIANTS, *MORE],
+        help=f"these variants only: any of {', '.join([*VARIANTS, *MORE])}")
     parser.add_argument('--report', action='store_true',
                         help='run nothing, report what is there')
     compare.add_arguments(parser)
@@ -145,6 +148,9 @@ def _study(args):
     if args.more:
         variants.update({f'{name}-{RATES[0]}': f'{arguments} --lr {RATES[0]}'
                          for name, arguments in MORE.items()})
+    if args.only:
+        variants = {name: arguments for name, arguments in variants.items()
+                    if name.rpartition('-')[0] in args.only}
     if not args.report:
         status = compare.run_all(
             {name: f'{COMMON} {args.common} {arguments}'
