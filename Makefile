@@ -15,7 +15,7 @@ ARGS ?=
 CUDA ?= 12
 
 help:
-	@echo 'make train      compare batch and mixture normalization on few digits'
+	@echo 'make train      compare batch and mixture normalization on a few digits'
 	@echo 'make test       run the tests'
 	@echo 'make test-all   run them on every Python here, oldest and newest NumPy'
 	@echo 'make coverage   run them and say which lines and branches they miss'
