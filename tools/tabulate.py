@@ -1,6 +1,6 @@
 """Tabulates training runs, variants or series of them, side by side.
 
-    python -m tools.tabulate result/digits-batch result/digits-mixture
+    python -m tools.tabulate result/bn2 result/mn2
     python -m tools.tabulate result/digits/batch result/digits/mixture
     python -m tools.tabulate result/batch result/mode
 

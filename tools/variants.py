@@ -94,9 +94,8 @@ def table(variants):
     if others:
         text += (
             f'\n\nAgainst {baseline}, between runs of the same seed: the '
-            'difference of the last, its mean and\n95 % interval; and the '
-            f'steps to reach the best of {baseline}, their median, and how '
-            'many runs reached it.\n\n'
+            'difference of the last, mean and\n95 % interval; the steps to '
+            f'reach the best of {baseline}, median and how many did.\n\n'
             f'{text_table(_comparisons(variants, summaries))}')
     return text
 
