@@ -1,6 +1,7 @@
-"""Tabulates training runs, or series of runs, side by side.
+"""Tabulates training runs, variants or series of them, side by side.
 
-    python -m tools.tabulate result/digits-batch result/digits-mixture
+    python -m tools.tabulate result/bn2 result/mn2
+    python -m tools.tabulate result/digits/batch result/digits/mixture
     python -m tools.tabulate result/batch result/mode
 
 Of runs of train.classifier it prints the best test accuracy up to the end of
@@ -9,109 +10,29 @@ each quarter, as the mixture normalization paper does, the last, and the steps
 curves. Of runs with --recalibrate it prints the best and the last after
 recalibration, too.
 
+Of variants of train.compare, folders that hold seed-N/log, it prints mean and
+sample standard deviation of these accuracies over the runs, and compares each
+variant with the first: by the difference of the last accuracies and the steps
+to reach the best of the first, both between runs of the same seed. It draws
+mean curves.
+
 Of series of train.multitask it prints the mean and the sample standard
 deviation of the test error, of all images and of each set's, over the runs
 that have ended.
 """
 
 import argparse
-import json
-import math
 import os
 import sys
 
 from mixnorm.extensions import draw_curves
+from tools import variants
+from tools.run_log import names_of, read_log, RECALIBRATED, summarize
 from train import command_line
 from train.command_line import UserError
 from train.loop import run_folder
 from train.loop import series
 from train.text_table import text_table
-
-
-ACCURACY = 'validation/main/accuracy'
-RECALIBRATED = f'recalibrated/{ACCURACY}'
-
-
-def read_log(folder):
-    """Reads the log of a run.
-
-    Args:
-        folder (str): The run's folder.
-
-    Returns:
-        list of dict: The log's entries, in the order of iterations.
-
-    Raises:
-        UserError: If the folder holds no log with a test in it.
-
-    """
-    path = os.path.join(folder, run_folder.LOG)
-    if not os.path.exists(path):
-        raise UserError(f'{folder} holds no training run: there is no {path}')
-    try:
-        with open(path) as file:
-            log = json.load(file)
-        has_tests = [ACCURACY in entry and math.isfinite(entry[ACCURACY])
-                     for entry in log if entry['iteration'] > 0]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        raise UserError(f'{path} is not the log of a training run')
-    if not any(has_tests):
-        raise UserError(f'{path} has no test accuracy yet')
-    return log
-
-
-def names_of(folders):
-    """Names runs by their folders.
-
-    Args:
-        folders (list of str): The runs' folders.
-
-    Returns:
-        list of str: The folders' last parts, or all of them where these are
-        the same.
-
-    """
-    names = [os.path.basename(os.path.abspath(folder)) for folder in folders]
-    return folders if len(set(names)) < len(names) else names
-
-
-def summarize(log, target=None):
-    """Returns the figures of one run.
-
-    Args:
-        log (list of dict): The run's log.
-        target (float or None): An accuracy to reach; ``None`` for the run's
-            own best.
-
-    Returns:
-        dict: ``'steps'``, the run's length; ``'quarters'``, the best
-        accuracies up to the end of each quarter, ``None`` where there was no
-        test yet; ``'last'``, that of the last test; ``'best'``;
-        ``'steps_to_target'``, the step of the first test that reached the
-        target, ``None`` if none did; and ``'recalibrated'``, the best and the
-        last accuracy after recalibration, ``None`` twice without one.
-
-    """
-    tests = [(entry['iteration'], entry[ACCURACY])
-             for entry in log if ACCURACY in entry]
-    recalibrated = [entry[RECALIBRATED]
-                    for entry in log if RECALIBRATED in entry]
-    steps = log[-1]['iteration']
-    best = max(accuracy for _, accuracy in tests)
-    if target is None:
-        target = best
-    return {
-        'steps': steps,
-        'quarters': [
-            max((accuracy for step, accuracy in tests
-                 if 4 * step <= quarter * steps), default=None)
-            for quarter in (1, 2, 3, 4)],
-        'last': tests[-1][1],
-        'best': best,
-        'steps_to_target': next(
-            (step for step, accuracy in tests if accuracy >= target), None),
-        'recalibrated': (max(recalibrated), recalibrated[-1])
-        if recalibrated else (None, None)}
 
 
 def table(logs):
@@ -150,7 +71,7 @@ def _in_digits(accuracy):
 
 
 def main(argv=None):
-    """Prints the table and, of runs, draws the curves.
+    """Prints the table and, of runs or variants, draws the curves.
 
     Args:
         argv (list of str or None): The arguments; ``None`` for the process's.
@@ -163,10 +84,10 @@ def main(argv=None):
         prog='tabulate.py', description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('runs', metavar='RUN', nargs='+',
-                        help='folder of a training run or of a series')
+                        help='folder of a training run, a variant or a series')
     parser.add_argument(
-        '--plot', metavar='FILE', help="image of the runs' curves to write "
-        '(default: curves.png in the folder that the first run is in)')
+        '--plot', metavar='FILE', help='image of the curves to write '
+        '(default: curves.png in the folder that the first is in)')
     args = parser.parse_args(argv)
     return command_line.exit_status(lambda: _tabulate(args), 'tabulate.py')
 
@@ -179,12 +100,16 @@ def _tabulate(args):
         print(series.table(args.runs))
         return 0
     folders = [os.path.normpath(run) for run in args.runs]
-    logs = dict(zip(names_of(folders), map(read_log, folders)))
-    print(table(logs))
+    if any(map(variants.is_variant, folders)):
+        read, as_table, draw = variants.read, variants.table, variants.draw
+    else:
+        read, as_table, draw = read_log, table, draw_curves
+    found = dict(zip(names_of(folders), map(read, folders)))
+    print(as_table(found))
     plot = args.plot or os.path.normpath(
         os.path.join(folders[0], os.pardir, run_folder.CURVES))
     try:
-        draw_curves(logs, plot)
+        draw(found, plot)
     except ValueError as error:
         raise UserError(f'--plot: {error}')
     except ImportError:

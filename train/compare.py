@@ -13,7 +13,6 @@ side by side:
 """
 
 import argparse
-import contextlib
 import multiprocessing
 from multiprocessing import connection
 import os
@@ -101,31 +100,35 @@ def run_all(variants, args, measure=None):
         args (argparse.Namespace): ``out``, ``seeds``, ``jobs`` and
             ``overwrite``.
         measure (callable or None): Takes the folder of a run that has ended
-            and returns what JSON can hold, which is written to the run's
-            ``result.json``.
+            and returns a dictionary of what JSON can hold, which is written to
+            the run's ``result.json``, beside the ``'seconds'`` that it took
+            since it was last started.
 
     Returns:
         int: Exit status: 0, or that of the first run that failed, which
         starts no further ones.
 
     Raises:
-        UserError: If arguments are wrong; nothing is run then.
+        UserError: If arguments are wrong; nothing is written or removed then.
 
     """
     runs = [_Run(args.out, name, arguments, seed)
             for seed in dict.fromkeys(args.seeds)
             for name, arguments in variants.items()]
-    if args.overwrite:
-        for run in runs:
-            run.clear()
     for run in runs:
         run.check()
+    for run in runs:
+        if args.overwrite:
+            run.clear()
+        else:
+            run.check_saved()
     left = [run for run in runs if not run.has_ended]
     n_ended = len(runs) - len(left)
     if n_ended:
         print(f'{n_ended} of {len(runs)} runs have ended already')
-    # Children inherit what has been imported and changed.
-    fork = multiprocessing.get_context('fork')
+    if left:
+        print(f'{len(left)} runs, {min(args.jobs, len(left))} at a time; a '
+              'line for each that has ended', flush=True)
     at_work = {}
     status = 0
     obey = signal.signal(
@@ -134,8 +137,7 @@ def run_all(variants, args, measure=None):
         while at_work or (left and not status):
             while left and not status and len(at_work) < args.jobs:
                 run = left.pop(0)
-                process = fork.Process(target=run.run, args=(measure,))
-                process.start()
+                process = run.start(measure)
                 at_work[process.sentinel] = process, run
             for sentinel in connection.wait(list(at_work)):
                 process, run = at_work.pop(sentinel)
@@ -153,7 +155,8 @@ def run_all(variants, args, measure=None):
             process.terminate()
         for process, _ in at_work.values():
             process.join()
-        sys.stderr.write('stopped; the same command goes on\n')
+        sys.stderr.write('stopped; the same command goes on' + (
+            ' without --overwrite\n' if args.overwrite else '\n'))
         raise
     finally:
         signal.signal(signal.SIGTERM, obey)
@@ -174,18 +177,32 @@ class _Run:
 
     def __init__(self, out, name, arguments, seed):
         self.title = f'{name}, seed {seed}'
+        self._name = name
+        self._seed = seed
         self._folder = series.run_folder(os.path.join(out, name), seed)
         try:
-            self._arguments = shlex.split(arguments) + ['--seed', str(seed)]
+            self._arguments = ['--out', self._folder, '--seed', str(seed),
+                               *shlex.split(arguments)]
         except ValueError as error:
             raise UserError(f'{name}: {error}')
 
     def check(self):
-        """Raises UserError if it cannot be run."""
-        _, given = classifier.SETTINGS.parse(self._arguments)
-        self._settings = classifier.SETTINGS.complete(given)
-        if os.path.exists(self._path(run_folder.DESCRIPTION)):
-            path = self._path(run_folder.DESCRIPTION)
+        """Raises UserError if its arguments are wrong."""
+        try:
+            args, given = classifier.SETTINGS.parse(self._arguments)
+            self._settings = classifier.SETTINGS.complete(given)
+        except UserError as error:
+            raise UserError(f'{self._name}: {error}')
+        if (args.resume or args.overwrite or args.list_recipes
+                or (args.out, given['seed']) != (self._folder, self._seed)):
+            raise UserError(
+                f'{self._name}: a variant has no --out, --seed, --resume, '
+                '--overwrite or --list-recipes of its own')
+
+    def check_saved(self):
+        """Raises UserError if another run is in its place."""
+        path = self._path(run_folder.DESCRIPTION)
+        if os.path.exists(path):
             saved = classifier.SETTINGS.check_saved(
                 files.read_json(path, 'a run').get('settings'),
                 f'{path} is not that of a run of train.classifier')
@@ -204,32 +221,44 @@ class _Run:
         files.remove(self._folder, [series.RESULT, OUTPUT])
         run_folder.clear(self._folder)
 
-    def run(self, measure):
-        """Runs it, or goes on with it, and exits: to be called in a process.
+    def start(self, measure):
+        """Starts it, or goes on with it, in a process.
 
         Args:
             measure (callable or None): See :func:`run_all`.
 
+        Returns:
+            multiprocessing.Process: The process.
+
         """
+        os.makedirs(self._folder, exist_ok=True)
+        with open(self._path(OUTPUT), 'a', buffering=1) as output:
+            # A fork inherits what has been imported and changed.
+            process = multiprocessing.get_context('fork').Process(
+                target=self._run, args=(measure, output))
+            process.start()
+        return process
+
+    def _run(self, measure, output):
         # Ctrl-C is for the process that started this one, which then has it
         # stop.
         os.setpgrp()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.makedirs(self._folder, exist_ok=True)
+        # Whatever is printed goes there, up to a traceback.
+        sys.stdout = sys.stderr = output
+        for descriptor in (1, 2):
+            os.dup2(output.fileno(), descriptor)
         started = time.monotonic()
-        with open(self._path(OUTPUT), 'a', buffering=1) as file, \
-                contextlib.redirect_stdout(file), \
-                contextlib.redirect_stderr(file):
-            resumed = os.path.exists(self._path(run_folder.SNAPSHOT))
-            status = classifier.main(
-                (['--resume'] if resumed else
-                 self._arguments + ['--overwrite'])
-                + ['--out', self._folder])
-            if status == 0:
-                found = {'seconds': time.monotonic() - started}
-                if measure is not None:
-                    found.update(measure(self._folder))
-                files.write_json(self._path(series.RESULT), found)
+        if os.path.exists(self._path(run_folder.SNAPSHOT)):
+            arguments = ['--resume', '--out', self._folder]
+        else:
+            arguments = [*self._arguments, '--overwrite']
+        status = classifier.main(arguments)
+        if status == 0:
+            found = {'seconds': time.monotonic() - started}
+            if measure is not None:
+                found.update(measure(self._folder))
+            files.write_json(self._path(series.RESULT), found)
         sys.exit(status)
 
     @property

@@ -7,12 +7,14 @@ import pytest
 
 from mixnorm.extensions import Curves
 from mixnorm.extensions import draw_curves
+from mixnorm.extensions import draw_mean_curves
 
 
 image = pytest.importorskip('matplotlib.image')
+Figure = pytest.importorskip('matplotlib.figure').Figure
 
-# The first two colours that matplotlib draws lines in.
-BLUE, ORANGE = (0x1f, 0x77, 0xb4), (0xff, 0x7f, 0x0e)
+# The first two of the colours of Okabe and Ito.
+BLUE, ORANGE = (0x00, 0x72, 0xb2), (0xe6, 0x9f, 0x00)
 
 
 def _log(values):
@@ -66,6 +68,63 @@ def test_curve_after_recalibration(tmp_path):
                            & (rows < .75)]
             assert heights.max() > .5
             assert (heights.min() < .3) == recalibrated
+
+
+def _draw_mean_curves(variants, path, monkeypatch):
+    """Returns each panel's lines by label, and its bands, as arrays."""
+    figures = []
+    save = Figure.savefig
+
+    def remember(figure, *args, **kwargs):
+        figures.append(figure)
+        save(figure, *args, **kwargs)
+
+    monkeypatch.setattr(Figure, 'savefig', remember)
+    draw_mean_curves(variants, str(path))
+    assert path.read_bytes()[:4] == b'\x89PNG'
+    figure, = figures
+    return [
+        ({line.get_label(): line.get_xydata() for line in axes.get_lines()},
+         [band.get_paths()[0].vertices for band in axes.collections])
+        for axes in figure.axes]
+
+
+def test_mean_curves_in_their_bands(tmp_path, monkeypatch):
+    random = numpy.random.RandomState(0)
+    values = {'a': random.uniform(size=(3, 5)), 'b': random.uniform(
+        size=(1, 5))}
+    variants = {name: list(map(_log, runs)) for name, runs in values.items()}
+    for lines, bands in _draw_mean_curves(
+            variants, tmp_path / 'curves.png', monkeypatch):
+        assert list(lines) == [
+            'a, training, mean of 3',
+            'a, test, mean of 3 +- standard deviation',
+            'b, training, mean of 1', 'b, test, mean of 1']
+        for label, points in lines.items():
+            numpy.testing.assert_array_equal(
+                points[:, 0], [0, 10, 20, 30, 40])
+            numpy.testing.assert_allclose(
+                points[:, 1], values[label[0]].mean(axis=0))
+        # A single run has none.
+        band, = bands
+        deviation = values['a'].std(axis=0, ddof=1)
+        for i, (mean, half) in enumerate(
+                zip(values['a'].mean(axis=0), deviation)):
+            heights = band[band[:, 0] == 10 * i, 1]
+            numpy.testing.assert_allclose(
+                (heights.min(), heights.max()), (mean - half, mean + half))
+
+
+def test_mean_curve_of_what_all_logs_hold(tmp_path, monkeypatch):
+    often, seldom = _log([.1, .2, .3, .4]), _log([.5, .6, .9, .8])[::2]
+    for entry in often:
+        entry['recalibrated/validation/main/loss'] = 1.
+    (loss, _), (accuracy, _) = _draw_mean_curves(
+        {'a': [often, seldom]}, tmp_path / 'curves.png', monkeypatch)
+    assert loss.keys() == accuracy.keys() == {
+        'a, training, mean of 2', 'a, test, mean of 2 +- standard deviation'}
+    for points in loss.values():
+        numpy.testing.assert_allclose(points, [(0, .3), (20, .6)])
 
 
 @pytest.mark.parametrize('ending,start', [

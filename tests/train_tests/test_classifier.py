@@ -16,6 +16,7 @@ import pytest
 
 from models.cifar_cnn import CifarCNN
 from train.data import datasets
+from train.loop import run_folder
 from train_tests.small_runs import read_log, SMALL
 
 
@@ -458,6 +459,20 @@ def test_order_of_layers_does_not_matter(run):
     layers = ['--normalizer', 'mixture', '--at', 'conv3', 'conv1']
     assert run(*SMALL, '--epoch', 1, *layers)[0] == 0
     assert run('--resume', '--at', 'conv1', 'conv3')[0] == 0
+
+
+def test_signal_before_the_first_update(run, monkeypatch, tmp_path):
+    describe = run_folder.describe
+
+    def describe_and_stop(*arguments):
+        describe(*arguments)
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(run_folder, 'describe', describe_and_stop)
+    status, _, errors = run(*SMALL, '--iterations', 2)
+    assert status == 128 + signal.SIGTERM
+    assert 'before there was a snapshot' in errors
+    assert not (tmp_path / 'run' / 'snapshot.npz').exists()
 
 
 def test_list_of_recipes(run):

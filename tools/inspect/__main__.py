@@ -1,8 +1,9 @@
 """Shows what the mixtures and modes of a run of train.classifier found.
 
-    python -m tools.inspect summary result/digits-mixture
-    python -m tools.inspect samples result/digits-mixture --where conv3
-    python -m tools.inspect report result/digits-batch result/digits-mixture
+    python -m tools.inspect summary result/digits/mixture/seed-0
+    python -m tools.inspect samples result/digits/mixture/seed-0 --where conv3
+    python -m tools.inspect report --out result/digits \\
+        result/digits/batch/seed-0 result/digits/mixture/seed-0
 
 A run is its folder, or the snapshot in it. What a layer makes of images is
 measured on the first test images, in test mode.

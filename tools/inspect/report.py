@@ -10,8 +10,8 @@ from tools.inspect import drawing
 from tools.inspect import pictures
 from tools.inspect import summary
 from tools.inspect.layers import read_layers, record_file, recorded_paths
+from tools.run_log import names_of, read_log, summarize
 from tools.run_model import load_run
-from tools.tabulate import names_of, read_log, summarize
 from train.command_line import as_typed, UserError
 from train.loop import files
 from train.loop import run_folder

@@ -87,7 +87,8 @@ def run(updater, evaluation, settings, folder, script, arrays=None,
         try:
             trainer.run(show_loop_exception_msg=False)
             is_whole = length.is_reached(trainer)
-            if not is_whole:
+            # Before the first update the optimizer has no state to go on from.
+            if not is_whole and updater.iteration:
                 snapshots.save(snapshot, trainer, settings)
         except KeyboardInterrupt:
             is_whole = False

@@ -1,0 +1,100 @@
+"""The log of a training run, and the figures that tables show of it."""
+
+import json
+import math
+import os
+
+from train.command_line import UserError
+from train.loop import run_folder
+
+
+ACCURACY = 'validation/main/accuracy'
+RECALIBRATED = f'recalibrated/{ACCURACY}'
+
+
+class NoTestYet(UserError):
+
+    """A run that has not come to its first test."""
+
+
+def read_log(folder):
+    """Reads the log of a run.
+
+    Args:
+        folder (str): The run's folder.
+
+    Returns:
+        list of dict: The log's entries, in the order of iterations.
+
+    Raises:
+        NoTestYet: If the log has no test in it yet.
+        UserError: If the folder holds no log.
+
+    """
+    path = os.path.join(folder, run_folder.LOG)
+    if not os.path.exists(path):
+        raise UserError(f'{folder} holds no training run: there is no {path}')
+    try:
+        with open(path) as file:
+            log = json.load(file)
+        has_tests = [ACCURACY in entry and math.isfinite(entry[ACCURACY])
+                     for entry in log if entry['iteration'] > 0]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise UserError(f'{path} is not the log of a training run')
+    if not any(has_tests):
+        raise NoTestYet(f'{path} has no test accuracy yet')
+    return log
+
+
+def names_of(folders):
+    """Names runs by their folders.
+
+    Args:
+        folders (list of str): The runs' folders.
+
+    Returns:
+        list of str: The folders' last parts, or all of them where these are
+        the same.
+
+    """
+    names = [os.path.basename(os.path.abspath(folder)) for folder in folders]
+    return folders if len(set(names)) < len(names) else names
+
+
+def summarize(log, target=None):
+    """Returns the figures of one run.
+
+    Args:
+        log (list of dict): The run's log.
+        target (float or None): An accuracy to reach; ``None`` for the run's
+            own best.
+
+    Returns:
+        dict: ``'steps'``, the run's length; ``'quarters'``, the best
+        accuracies up to the end of each quarter, ``None`` where there was no
+        test yet; ``'last'``, that of the last test; ``'best'``;
+        ``'steps_to_target'``, the step of the first test that reached the
+        target, ``None`` if none did; and ``'recalibrated'``, the best and the
+        last accuracy after recalibration, ``None`` twice without one.
+
+    """
+    tests = [(entry['iteration'], entry[ACCURACY])
+             for entry in log if ACCURACY in entry]
+    recalibrated = [entry[RECALIBRATED]
+                    for entry in log if RECALIBRATED in entry]
+    steps = log[-1]['iteration']
+    best = max(accuracy for _, accuracy in tests)
+    if target is None:
+        target = best
+    return {
+        'steps': steps,
+        'quarters': [
+            max((accuracy for step, accuracy in tests
+                 if 4 * step <= quarter * steps), default=None)
+            for quarter in (1, 2, 3, 4)],
+        'last': tests[-1][1],
+        'best': best,
+        'steps_to_target': next(
+            (step for step, accuracy in tests if accuracy >= target), None),
+        'recalibrated': (max(recalibrated), recalibrated[-1])
+        if recalibrated else (None, None)}

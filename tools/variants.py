@@ -1,0 +1,177 @@
+"""Variants of one training, of several runs each, and the table of them.
+
+A variant is a folder that train.compare has written: it holds a run for each
+seed, in ``seed-N``. Runs of the same seed start from the same weights and see
+the same batches, so variants are compared by what runs of one seed differ.
+"""
+
+import math
+import os
+import re
+import statistics
+
+from mixnorm.extensions import draw_mean_curves
+from tools import student_t
+from tools.run_log import NoTestYet, read_log, summarize
+from train.command_line import UserError
+from train.loop import run_folder
+from train.loop.series import mean_and_deviation
+from train.text_table import text_table
+
+
+def is_variant(folder):
+    """Returns whether a folder holds a variant's runs."""
+    return bool(_seeds(folder))
+
+
+def _seeds(folder):
+    """Returns the seeds of the runs that have begun, in order."""
+    if not os.path.isdir(folder):
+        return []
+    found = [re.fullmatch('seed-([0-9]+)', name)
+             for name in os.listdir(folder)]
+    return sorted(
+        int(match[1]) for match in found if match and os.path.exists(
+            os.path.join(folder, match[0], run_folder.LOG)))
+
+
+def read(folder):
+    """Reads the runs of a variant.
+
+    Runs of other lengths cannot be put together: only the longest count, and
+    not those that are still under way.
+
+    Args:
+        folder (str): The variant's folder.
+
+    Returns:
+        dict: Maps the seeds, in order, to the logs.
+
+    Raises:
+        UserError: If the folder holds no variant, or none of its runs was
+            tested yet.
+
+    """
+    seeds = _seeds(folder)
+    if not seeds:
+        raise UserError(
+            f'{folder} holds no variant: there is no '
+            f"{os.path.join(folder, 'seed-*', run_folder.LOG)}; runs, "
+            'variants and series do not go into one table')
+    logs = {}
+    for seed in seeds:
+        try:
+            logs[seed] = read_log(os.path.join(folder, f'seed-{seed}'))
+        except NoTestYet:
+            pass
+    if not logs:
+        raise UserError(f'no run of {folder} has been tested yet')
+    length = max(log[-1]['iteration'] for log in logs.values())
+    return {seed: log for seed, log in logs.items()
+            if log[-1]['iteration'] == length}
+
+
+def table(variants):
+    """Returns the tables of several variants as text.
+
+    Args:
+        variants (dict): Maps the variants' names to what :func:`read` returned
+            of them.
+
+    Returns:
+        str: A table of accuracies, with a line for each variant, and one that
+        compares the others with the first.
+
+    """
+    summaries = {
+        name: {seed: summarize(log) for seed, log in logs.items()}
+        for name, logs in variants.items()}
+    text = (
+        'Test accuracy in %, mean and standard deviation over the runs: the '
+        'best up to each\nquarter of a run, and the last.\n\n'
+        f'{text_table(_accuracies(summaries))}')
+    baseline, *others = variants
+    if others:
+        text += (
+            f'\n\nAgainst {baseline}, between runs of the same seed: the '
+            'difference of the last, mean and\n95 % interval; the steps to '
+            f'reach the best of {baseline}, median and how many did.\n\n'
+            f'{text_table(_comparisons(variants, summaries))}')
+    return text
+
+
+def draw(variants, path):
+    """Draws the mean curves of several variants.
+
+    Args:
+        variants (dict): As :func:`table` takes them.
+        path (str): See :func:`~mixnorm.extensions.draw_mean_curves`.
+
+    """
+    draw_mean_curves({name: list(logs.values())
+                      for name, logs in variants.items()}, path)
+
+
+def _accuracies(summaries):
+    rows = [['variant', 'runs', 'steps', '1/4', '2/4', '3/4', '4/4', 'last']]
+    any_recalibrated = any(
+        summary['recalibrated'][0] is not None
+        for runs in summaries.values() for summary in runs.values())
+    if any_recalibrated:
+        rows[0] += ['recalibrated 4/4', 'last']
+    for name, runs in summaries.items():
+        runs = list(runs.values())
+        columns = list(zip(*(
+            [*summary['quarters'], summary['last'],
+             *(summary['recalibrated'] if any_recalibrated else ())]
+            for summary in runs)))
+        rows.append([name, len(runs), runs[0]['steps'],
+                     *map(_mean_and_deviation, columns)])
+    return rows
+
+
+def _mean_and_deviation(accuracies):
+    if None in accuracies:
+        return None
+    return mean_and_deviation([100 * accuracy for accuracy in accuracies])
+
+
+def _comparisons(variants, summaries):
+    (baseline, theirs), *others = summaries.items()
+    rows = [['variant', 'seeds', 'difference', 'steps to best']]
+    for name, runs in [(baseline, theirs), *others]:
+        common = [seed for seed in theirs if seed in runs]
+        steps = [summarize(variants[name][seed], theirs[seed]['best'])[
+            'steps_to_target'] for seed in common]
+        rows.append([
+            name, len(common),
+            None if name == baseline else _difference(
+                [100 * (runs[seed]['last'] - theirs[seed]['last'])
+                 for seed in common]),
+            _median_steps(steps)])
+    return rows
+
+
+def _difference(values):
+    if not values:
+        return None
+    if len(values) == 1:
+        return f'{values[0]:+.2f}'
+    return '{:+.2f} +- {:.2f}'.format(*student_t.mean_and_interval(values))
+
+
+def _median_steps(steps):
+    """Returns the median, and how many runs reached the target at all.
+
+    A run that did not counts as one that takes longer than any other, so the
+    median is that of all runs. A mean could be taken only of those that did,
+    and would look the better the fewer they are.
+
+    """
+    if not steps:
+        return None
+    reached = sum(step is not None for step in steps)
+    median = statistics.median(
+        math.inf if step is None else step for step in steps)
+    shown = 'not reached' if median == math.inf else f'{median:g}'
+    return f'{shown} ({reached} of {len(steps)})'
