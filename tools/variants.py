@@ -11,8 +11,8 @@ import re
 import statistics
 
 from mixnorm.extensions import draw_mean_curves
-from tools import student_t
 from tools.run_log import NoTestYet, read_log, summarize
+from train import student_t
 from train.command_line import UserError
 from train.loop import run_folder
 from train.loop.series import mean_and_deviation

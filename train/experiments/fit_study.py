@@ -28,12 +28,12 @@ from train import compare
 from train.command_line import UserError
 from train.data import datasets
 from train.experiments import measures
-from train.experiments.intervals import difference, mean_and_interval
 from train.loop import files
 from train.loop import run_folder
 from train.loop import series
 from train.loop import snapshots
 from train.loop.evaluation import Evaluation
+from train.student_t import mean_and_interval
 from train.text_table import text_table
 
 
@@ -325,11 +325,12 @@ def _effects(found):
                 continue
             effect = {'effect': title, 'rate': rate, 'runs': len(seeds)}
             for key, _, factor, _ in FIGURES:
-                pairs = [(factor * a[seed][key], factor * b[seed][key])
-                         for seed in seeds
-                         if a[seed].get(key) is not None
-                         and b[seed].get(key) is not None]
-                effect[key] = difference(pairs) if pairs else None
+                differences = [
+                    factor * (a[seed][key] - b[seed][key]) for seed in seeds
+                    if a[seed].get(key) is not None
+                    and b[seed].get(key) is not None]
+                effect[key] = (
+                    mean_and_interval(differences) if differences else None)
             effects.append(effect)
     return effects
 

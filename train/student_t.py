@@ -8,14 +8,16 @@ def mean_and_interval(values):
     """Returns a mean and how far its 95 % confidence interval reaches.
 
     Args:
-        values (list of float): A sample, of two at least.
+        values (list of float): A sample.
 
     Returns:
-        tuple of float: The mean, and half the interval's width,
-        ``t * s / sqrt(n)`` with the sample standard deviation ``s``.
+        tuple: The mean, and half the interval's width, ``t * s / sqrt(n)``
+        with the sample standard deviation ``s``; ``None`` of one value.
 
     """
     n = len(values)
+    if n == 1:
+        return values[0], None
     return (statistics.mean(values),
             quantile(n - 1) * statistics.stdev(values) / math.sqrt(n))
 

@@ -1,7 +1,7 @@
 import numpy
 import pytest
 
-from tools import student_t
+from train import student_t
 
 
 stats = pytest.importorskip('scipy.stats')
@@ -21,6 +21,10 @@ def test_interval(n):
         .95, n - 1, loc=values.mean(), scale=stats.sem(values))
     numpy.testing.assert_allclose(
         (mean - half, mean + half), expected, rtol=1e-9)
+
+
+def test_one_value_has_no_interval():
+    assert student_t.mean_and_interval([3.5]) == (3.5, None)
 
 
 def test_interval_of_equal_values():
