@@ -16,7 +16,9 @@ other sizes, give arguments of train.classifier as --all '--train-size 10000'.
 
 import argparse
 import json
+import math
 import os
+import statistics
 import sys
 
 import mixnorm
@@ -100,7 +102,6 @@ FIGURES = [
     ('last', 'last test, %', 100, 1),
     ('recalibrated', 'recalibrated, %', 100, 1),
     ('own_statistics', 'own statistics, %', 100, 1),
-    ('steps', "steps to the baseline's best", 1, 0),
     ('noise', 'output noise', 1, 3),
 ]
 
@@ -218,8 +219,11 @@ def report(out):
     found = _read(out)
     lines = []
     for rate in RATES:
-        lines += [f'Learning rate {rate}: mean and 95 % interval over seeds.',
-                  '', _table(found, rate), '']
+        lines += [
+            f'Learning rate {rate}: mean and 95 % interval over seeds. The '
+            "steps are those to\nthe best of batch with the same seed: the "
+            'median, and how many runs reached it.', '',
+            _table(found, rate), '']
     effects = _effects(found)
     lines += ['Effects: mean and 95 % interval of the differences, seed by '
               'seed.', '', _effects_table(effects), '']
@@ -284,35 +288,41 @@ def _curve(folder):
 
 
 def _table(found, rate):
-    rows = [['variant', 'runs', *(title for _, title, _, _ in FIGURES)]]
+    rows = [['variant', 'runs', *(title for _, title, _, _ in FIGURES),
+             'steps']]
     for name, runs in found.items():
         title, _, at = name.rpartition('-')
         if at == rate:
             rows.append([title, len(runs), *(
-                _cell([run.get(key) for run in runs.values()], factor, digits)
-                for key, _, factor, digits in FIGURES)])
+                _cell([factor * run[key] for run in runs.values()], digits)
+                for key, _, factor, digits in FIGURES), _steps([
+                    run['steps'] for run in runs.values() if 'steps' in run])])
     return text_table(rows)
 
 
-def _cell(values, factor, digits):
-    known = [factor * value for value in values if value is not None]
-    if not known:
+def _cell(values, digits, sign=''):
+    mean, half = mean_and_interval(values)
+    text = f'{mean:{sign}.{digits}f}'
+    return text if half is None else f'{text} +- {half:.{digits}f}'
+
+
+def _steps(steps):
+    """Tells the median of steps, of which ``None`` is more than any other."""
+    if not steps:
         return None
-    mean, half = mean_and_interval(known)
-    text = f'{mean:.{digits}f}'
-    if half is not None:
-        text += f' +- {half:.{digits}f}'
-    if len(known) < len(values):
-        text += f' ({len(known)} of {len(values)})'
-    return text
+    reached = sum(step is not None for step in steps)
+    median = statistics.median(
+        math.inf if step is None else step for step in steps)
+    shown = 'not reached' if math.isinf(median) else f'{median:.0f}'
+    return f'{shown} ({reached} of {len(steps)})'
 
 
 def _effects(found):
     """Compares variants seed by seed.
 
     Returns:
-        list of dict: ``'effect'``, ``'rate'``, ``'runs'``, and for every
-        figure a mean and half of an interval, in the figure's units.
+        list of dict: ``'effect'``, ``'rate'``, and for every figure the
+        differences, one of each seed, in the figure's units.
 
     """
     effects = []
@@ -323,14 +333,10 @@ def _effects(found):
             seeds = [seed for seed in a if seed in b]
             if not seeds:
                 continue
-            effect = {'effect': title, 'rate': rate, 'runs': len(seeds)}
+            effect = {'effect': title, 'rate': rate}
             for key, _, factor, _ in FIGURES:
-                differences = [
-                    factor * (a[seed][key] - b[seed][key]) for seed in seeds
-                    if a[seed].get(key) is not None
-                    and b[seed].get(key) is not None]
-                effect[key] = (
-                    mean_and_interval(differences) if differences else None)
+                effect[key] = [
+                    factor * (a[seed][key] - b[seed][key]) for seed in seeds]
             effects.append(effect)
     return effects
 
@@ -339,15 +345,8 @@ def _effects_table(effects):
     rows = [['effect', 'rate', 'runs',
              *(title for key, title, _, _ in FIGURES)]]
     for effect in effects:
-        cells = []
-        for key, _, _, digits in FIGURES:
-            if effect[key] is None:
-                cells.append(None)
-                continue
-            mean, half = effect[key]
-            cells.append(f'{mean:+.{digits}f}' + (
-                '' if half is None else f' +- {half:.{digits}f}'))
-        rows.append([effect['effect'], effect['rate'], effect['runs'], *cells])
+        rows.append([effect['effect'], effect['rate'], len(effect['loss']), *(
+            _cell(effect[key], digits, '+') for key, _, _, digits in FIGURES)])
     return text_table(rows)
 
 
@@ -366,9 +365,9 @@ def _draw(effects, path):
         # Apart in colour and in shape.
         for rate, color, marker, shift in zip(
                 RATES, ('#0072b2', '#d55e00'), 'os', (-.14, .14)):
-            points = [(effect[key], titles.index(effect['effect']) + shift)
-                      for effect in effects
-                      if effect['rate'] == rate and effect[key] is not None]
+            points = [(mean_and_interval(effect[key]),
+                       titles.index(effect['effect']) + shift)
+                      for effect in effects if effect['rate'] == rate]
             if points:
                 axes.errorbar(
                     [mean for (mean, _), _ in points],
