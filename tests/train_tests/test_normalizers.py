@@ -2,6 +2,7 @@ import argparse
 import copy
 
 import mixnorm
+import chainer.functions as F
 import pytest
 
 from models.lenet import LeNet
@@ -146,6 +147,18 @@ def test_layer_normalizers(given, expected):
     before = copy.deepcopy(settings)
     assert layer_normalizers(settings, LAYERS, [11, 12]) == expected
     assert settings == before
+
+
+def test_activation_inside_is_a_function_by_name():
+    settings = _settings(
+        normalizer='mixture', normalizer_options={'activation': 'relu'})
+    for _, options in layer_normalizers(
+            settings, LAYERS, [1, 2]).values():
+        assert options['activation'] is F.relu
+    for name in ('no_such', '__name__'):
+        settings['normalizer_options'] = {'activation': name}
+        with pytest.raises(UserError, match=f'activation={name}: it must be'):
+            layer_normalizers(settings, LAYERS, [1, 2])
 
 
 def test_place_that_there_is_not():

@@ -75,8 +75,10 @@ MORE = {
 # What is changed, and the variants with it and without.
 EFFECTS = [
     ('mixture for batch normalization', 'mixture', 'batch'),
-    ('warm-started mixture for batch normalization', 'warm', 'batch'),
-    ('the same, gamma and beta by component', 'warm-component', 'batch'),
+    ('warm mixture for batch normalization', 'warm', 'batch'),
+    ('warm, gamma and beta by component, for batch n.', 'warm-component',
+     'batch'),
+    ('warm, at conv2, for batch normalization', 'warm-conv2', 'batch'),
     ('warm start', 'warm', 'mixture'),
     ('warm start, EM iter. 8', 'warm-em8', 'mixture-em8'),
     ('warm start, at conv2', 'warm-conv2', 'mixture-conv2'),
