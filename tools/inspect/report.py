@@ -24,7 +24,7 @@ _CAPTIONS = {
     'batch normalization and after this layer; a Gaussian has 0.',
     'components': 'Components of channels over training, under their '
     'weighted densities; the histogram is that of the test images at the '
-    'end. Components are numbered by weight.',
+    'end. Components are numbered by weight, but for warm starts.',
     'samples': 'The test images that belong to each the most.',
     'classes': 'How each class is shared out. The mutual information is 0 '
     'where the class says nothing about it.',
