@@ -164,3 +164,31 @@ class ResidualBlock(chainer.Chain):
             x = F.pad(x, ((0, 0), (0, self._n_added), (0, 0), (0, 0)),
                       'constant')
         return F.relu(h + x)
+
+
+def residual_stage(in_channels, out_channels, n_blocks, stride, path, norm):
+    """Makes a stage of a residual network.
+
+    Args:
+        in_channels (int): Number of input channels.
+        out_channels (int): Number of output channels.
+        n_blocks (int): Number of :class:`ResidualBlock`.
+        stride (int): Stride of the first of them.
+        path (str): Where the stage is, such as ``'stage2'``.
+        norm (dict): Maps the network's places, such as
+            ``'stage2/0/conv1'``, to normalizers.
+
+    Returns:
+        Stack: The blocks.
+
+    """
+    blocks = []
+    for i in range(n_blocks):
+        prefix = f'{path}/{i}/'
+        blocks.append(ResidualBlock(
+            in_channels, out_channels, 1 if i else stride,
+            {place[len(prefix):]: normalizer
+             for place, normalizer in norm.items()
+             if place.startswith(prefix)}))
+        in_channels = out_channels
+    return Stack(*blocks)

@@ -4,7 +4,7 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 
-from models.blocks import Conv2DNormReLU, ResidualBlock, Stack
+from models.blocks import Conv2DNormReLU, residual_stage
 from models.places import normalizers_by_place
 
 _WIDTHS = 16, 32, 64
@@ -75,14 +75,11 @@ class ResNetCIFAR(chainer.Chain):
                 initialW=chainer.initializers.HeNormal())
             in_channels = _WIDTHS[0]
             for stage, width in enumerate(_WIDTHS, 1):
-                blocks = []
-                for i in range(depth // 6):
-                    blocks.append(ResidualBlock(
-                        in_channels, width, 2 if i == 0 and stage > 1 else 1,
-                        {conv: norm[f'stage{stage}/{i}/{conv}']
-                         for conv in ('conv1', 'conv2')}))
-                    in_channels = width
-                setattr(self, f'stage{stage}', Stack(*blocks))
+                path = f'stage{stage}'
+                setattr(self, path, residual_stage(
+                    in_channels, width, depth // 6, 1 if stage == 1 else 2,
+                    path, norm))
+                in_channels = width
             self.linear = L.Linear(in_channels, n_classes)
 
     def forward(self, x):

@@ -27,11 +27,11 @@ import sys
 
 from mixnorm.extensions import draw_curves
 from tools import variants
-from tools.run_log import names_of, read_log, RECALIBRATED, summarize
 from train import command_line
 from train.command_line import UserError
 from train.loop import run_folder
 from train.loop import series
+from train.run_log import names_of, read_log, RECALIBRATED, summarize
 from train.text_table import text_table
 
 

@@ -5,17 +5,15 @@ seed, in ``seed-N``. Runs of the same seed start from the same weights and see
 the same batches, so variants are compared by what runs of one seed differ.
 """
 
-import math
 import os
 import re
-import statistics
 
 from mixnorm.extensions import draw_mean_curves
-from tools.run_log import NoTestYet, read_log, summarize
 from train import student_t
 from train.command_line import UserError
 from train.loop import run_folder
 from train.loop.series import mean_and_deviation
+from train.run_log import median_steps, NoTestYet, read_log, summarize
 from train.text_table import text_table
 
 
@@ -148,7 +146,7 @@ def _comparisons(variants, summaries):
             None if name == baseline else _difference(
                 [100 * (runs[seed]['last'] - theirs[seed]['last'])
                  for seed in common]),
-            _median_steps(steps)])
+            median_steps(steps)])
     return rows
 
 
@@ -158,20 +156,3 @@ def _difference(values):
     if len(values) == 1:
         return f'{values[0]:+.2f}'
     return '{:+.2f} +- {:.2f}'.format(*student_t.mean_and_interval(values))
-
-
-def _median_steps(steps):
-    """Returns the median, and how many runs reached the target at all.
-
-    A run that did not counts as one that takes longer than any other, so the
-    median is that of all runs. A mean could be taken only of those that did,
-    and would look the better the fewer they are.
-
-    """
-    if not steps:
-        return None
-    reached = sum(step is not None for step in steps)
-    median = statistics.median(
-        math.inf if step is None else step for step in steps)
-    shown = 'not reached' if median == math.inf else f'{median:g}'
-    return f'{shown} ({reached} of {len(steps)})'

@@ -20,9 +20,9 @@ from tools.inspect import pictures
 from tools.inspect import summary
 from tools.inspect.layers import (
     read_layers, record_file, recorded_paths, with_posterior)
-from tools.run_model import load_run
 from train import command_line
 from train.command_line import positive_int, UserError
+from train.run_model import load_run
 
 _HELP = {
     'summary': 'a table of the layers, and warnings',

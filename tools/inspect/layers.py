@@ -9,9 +9,9 @@ import numpy
 from mixnorm.conversion.paths import choose
 from mixnorm.inspection import posterior, read_record
 from mixnorm.inspection.state import kind_of
-from tools.run_model import find_layers, layer_inputs
 from train.command_line import one_line, UserError
 from train.loop import run_folder
+from train.run_model import find_layers, layer_inputs
 
 # Images that pass the model at once.
 _BATCH = 100
@@ -42,7 +42,7 @@ def read_layers(run, pattern, n_images):
     """Passes the first test images of a run through its model.
 
     Args:
-        run (~tools.run_model.Run): The run.
+        run (~train.run_model.Run): The run.
         pattern (list of str or None): Which layers, as
             :func:`mixnorm.convert` takes ``where``; ``None`` for all.
         n_images (int): How many images, if there are as many.

@@ -10,11 +10,11 @@ from tools.inspect import drawing
 from tools.inspect import pictures
 from tools.inspect import summary
 from tools.inspect.layers import read_layers, record_file, recorded_paths
-from tools.run_log import names_of, read_log, summarize
-from tools.run_model import load_run
 from train.command_line import as_typed, UserError
 from train.loop import files
 from train.loop import run_folder
+from train.run_log import names_of, read_log, summarize
+from train.run_model import load_run
 
 _CAPTIONS = {
     'densities': 'Channels before and after. Above: activations, the single '

@@ -23,9 +23,9 @@ import mixnorm
 import chainer
 import numpy
 
-from tools import run_model
 from tools.validate_gmm import point_sets
 from train import command_line
+from train import run_model
 from train.command_line import UserError
 from train.loop.files import write_json
 

@@ -15,26 +15,23 @@ other sizes, give arguments of train.classifier as --all '--train-size 10000'.
 """
 
 import argparse
-import json
-import math
 import os
-import statistics
 import sys
 
 import mixnorm
+import chainer.links as L
 import numpy
 
-from train import classifier
 from train import command_line
 from train import compare
 from train.command_line import UserError
-from train.data import datasets
 from train.experiments import measures
 from train.loop import files
-from train.loop import run_folder
 from train.loop import series
-from train.loop import snapshots
 from train.loop.evaluation import Evaluation
+from train.run_log import (
+    ACCURACY, median_steps, read_log, summarize)
+from train.run_model import load_run
 from train.student_t import mean_and_interval
 from train.text_table import text_table
 
@@ -177,14 +174,8 @@ def measure(folder):
         :func:`train.experiments.measures.output_noise`.
 
     """
-    path = os.path.join(folder, run_folder.SNAPSHOT)
-    settings, arrays = snapshots.read(path)
-    settings = classifier.SETTINGS.check_saved(
-        settings, f'{path} is no snapshot of a run of train.classifier')
-    train, test = datasets.load(settings['dataset'], settings['train_size'],
-                                settings['test_size'])
-    model = classifier.make_untrained(settings, train.images.shape[1:])
-    snapshots.load_model(path, arrays, model)
+    network, settings, train, test = load_run(folder)
+    model = L.Classifier(network)
     random = numpy.random.RandomState(0)
     size = settings['batch_size']
 
@@ -203,7 +194,7 @@ def measure(folder):
         'own_statistics': measures.accuracy_by_own_statistics(
             model, batches(*test, size)),
         'noise': measures.output_noise(
-            model.predictor, f'/{layer}/norm',
+            network, f'/{layer}/norm',
             [images for images, _ in batches(*train, _NOISE_BATCH_SIZE)][
                 :_N_NOISE_BATCHES])}
 
@@ -249,7 +240,7 @@ def _read(out):
         figures of a run.
 
     """
-    found = {}
+    found, logs = {}, {}
     names = [f'{name}-{rate}' for rate in RATES for name in {
         **VARIANTS, **MORE}]
     for name in names:
@@ -261,8 +252,15 @@ def _read(out):
             path = os.path.join(folder, run, series.RESULT)
             if os.path.exists(path):
                 figures = files.read_json(path, 'the result of a run')
-                figures.update(_curve(os.path.join(folder, run)))
-                runs[run.rpartition('-')[2]] = figures
+                log = read_log(os.path.join(folder, run))
+                summary = summarize(log)
+                seed = run.rpartition('-')[2]
+                logs[name, seed] = log
+                runs[seed] = dict(
+                    figures, loss=log[-1]['main/loss'], best=summary['best'],
+                    last=summary['last'],
+                    tests=[(entry['iteration'], entry[ACCURACY])
+                           for entry in log if ACCURACY in entry])
         if runs:
             found[name] = runs
     if not found:
@@ -271,22 +269,10 @@ def _read(out):
         baseline = found.get(f"batch-{name.rpartition('-')[2]}", {})
         for seed, figures in runs.items():
             if seed in baseline:
-                target = baseline[seed]['best']
-                figures['steps'] = next(
-                    (step for step, accuracy in figures['tests']
-                     if accuracy >= target), None)
+                summary = summarize(
+                    logs[name, seed], baseline[seed]['best'])
+                figures['steps'] = summary['steps_to_target']
     return found
-
-
-def _curve(folder):
-    """Returns the figures of a run that its log holds."""
-    with open(os.path.join(folder, run_folder.LOG)) as file:
-        log = json.load(file)
-    tests = [(entry['iteration'], entry['validation/main/accuracy'])
-             for entry in log if 'validation/main/accuracy' in entry]
-    return {'loss': log[-1]['main/loss'], 'tests': tests,
-            'best': max(accuracy for _, accuracy in tests),
-            'last': tests[-1][1]}
 
 
 def _table(found, rate):
@@ -297,7 +283,7 @@ def _table(found, rate):
         if at == rate:
             rows.append([title, len(runs), *(
                 _cell([factor * run[key] for run in runs.values()], digits)
-                for key, _, factor, digits in FIGURES), _steps([
+                for key, _, factor, digits in FIGURES), median_steps([
                     run['steps'] for run in runs.values() if 'steps' in run])])
     return text_table(rows)
 
@@ -306,17 +292,6 @@ def _cell(values, digits, sign=''):
     mean, half = mean_and_interval(values)
     text = f'{mean:{sign}.{digits}f}'
     return text if half is None else f'{text} +- {half:.{digits}f}'
-
-
-def _steps(steps):
-    """Tells the median of steps, of which ``None`` is more than any other."""
-    if not steps:
-        return None
-    reached = sum(step is not None for step in steps)
-    median = statistics.median(
-        math.inf if step is None else step for step in steps)
-    shown = 'not reached' if math.isinf(median) else f'{median:.0f}'
-    return f'{shown} ({reached} of {len(steps)})'
 
 
 def _effects(found):
@@ -384,9 +359,8 @@ def _draw(effects, path):
     panels[0].invert_yaxis()
     figure.legend(*panels[0].get_legend_handles_labels(),
                   loc='outside upper right', ncols=2)
-    unfinished = f'{path}.unfinished'
-    figure.savefig(unfinished, dpi=100, format='png')
-    os.replace(unfinished, path)
+    with files.replacing(path, 'wb') as file:
+        figure.savefig(file, dpi=100, format='png')
 
 
 if __name__ == '__main__':

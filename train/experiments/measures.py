@@ -6,6 +6,8 @@ import mixnorm  # NOQA  (makes Chainer importable, so it comes first)
 import chainer
 import numpy
 
+from train.run_model import layer_inputs
+
 
 def accuracy_by_own_statistics(classifier, batches):
     """Computes the accuracy with each test batch's own statistics.
@@ -51,13 +53,9 @@ def output_noise(model, path, batches):
         float: 0 if all mini-batches give the same output.
 
     """
-    link = copy.deepcopy(dict(model.namedlinks())[path])
-    inputs = _Inputs(dict(model.namedlinks())[path])
-    with chainer.no_backprop_mode(), chainer.using_config('train', False), \
-            inputs:
-        for images in batches:
-            model(model.device.send(images))
-    probe, *others = inputs.found
+    link = dict(model.namedlinks())[path]
+    probe, *others = layer_inputs(model, {path: link}, batches)[path]
+    link = copy.deepcopy(link)
     moved = total = 0
     last = None
     with chainer.no_backprop_mode():
@@ -72,19 +70,3 @@ def output_noise(model, path, batches):
                 total += float((last ** 2).sum(dtype=numpy.float64))
             last = y
     return (moved / total) ** .5
-
-
-class _Inputs(chainer.LinkHook):
-
-    """Collects what a link is called with."""
-
-    name = 'Inputs'
-
-    def __init__(self, link):
-        super().__init__()
-        self.found = []
-        self._link = link
-
-    def forward_preprocess(self, args):
-        if args.link is self._link:
-            self.found.append(chainer.as_array(args.args[0]))

@@ -11,7 +11,7 @@ from sklearn.mixture import GaussianMixture
 import mixnorm
 from tools.inspect import summary
 from tools.inspect.layers import Layer
-from tools.run_model import find_layers, layer_inputs, load_run
+from train.run_model import find_layers, layer_inputs, load_run
 
 
 def _layer(link, x, kind='mixture'):

@@ -8,7 +8,7 @@ import pytest
 
 import mixnorm
 from models.cifar_cnn import CifarCNN
-from tools import run_model
+from train import run_model
 from train import classifier, multitask
 from train.command_line import UserError
 

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import statistics
 
 from train.command_line import UserError
 from train.loop import run_folder
@@ -98,3 +99,27 @@ def summarize(log, target=None):
             (step for step, accuracy in tests if accuracy >= target), None),
         'recalibrated': (max(recalibrated), recalibrated[-1])
         if recalibrated else (None, None)}
+
+
+def median_steps(steps):
+    """Tells a median of steps, and how many runs reached the target at all.
+
+    A run that did not counts as one that takes longer than any other, so the
+    median is that of all runs. A mean could be taken only of those that did,
+    and would look the better the fewer they are.
+
+    Args:
+        steps (list of int or None): ``'steps_to_target'`` of
+            :func:`summarize`, of each run.
+
+    Returns:
+        str or None: Such as ``75 (4 of 5)``; ``None`` if there is no run.
+
+    """
+    if not steps:
+        return None
+    reached = sum(step is not None for step in steps)
+    median = statistics.median(
+        math.inf if step is None else step for step in steps)
+    shown = 'not reached' if median == math.inf else f'{median:g}'
+    return f'{shown} ({reached} of {len(steps)})'
