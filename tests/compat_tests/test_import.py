@@ -1,12 +1,9 @@
 """Chainer made to run by mixnorm.compat: what is repaired, and what is not.
 
 Most of it depends on what is imported first, so it runs in new interpreters.
-What the repairs are for is in test_compat_survey_*.py.
+What the repairs are for is in test_survey_*.py.
 """
 
-import os
-import subprocess
-import sys
 import textwrap
 import warnings
 
@@ -15,7 +12,7 @@ import chainer.functions as F
 import numpy
 import pytest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+from tests.compat_tests.programs import run_code
 
 # Packages that the machine need not have, as far as Chainer looks at them.
 PKG_RESOURCES = '''
@@ -87,17 +84,6 @@ def _cupy(folder, version):
         'cupyx/scipy/special.py': ''})
 
 
-def _python(code, *options, path=()):
-    """Runs code in a new interpreter, gives what it prints."""
-    result = subprocess.run(
-        [sys.executable, *options, '-c', textwrap.dedent(code)],
-        env=dict(os.environ, PYTHONPATH=os.pathsep.join([*path, ROOT])),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True)
-    assert result.returncode == 0, result.stdout
-    return result.stdout
-
-
 # A program's first lines that let Chainer be imported without mixnorm, as a
 # user's own workaround would.
 WORKAROUND = '''
@@ -133,12 +119,12 @@ assert y.shape == (1, 1, 4, 4) and abs(y.array - 1).max() < 1e-6, y
 
 
 def test_import_is_quiet():
-    assert _python('import mixnorm, chainer, chainer.testing',
-                   '-W', 'error') == ''
+    assert run_code('import mixnorm, chainer, chainer.testing',
+                    '-W', 'error') == ''
 
 
 def test_import_leaves_numpy_as_it_was():
-    assert _python('''
+    assert run_code('''
         import sys
         import types
         import numpy
@@ -153,7 +139,7 @@ def test_import_leaves_numpy_as_it_was():
 
 
 def test_no_stand_in_stays_behind():
-    assert _python('''
+    assert run_code('''
         import sys
         import mixnorm
         import chainer.testing
@@ -165,7 +151,7 @@ def test_no_stand_in_stays_behind():
 
 
 def test_import_from_several_threads():
-    assert _python('''
+    assert run_code('''
         import threading
         errors = []
         def load():
@@ -185,14 +171,14 @@ def test_import_from_several_threads():
 
 
 def test_chainer_first_where_it_works():
-    assert _python(WORKAROUND + '''
+    assert run_code(WORKAROUND + '''
 del numpy.sctypes
 import mixnorm
 ''' + USE) == ''
 
 
 def test_chainer_first_where_it_fails(tmp_path):
-    said = _python('''
+    said = run_code('''
         import sys
         class Obstacle(object):
             def find_spec(self, name, path=None, target=None):
@@ -221,7 +207,7 @@ def test_without_pkg_resources(pkg_resources, tmp_path):
     path = _packages(tmp_path, {'pkg_resources.py': pkg_resources or '''
         raise ModuleNotFoundError("No module named 'pkg_resources'")
         '''})
-    assert _python('''
+    assert run_code('''
         import mixnorm
         from chainer import testing
         def is_skipped(decorator):
@@ -251,13 +237,13 @@ def test_environment_check_is_kept_where_it_works(tmp_path):
     path = _packages(tmp_path, {
         'pkg_resources.py': PKG_RESOURCES,
         'ideep4py.py': ''})
-    assert 'ideep4py>=2.0.0.post3, <2.1' in _python(ASKED, path=[path])
+    assert 'ideep4py>=2.0.0.post3, <2.1' in run_code(ASKED, path=[path])
 
 
 @pytest.mark.parametrize('version', [8, 14])
 def test_new_cupy_is_not_reported(version, tmp_path):
     _packages(tmp_path, {'pkg_resources.py': PKG_RESOURCES})
-    asked = _python(ASKED, path=[_cupy(tmp_path, version)]).split()
+    asked = run_code(ASKED, path=[_cupy(tmp_path, version)]).split()
     assert 'cupy>=7.7.0' in asked
 
 
@@ -275,11 +261,11 @@ cuda.check_cuda_available()
 
 def test_cudnn_stays_off_quietly(tmp_path):
     path = _cupy(tmp_path, 14)
-    assert _python(CUDNN, '-W', 'error', path=[path]) == ''
+    assert run_code(CUDNN, '-W', 'error', path=[path]) == ''
 
 
 def test_cudnn_is_missed_where_cupy_could_have_it(tmp_path):
-    said = _python(CUDNN, path=[_cupy(tmp_path, 7)])
+    said = run_code(CUDNN, path=[_cupy(tmp_path, 7)])
     assert 'UserWarning: cuDNN is not enabled' in said
 
 
@@ -294,7 +280,7 @@ def test_cudnn_is_used_where_cupy_has_it(tmp_path):
                 assert name.startswith('CUDNN_'), name
                 return 0
             '''})
-    assert _python('''
+    assert run_code('''
         import mixnorm
         import chainer
         print(chainer.should_use_cudnn('>=auto', 7000))

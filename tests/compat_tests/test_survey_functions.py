@@ -338,3 +338,14 @@ def test_distributions(dtype):
         -p * numpy.log(p) - (1 - p) * numpy.log(1 - p), rtol=1e-5)
     numpy.random.seed(SEED)
     assert normal.sample((5,)).dtype == dtype
+
+
+@pytest.mark.parametrize('dtype', ['u1', 'u2', 'u4', 'u8', 'i1', 'f'])
+def test_pad_sequence(dtype):
+    xs = [numpy.array(x, dtype) for x in ([1, 2, 3], [4], [])]
+    y = F.pad_sequence(xs, padding=-1).array
+    # What C makes of -1.
+    n_bits = 8 * numpy.dtype(dtype).itemsize
+    pad = -1 if dtype in ('i1', 'f') else 2 ** n_bits - 1
+    assert y.tolist() == [[1, 2, 3], [4, pad, pad], [pad, pad, pad]]
+    assert y.dtype == dtype

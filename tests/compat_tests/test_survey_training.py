@@ -1,5 +1,6 @@
 """Chainer's Trainer, reports and debugging aids under the running versions."""
 
+import collections
 import io
 import json
 import re
@@ -216,3 +217,30 @@ def test_computational_graph():
     dot = computational_graph.build_computational_graph([y]).dump()
     assert re.findall(r'label="([^"]*)"', dot).count('ReLU') == 1
     assert 'x: (2, 3), float32' in dot
+
+
+def test_multi_node_iterator():
+    """What the first rank sends, another receives, batch for batch."""
+    multi_node_iterator = pytest.importorskip(
+        'chainermn.iterators.multi_node_iterator')
+    sent = collections.deque()
+
+    class Communicator:
+        def bcast(self, array, root):
+            if array is None:
+                return sent.popleft()
+            sent.append(numpy.array(array))
+            return array
+
+    batches = iterators.SerialIterator(
+        _data(), BATCH, repeat=False, shuffle=False)
+    first = multi_node_iterator._MultiNodeIteratorMaster(
+        batches, Communicator(), 0)
+    other = multi_node_iterator._MultiNodeIteratorSlave(Communicator(), 0)
+    assert other.dataset_size == POINTS
+    for _ in range(POINTS // BATCH):
+        for (x, t), (other_x, other_t) in zip(next(first), next(other)):
+            assert (x == other_x).all() and t == other_t
+    for iterator in first, other:
+        with pytest.raises(StopIteration):
+            next(iterator)
