@@ -45,7 +45,8 @@ def _by_dataset(digits, mnist, cifar):
 
 
 _LR = By('optimizer', {'rmsprop': .003, 'rmsprop-graves': .001,
-                       'nesterov': .01, 'sgd': .05, 'adam': .001})
+                       'nesterov': .01, 'momentum': .01, 'sgd': .05,
+                       'adam': .001})
 
 _RECIPES = {**mixture_paper.RECIPES, **mode_paper.CLASSIFIER_RECIPES}
 
@@ -136,13 +137,18 @@ def train(args, given):
         if not args.overwrite:
             run_folder.require_free(args.out)
     device = command_line.get_device(settings['device'])
-    if settings['dtype'] == 'mixed16' and device.xp is numpy:
-        raise UserError(
-            f"--dtype mixed16 cannot train with --device {settings['device']}:"
-            ' NumPy multiplies matrices of float16 many times more slowly '
-            'than of float32; choose a GPU, such as @cupy:0')
+    check_device(settings['dtype'], device)
     with chainer.using_config('dtype', _DTYPES[settings['dtype']]):
         return _run(args, settings, device, arrays)
+
+
+def check_device(dtype, device):
+    """Raises UserError if a device cannot train in a precision."""
+    if dtype == 'mixed16' and device.xp is numpy:
+        raise UserError(
+            f'--dtype mixed16 cannot train with --device {device.name}: NumPy '
+            'multiplies matrices of float16 many times more slowly than of '
+            'float32; choose a GPU, such as @cupy:0')
 
 
 def _run(args, settings, device, arrays):

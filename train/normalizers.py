@@ -5,7 +5,7 @@ import ast
 import json
 import re
 
-import mixnorm  # NOQA  (makes Chainer importable, so it comes first)
+import mixnorm
 import chainer
 
 from mixnorm.registry import option_names
@@ -158,8 +158,8 @@ def _activation(name):
     """Returns the function of Chainer's that an activation inside is."""
     found = getattr(chainer.functions, name, None)
     if not callable(found):
-        raise UserError(f'activation={name}: it must be the name of one of '
-                        'chainer.functions, such as relu')
+        raise ValueError(f'activation={name}: it must be the name of one of '
+                         'chainer.functions, such as relu')
     return found
 
 
@@ -184,18 +184,21 @@ def layer_normalizers(settings, layers, layer_seeds):
     common = {key: settings[setting]
               for setting, (key, normalizers) in _OPTIONS.items()
               if name in normalizers}
-    common.update(settings['normalizer_options'])
+    try:
+        common.update(_as_link_takes_them(settings['normalizer_options']))
+    except ValueError as error:
+        raise UserError(f'--normalizer-options {error}')
     chosen = _chosen_layers(settings, layers)
     normalizers = {}
     for layer, seed in zip(layers, layer_seeds):
         if layer in chosen:
             seeded = {'seed': seed} if name in _MIXTURE else {}
-            normalizers[layer] = name, _as_link_takes_them(
-                {**seeded, **common, **chosen[layer]})
+            normalizers[layer] = name, {**seeded, **common, **chosen[layer]}
     return normalizers
 
 
 def _as_link_takes_them(options):
+    """Returns options as a link takes them, or raises ValueError."""
     # JSON has lists in place of tuples; no normalizer takes a list.
     options = {key: tuple(value) if isinstance(value, list) else value
                for key, value in options.items()}
@@ -253,7 +256,8 @@ def _placed_options(normalizer, options):
         if allowed is not None and key not in allowed:
             raise ValueError(f'{normalizer} has no option {key}: it has '
                              f"{', '.join(allowed) or 'none'}")
+    found = _as_link_takes_them(found)
     if found and normalizer in numbers:
         # What a link refuses whatever its size is.
-        mixnorm.normalizer(normalizer, None, **_as_link_takes_them(found))
+        mixnorm.normalizer(normalizer, None, **found)
     return found
