@@ -143,7 +143,13 @@ def train(args, given):
 
 
 def check_device(dtype, device):
-    """Raises UserError if a device cannot train in a precision."""
+    """Raises UserError if a device cannot train in a precision.
+
+    Args:
+        dtype (str): The setting.
+        device (~chainer.backend.Device): The device.
+
+    """
     if dtype == 'mixed16' and device.xp is numpy:
         raise UserError(
             f'--dtype mixed16 cannot train with --device {device.name}: NumPy '

@@ -112,7 +112,7 @@ def normalizer_settings(places):
                 'conv3:K=5 or conv3:K=5,n_iter=4, with K for the number of '
                 "components or modes and the names of the link's other "
                 'arguments (default: all)', check=_check_places, nargs='+',
-                metavar='PLACE[:KEY=VALUE,...]'),
+                metavar='PLACE'),
         Setting('components', 3, 'components of a mixture', type=positive_int,
                 metavar='K'),
         Setting('em_iterations', 2, 'K-means and EM iterations of a fit',

@@ -16,6 +16,7 @@ import pytest
 
 from models.cifar_cnn import CifarCNN
 from train import classifier
+from train import run_model
 from train.data import datasets
 from train.loop import run_folder
 from train_tests.small_runs import read_log, SMALL
@@ -479,7 +480,12 @@ def test_mixed_precision_trains(run, tmp_path, monkeypatch):
             prefix = 'trainer/updater/model:main/predictor/conv2/'
             assert file[f'{prefix}conv/W'].dtype == numpy.float16
             assert file[f'{prefix}norm/gamma'].dtype == numpy.float32
+        assert run('--resume', '--iterations', 9, out=optimizer)[0] == 0
+        assert len(read_log(tmp_path / optimizer)) == 9
     assert chainer.config.dtype == numpy.float32
+    # Elsewhere the model is one of float32.
+    loaded = run_model.load_run(str(tmp_path / 'momentum'))
+    assert loaded.model(loaded.test.images).dtype == numpy.float32
 
 
 def test_folder_that_holds_a_run_is_left_alone(run, tmp_path):
