@@ -407,7 +407,8 @@ def test_scaled_run(run, tmp_path):
                  '--decay', .5, '--lr', .04, '--log-every', 1]
     status, output, _ = run(*arguments)
     assert status == 0
-    assert ('scale 0.5: 1.5 epochs, learning rate times 0.5 after 0.5 and 1'
+    assert ('scale 0.5: 1.5 epochs, learning rate times 0.5 after 0.5 and 1 '
+            'epochs'
             in output.splitlines())
     log = read_log(tmp_path / 'run')
     # 144 images are 7.2 batches; 48 are 2.4 and 96 are 4.8.

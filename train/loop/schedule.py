@@ -58,16 +58,20 @@ def tell(settings):
 
 
 def _in_words(settings):
-    """Returns such as ``4.5 epochs, learning rate times 0.1 after 2``."""
+    """Returns such as ``5 epochs, learning rate times 0.1 after 2 epochs``."""
     if settings['iterations'] is None:
-        text = f"{settings['epoch']:g} epochs"
+        text = f"{settings['epoch']:.10g} epochs"
     else:
         text = f"{settings['iterations']} iterations"
-    every = settings['decay_every']
-    points = settings['decay_at'] or settings.get('decay_at_iterations') or []
-    if every is not None or points:
-        text += f", learning rate times {settings['decay']:g} after "
-        text += ' and '.join(
-            ([f'each {every:g} epochs'] if every is not None else [])
-            + [f'{point:g}' for point in points])
+    decays = []
+    if settings['decay_every'] is not None:
+        decays.append(f"each {settings['decay_every']:.10g} epochs")
+    for name, unit in (('decay_at', 'epochs'),
+                       ('decay_at_iterations', 'iterations')):
+        if settings.get(name):
+            points = ' and '.join(f'{point:.10g}' for point in settings[name])
+            decays.append(f'{points} {unit}')
+    if decays:
+        text += (f", learning rate times {settings['decay']:g} after "
+                 + ' and '.join(decays))
     return text
