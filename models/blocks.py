@@ -30,6 +30,25 @@ class Stack(chainer.ChainList):
         return x
 
 
+def normalized_and_activated(norm, x, activation=F.relu):
+    """Applies a normalizer and an activation.
+
+    A normalizer that has an activation inside is the whole of it: none
+    follows (Kalayeh & Shah, equation 40; without one inside, equation 41).
+
+    Args:
+        norm (~chainer.Link): The normalizer.
+        x (~chainer.Variable): Its input.
+        activation (callable): What follows a normalizer without one inside.
+
+    Returns:
+        ~chainer.Variable: Output of ``x``'s shape.
+
+    """
+    h = norm(x)
+    return h if getattr(norm, 'activation', None) else activation(h)
+
+
 class Conv2DNorm(chainer.Chain):
 
     """Convolution, then a normalizer chosen by name.
@@ -70,12 +89,13 @@ class Conv2DNormReLU(Conv2DNorm):
 
     """Convolution, then a normalizer chosen by name, then ReLU.
 
-    It takes what :class:`Conv2DNorm` takes.
+    It takes what :class:`Conv2DNorm` takes. A normalizer that has an
+    activation inside has no ReLU behind it.
 
     """
 
     def forward(self, x):
-        return F.relu(super().forward(x))
+        return normalized_and_activated(self.norm, self.conv(x))
 
 
 class NormReLUConv2D(chainer.Chain):
@@ -108,7 +128,7 @@ class NormReLUConv2D(chainer.Chain):
                 initialW=initialW)
 
     def forward(self, x):
-        return self.conv(F.relu(self.norm(x)))
+        return self.conv(normalized_and_activated(self.norm, x))
 
 
 class ResidualBlock(chainer.Chain):
@@ -116,7 +136,8 @@ class ResidualBlock(chainer.Chain):
     """Two 3x3 convolutions and a shortcut around them.
 
     Normalizers follow both convolutions; ReLU follows the first, and the sum
-    of the second and the shortcut. The shortcut is the input or, where that
+    of the second and the shortcut. The latter stays where a normalizer has an
+    activation inside: it is the sum's. The shortcut is the input or, where that
     has another shape than the sum, one of these:
 
     - the input's every ``stride``-th row and column, with channels of zeros

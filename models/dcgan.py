@@ -5,6 +5,7 @@ import chainer.functions as F
 import chainer.links as L
 
 import mixnorm
+from models.blocks import normalized_and_activated
 from models.places import normalizers_by_place
 
 
@@ -76,9 +77,9 @@ class Generator(chainer.Chain):
 
         """
         h = F.relu(self.linear(z)).reshape(len(z), self._width, 4, 4)
-        h = F.relu(self.bn1(self.deconv1(h)))
-        h = F.relu(self.bn2(self.deconv2(h)))
-        h = F.relu(self.bn3(self.deconv3(h)))
+        h = normalized_and_activated(self.bn1, self.deconv1(h))
+        h = normalized_and_activated(self.bn2, self.deconv2(h))
+        h = normalized_and_activated(self.bn3, self.deconv3(h))
         return F.tanh(self.deconv4(h))
 
 
@@ -143,9 +144,12 @@ class Discriminator(chainer.Chain):
 
         """
         h = F.leaky_relu(self.conv0(x))
-        h = F.leaky_relu(self.bn1(self.conv1(h)))
-        h = F.leaky_relu(self.bn2(self.conv2(h)))
-        h = F.leaky_relu(self.bn3(self.conv3(h)))
+        h = normalized_and_activated(
+            self.bn1, self.conv1(h), F.leaky_relu)
+        h = normalized_and_activated(
+            self.bn2, self.conv2(h), F.leaky_relu)
+        h = normalized_and_activated(
+            self.bn3, self.conv3(h), F.leaky_relu)
         return self.linear(h)
 
 

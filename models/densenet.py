@@ -5,7 +5,7 @@ import chainer.functions as F
 import chainer.links as L
 
 import mixnorm
-from models.blocks import NormReLUConv2D
+from models.blocks import normalized_and_activated, NormReLUConv2D
 from models.places import normalizers_by_place
 
 _N_BLOCKS = 3
@@ -131,7 +131,7 @@ class DenseNet(chainer.Chain):
         h = _dense(self.block2, h)
         h = F.average_pooling_2d(self.transition2(h), 2)
         h = _dense(self.block3, h)
-        h = F.average(F.relu(self.last(h)), axis=(2, 3))
+        h = F.average(normalized_and_activated(self.last, h), axis=(2, 3))
         return self.linear(h)
 
 

@@ -4,7 +4,8 @@
     python -m train.classifier --recipe cifar10-cnn-MN-2 --out result/b
     python -m train.classifier --resume --out result/b
     python -m train.classifier --network densenet --normalizer mixture \\
-        --at 'transition*' last --out result/c
+        --at 'transition*' last:K=5 --out result/c
+    python -m train.classifier --recipe cifar10-resnet20-MN --scale .1
 
 A run writes to its folder: run.json (settings, versions), log (JSON), curves
 (PNG), mixture.npz where a layer has mixtures or modes, and a snapshot that
@@ -15,19 +16,23 @@ for bit, as one that was never stopped.
 import os
 import sys
 
+import mixnorm
+import chainer
 import numpy
 
-import mixnorm
 from train import command_line
 from train import network
 from train import normalizers
 from train import shared_settings
-from train.command_line import positive_int
+from train.command_line import epochs, positive_int, UserError
 from train.data import datasets
 from train.data.augmentation import flip_and_crop
 from train.data.batches import BatchIterator, check_batch_size
-from train.experiments import mixture_paper
+from train.experiments import mixture_paper, mode_paper
+from train.experiments.tables import as_text
+from train.loop import optimizers
 from train.loop import run_folder
+from train.loop import schedule
 from train.loop import snapshots
 from train.loop.evaluation import Evaluation
 from train.loop.run import make_updater, run
@@ -40,12 +45,17 @@ def _by_dataset(digits, mnist, cifar):
 
 
 _LR = By('optimizer', {'rmsprop': .003, 'rmsprop-graves': .001,
-                       'nesterov': .01, 'sgd': .05, 'adam': .001})
+                       'nesterov': .01, 'momentum': .01, 'sgd': .05,
+                       'adam': .001})
+
+_RECIPES = {**mixture_paper.RECIPES, **mode_paper.CLASSIFIER_RECIPES}
+
+_DTYPES = {'float32': numpy.float32, 'mixed16': chainer.mixed16}
 
 _GROUPS = {
     'what to train': [
         Setting('dataset', 'digits', 'set of images', choices=datasets.NAMES),
-        shared_settings.recipe(mixture_paper.RECIPES),
+        shared_settings.recipe(_RECIPES),
         *shared_settings.sizes('the set'),
         *network.network_settings(),
         *normalizers.normalizer_settings(network.places())],
@@ -55,20 +65,35 @@ _GROUPS = {
             batch_size=_by_dataset(64, 128, 256)),
         (Setting('decay_every', _by_dataset(1, 1, 2),
                  'decay the learning rate after each so many epochs',
-                 type=positive_int, metavar='EPOCHS'),
+                 type=epochs, metavar='EPOCHS'),
          Setting('decay_at', None, 'decay the learning rate after these '
-                 'epochs', type=positive_int, nargs='+', metavar='EPOCH')),
+                 'numbers of epochs, such as 75 112.5', type=epochs,
+                 nargs='+', metavar='EPOCHS')),
         (Setting('epoch', _by_dataset(20, 10, 100), 'length of the run in '
                  'epochs', CHANGE, type=positive_int, metavar='N'),
          Setting('iterations', None, 'length of the run in iterations',
-                 CHANGE, type=positive_int, metavar='N'))],
+                 CHANGE, type=positive_int, metavar='N')),
+        Setting('dtype', 'float32', 'of weights and images; mixed16 is '
+                'float16 with normalizers and updates in float32, on a GPU',
+                choices=_DTYPES, before=['float32'])],
     'run': [
         Setting('seed', 0, f'of all random numbers: {shared_settings.RANDOM}',
                 type=command_line.seed, metavar='N'),
         *shared_settings.running()]}
 
-SETTINGS = Settings('classifier.py', __doc__, 'run', mixture_paper.RECIPES,
-                    network.check_use, _GROUPS)
+
+def _check_use(settings, given):
+    recipe = settings['recipe']
+    if recipe and settings['network'] != _RECIPES[recipe]['network']:
+        raise UserError(
+            f"--network {settings['network']} contradicts --recipe {recipe}, "
+            f"which trains {_RECIPES[recipe]['network']}")
+    network.check_use(settings, given)
+    optimizers.check_use(settings, given)
+
+
+SETTINGS = Settings('classifier.py', __doc__, 'run', _RECIPES, _check_use,
+                    _GROUPS)
 
 
 def main(argv=None):
@@ -98,7 +123,7 @@ def train(args, given):
 
     """
     if args.list_recipes:
-        print(mixture_paper.table())
+        print(as_text(mixture_paper.TABLES + mode_paper.CLASSIFIER_TABLES))
         return 0
     arrays = None
     if args.resume:
@@ -112,6 +137,28 @@ def train(args, given):
         if not args.overwrite:
             run_folder.require_free(args.out)
     device = command_line.get_device(settings['device'])
+    check_device(settings['dtype'], device)
+    with chainer.using_config('dtype', _DTYPES[settings['dtype']]):
+        return _run(args, settings, device, arrays)
+
+
+def check_device(dtype, device):
+    """Raises UserError if a device cannot train in a precision.
+
+    Args:
+        dtype (str): The setting.
+        device (~chainer.backend.Device): The device.
+
+    """
+    if dtype == 'mixed16' and device.xp is numpy:
+        raise UserError(
+            f'--dtype mixed16 cannot train with --device {device.name}: NumPy '
+            'multiplies matrices of float16 many times more slowly than of '
+            'float32; choose a GPU, such as @cupy:0')
+
+
+def _run(args, settings, device, arrays):
+    """Runs what is left of a run; returns an exit status."""
     train_set, test_set = datasets.load(
         settings['dataset'], settings['train_size'], settings['test_size'])
     check_batch_size(settings['batch_size'], train_set.labels)
@@ -122,6 +169,7 @@ def train(args, given):
         flip_and_crop if settings['dataset'].startswith('cifar') else None)
     updater = make_updater(classifier, batches, settings, device)
     evaluation = Evaluation(*test_set, settings['batch_size'], classifier)
+    schedule.tell(settings)
     return run(updater, evaluation, settings, args.out, 'train.classifier',
                arrays, args.progress)
 

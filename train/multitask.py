@@ -30,8 +30,11 @@ from train.command_line import factor, positive_int
 from train.data import task_sets
 from train.data.batches import BatchIterator, check_batch_size
 from train.experiments import mode_paper
+from train.experiments.tables import as_text
 from train.loop import files
+from train.loop import optimizers
 from train.loop import run_folder
+from train.loop import schedule
 from train.loop import series
 from train.loop import snapshots
 from train.loop.evaluation import Evaluation
@@ -48,7 +51,8 @@ _GROUPS = {
                 '(default: digits textures, which need no download)',
                 choices=task_sets.NAMES, check=distinct, nargs='+',
                 metavar='SET'),
-        shared_settings.recipe(mode_paper.RECIPES),
+        shared_settings.recipe(
+            mode_paper.MULTITASK_RECIPES, mode_paper.FORMER_RECIPES),
         *shared_settings.sizes('each set'),
         *normalizers.normalizer_settings(' or '.join(LeNet.normalized_layers)),
         Setting('widths', _LENET.options['widths'], 'outputs of the '
@@ -70,10 +74,15 @@ _GROUPS = {
                 type=command_line.seed, nargs='+', metavar='N'),
         *shared_settings.running()]}
 
+
+def _check_use(settings, given):
+    normalizers.check_use(settings, given, LeNet.normalized_layers)
+    optimizers.check_use(settings, given)
+
+
 SETTINGS = Settings(
-    'multitask.py', __doc__, 'series', mode_paper.RECIPES,
-    lambda settings, given: normalizers.check_use(
-        settings, given, LeNet.normalized_layers), _GROUPS)
+    'multitask.py', __doc__, 'series', mode_paper.MULTITASK_RECIPES,
+    _check_use, _GROUPS)
 
 
 def main(argv=None):
@@ -103,7 +112,7 @@ def train(args, given):
 
     """
     if args.list_recipes:
-        print(mode_paper.table())
+        print(as_text(mode_paper.MULTITASK_TABLES))
         return 0
     if args.resume:
         settings, seeds = _resume(args.out, given)
@@ -183,6 +192,7 @@ def _run_one(args, settings, seed, sets, standardize, device):
         settings, seed=seed, epoch=None, decay_every=None, decay_at=None,
         decay_at_iterations=[round(share * settings['iterations'])
                              for share in settings['cuts']])
+    schedule.tell(settings)
     status = run(updater, evaluation, settings, folder, 'train.multitask',
                  arrays, args.progress, args.out)
     if status == 0:

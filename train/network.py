@@ -184,8 +184,14 @@ error.
         model = model_class(*args, **kwargs)
         # Chainer's own links look at their options only when they are used.
         images = numpy.random.RandomState(0).normal(size=(4,) + image_shape)
+        copy = model.copy('copy')
+        if chainer.config.dtype is chainer.mixed16:
+            # The model is not on its device yet, and NumPy is slow in
+            # float16.
+            for param in copy.params():
+                param.array = param.array.astype(numpy.float32)
         with chainer.no_backprop_mode():
-            model.copy('copy')(images.astype(numpy.float32))
+            copy(images.astype(numpy.float32))
     except ValueError as error:
         raise UserError(one_line(error))
     except (TypeError, type_check.InvalidType) as error:

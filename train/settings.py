@@ -34,18 +34,22 @@ class Setting:
         check (callable): Takes what was parsed and returns the value to use,
             or raises ValueError that tells what is wrong.
         before (list): What runs did that were saved before there was this
-            setting, as a list of one value; empty if there were none.
+            setting, as a list of one value or :class:`By`; empty if there
+            were none.
+        former (container): Choices that there were once: runs that were saved
+            with them go on.
         argument: What else :meth:`argparse.ArgumentParser.add_argument`
             takes.
 
     """
 
     def __init__(self, name, default, help, on_resume=KEEP, choices=None,
-                 check=None, before=(), **argument):
+                 check=None, before=(), former=(), **argument):
         self.name = name
         self.default = default
         self.on_resume = on_resume
         self.before = before
+        self._former = former
         self._help = help
         self._choices = choices
         self._check = check
@@ -80,7 +84,7 @@ class Setting:
     def is_known(self, value):
         """Returns whether a value that was saved is one there is."""
         return self.choices is None or value is None or all(
-            one in list(self.choices)
+            one in [*self.choices, *self._former]
             for one in (value if isinstance(value, list) else [value]))
 
 
@@ -217,7 +221,8 @@ class Settings:
         if not isinstance(saved, dict):
             raise UserError(message)
         saved = {**saved, **{
-            name: value for name, setting in self._settings.items()
+            name: _resolved(value, saved)
+            for name, setting in self._settings.items()
             for value in setting.before if name not in saved}}
         if not (saved.keys() == self._settings.keys()
                 and all(setting.is_known(saved[name])
@@ -271,7 +276,7 @@ def distinct(values):
 def _resolved(default, chosen):
     """Returns a default, given the values of the settings it depends on."""
     while isinstance(default, By):
-        default = default.values.get(chosen[default.setting])
+        default = default.values.get(chosen.get(default.setting))
     return default
 
 

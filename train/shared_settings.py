@@ -2,21 +2,21 @@
 
 from train.command_line import (
     factor, non_negative_float, non_negative_int, positive_float,
-    positive_int)
+    positive_int, share)
 from train.loop import optimizers
-from train.settings import CHANGE, Setting
+from train.settings import By, CHANGE, Setting
 
 
 # What a seed decides.
 RANDOM = 'weights, order and augmentation of the images, seeding of mixtures'
 
 
-def recipe(recipes):
+def recipe(recipes, former=()):
     """Returns the setting that stands for several others."""
     return Setting(
-        'recipe', None, "an experiment of the paper's, whose settings other "
+        'recipe', None, "an experiment of the papers', whose settings other "
         'arguments override; --list-recipes prints them', choices=recipes,
-        metavar='NAME')
+        former=former, metavar='NAME')
 
 
 def sizes(whose):
@@ -29,10 +29,18 @@ def sizes(whose):
 
 def optimization(optimizer, lr, decay, batch_size):
     """Returns the settings of how to train, given their defaults."""
+    momentum = By('optimizer', optimizers.MOMENTUM)
+    betas = By('optimizer', optimizers.BETAS)
     return [
-        Setting('optimizer', optimizer, 'rmsprop has alpha 0.9, '
-                'rmsprop-graves and nesterov have momentum 0.9',
+        Setting('optimizer', optimizer, 'rmsprop has alpha 0.9; the paper\'s '
+                '"RMSprop with 0.9 momentum" may mean this or rmsprop-graves',
                 choices=optimizers.NAMES),
+        Setting('momentum', momentum, 'of the gradients, with '
+                f"{', '.join(optimizers.MOMENTUM)} (default: 0.9)",
+                before=[momentum], type=share, metavar='SHARE'),
+        Setting('betas', betas, 'shares that the averages of the gradients '
+                'and of their squares keep, with adam (default: 0.9 0.999)',
+                before=[betas], type=share, nargs=2, metavar='SHARE'),
         Setting('lr', lr, 'learning rate at first', type=positive_float,
                 metavar='RATE'),
         Setting('weight_decay', 0., 'of all parameters',
@@ -40,7 +48,11 @@ def optimization(optimizer, lr, decay, batch_size):
         Setting('decay', decay, 'factor of the learning rate at each decay',
                 type=factor, metavar='FACTOR'),
         Setting('batch_size', batch_size, 'images in a batch',
-                type=positive_int, metavar='N')]
+                type=positive_int, metavar='N'),
+        Setting('scale', 1., 'shortens the schedule: the length of the run, '
+                'given or not, and all decays of the learning rate are '
+                'multiplied with it (default: 1)', before=[1.], type=factor,
+                metavar='FACTOR')]
 
 
 def running():

@@ -1,4 +1,5 @@
 import chainer
+import chainer.functions as F
 import numpy
 import pytest
 from scipy.signal import correlate2d
@@ -93,6 +94,21 @@ def test_normalizer_and_relu_before_convolution(ksize):
     expected = _convolve(
         _batch_normalized(x).clip(0), block.conv.W.array, ksize // 2)
     numpy.testing.assert_allclose(block(x).array, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize('kind, chained', [
+    (Conv2DNormReLU, lambda block, x: block.norm(block.conv(x))),
+    (NormReLUConv2D, lambda block, x: block.conv(block.norm(x)))])
+@pytest.mark.parametrize('activation', [F.tanh, F.leaky_relu])
+def test_activation_inside_has_no_relu_behind_it(kind, chained, activation):
+    x = numpy.random.RandomState(5).normal(size=(4, 3, 6, 6)).astype('f')
+    block = kind(3, 3, 3, normalizer=(
+        'mixture', {'activation': activation, 'seed': 0}))
+    block(x)
+    with chainer.using_config('train', False):
+        expected = chained(block, x).array
+        assert expected.min() < 0
+        numpy.testing.assert_array_equal(block(x).array, expected)
 
 
 class TestResidualBlock:

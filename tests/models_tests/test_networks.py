@@ -181,6 +181,40 @@ def test_order_of_activations(name):
     assert max(least.of_normalizers) < 0
 
 
+class _Rectifiers(chainer.FunctionHook):
+
+    """Counts ReLU and leaky ReLU."""
+
+    name = 'rectifiers'
+
+    def __init__(self):
+        super().__init__()
+        self.n_calls = 0
+
+    def forward_postprocess(self, function, in_data):
+        self.n_calls += function.label in ('ReLU', 'LeakyReLU')
+
+
+@pytest.mark.parametrize('name, n_others', [
+    ('DenseNet', 0),
+    # Behind the first convolution, which has no normalizer.
+    ('Discriminator', 1),
+    # Behind the linear layer.
+    ('Generator', 1),
+    # Behind the sums of the blocks.
+    ('ResNetCIFAR', 3)])
+def test_no_rectifier_behind_an_activation_inside(name, n_others):
+    make, _, _ = NETWORKS[name]
+    with chainer.no_backprop_mode(), _Rectifiers() as rectifiers:
+        _default(name).copy('copy')(_batch(name))
+    n_by_default = rectifiers.n_calls
+    model = make(normalizers={'*': ('mixture', {
+        'n_components': 2, 'seed': 3, 'activation': F.tanh})})
+    with chainer.no_backprop_mode(), _Rectifiers() as rectifiers:
+        model(_batch(name))
+    assert rectifiers.n_calls == n_others < n_by_default
+
+
 @every_network
 def test_every_parameter_gets_a_gradient(name):
     model = _mixed(name).copy('copy')

@@ -15,6 +15,8 @@ import numpy
 import pytest
 
 from models.cifar_cnn import CifarCNN
+from train import classifier
+from train import run_model
 from train.data import datasets
 from train.loop import run_folder
 from train_tests.small_runs import read_log, SMALL
@@ -309,6 +311,21 @@ def test_data_sets(dataset, run, image_cache, tmp_path):
 
 @pytest.mark.parametrize('arguments, words', [
     ('--lr 0', '--lr: must be a number above 0'),
+    ('--scale 0', '--scale: must be a number in (0, 1]'),
+    ('--scale 2', '--scale: must be a number in (0, 1]'),
+    ('--momentum 1 --optimizer nesterov', '--momentum: must be a number in'),
+    ('--betas .5 --optimizer adam', '--betas: expected 2 arguments'),
+    ('--decay-at -1', '--decay-at: must be a number above 0'),
+    ('--dtype mixed16', '--dtype mixed16 cannot train with --device @numpy'),
+    ('--dtype float16', "invalid choice: 'float16'"),
+    ('--recipe cifar10-cnn-BN-2 --network nin', 'contradicts --recipe'),
+    ('--recipe cifar10-cnn-BN-2 --components 3', '--components goes with'),
+    ('--normalizer mixture --at first',
+     "--at names a place 'first': there are conv1"),
+    ('--normalizer mixture --at conv3:K=0',
+     '--at conv3:K=0: n_components is 0: it must be'),
+    ('--normalizer mixture --at conv3:K=2,foo=1',
+     '--at conv3:K=2,foo=1: mixture has no option foo'),
     ('--lr nan', '--lr: must be a number above 0'),
     ('--lr fast', "--lr: must be a number above 0, not 'fast'"),
     ('--decay 1.5 --decay-every 1', '--decay: must be a number in (0, 1]'),
@@ -367,6 +384,109 @@ def test_user_error_is_one_line(arguments, words, run, tmp_path):
     assert errors.startswith('classifier.py: error: ')
     assert errors.count('\n') == 1 and errors.endswith('\n')
     assert not (tmp_path / 'run').exists()
+
+
+def test_options_of_places(run, tmp_path):
+    assert run(*SMALL, '--iterations', 2, '--normalizer', 'mixture', '--at',
+               '@first:K=4', 'conv2', 'conv3:K=2,n_iter=1')[0] == 0
+    prefix = 'trainer/updater/model:main/predictor/'
+    with numpy.load(tmp_path / 'run' / 'snapshot.npz') as file:
+        found = {i: file[f'{prefix}conv{i}/norm/queue_weights'].shape[1]
+                 for i in (1, 2, 3)}
+        assert f'{prefix}conv4/norm/queue_weights' not in file
+    assert found == {1: 4, 2: 3, 3: 2}
+    assert run('--resume', '--iterations', 3, '--at', 'conv3:n_iter=1,K=2',
+               '@first:K=4', 'conv2')[0] == 0
+    status, _, errors = run('--resume', '--at', 'conv3:K=3')
+    assert status == 2 and '--at conv3:K=3 differs from' in errors
+
+
+def test_scaled_run(run, tmp_path):
+    """3 epochs of 96 images, times .5, in batches of 20."""
+    arguments = [*SMALL, '--epoch', 3, '--scale', .5, '--decay-at', 1, 2,
+                 '--decay', .5, '--lr', .04, '--log-every', 1]
+    status, output, _ = run(*arguments)
+    assert status == 0
+    assert ('scale 0.5: 1.5 epochs, learning rate times 0.5 after 0.5 and 1 '
+            'epochs'
+            in output.splitlines())
+    log = read_log(tmp_path / 'run')
+    # 144 images are 7.2 batches; 48 are 2.4 and 96 are 4.8.
+    assert [entry['iteration'] for entry in log] == list(range(1, 9))
+    assert [entry['lr'] for entry in log] == [.04] * 3 + [.02] * 2 + [.01] * 3
+    settings = json.loads(
+        (tmp_path / 'run' / 'run.json').read_text())['settings']
+    assert settings['scale'] == .5 and settings['epoch'] == 3
+    # The same command goes on with it; nothing is left to do.
+    assert run('--resume', *arguments)[0] == 0
+    assert read_log(tmp_path / 'run') == log
+    # A length given later is multiplied, too.
+    assert run('--resume', '--epoch', 4)[0] == 0
+    assert len(read_log(tmp_path / 'run')) == 10
+    assert run('--resume', '--iterations', 24)[0] == 0
+    assert len(read_log(tmp_path / 'run')) == 12
+    for scale in ('1', '.25'):
+        status, _, errors = run('--resume', '--scale', scale)
+        assert status == 2 and 'keeps its settings' in errors
+        assert errors.count('\n') == 1
+
+
+def test_scaled_run_resumes_between_decays(run, stop_in, tmp_path):
+    arguments = [*SMALL, '--iterations', 12, '--scale', .5, '--decay-every',
+                 1, '--decay', .5, '--log-every', 1, '--optimizer',
+                 'momentum', '--momentum', .5]
+    assert run(*arguments, out='whole')[0] == 0
+    for n in (2, 2):
+        stop_in(n)
+        assert run(*arguments, *(['--resume'] if (
+            tmp_path / 'parts').exists() else []), out='parts')[0] == 130
+    stop_in(100)
+    assert run('--resume', out='parts')[0] == 0
+    whole, parts = (read_log(tmp_path / out) for out in ('whole', 'parts'))
+    assert whole == parts
+    # Every 48 images: after 2.4, 4.8 and 7.2 batches.
+    rates = [entry['lr'] for entry in whole]
+    assert [rate / rates[0] for rate in rates] == [1, 1, 1, .5, .5, .25]
+
+
+def test_run_saved_before_there_were_later_settings(run, tmp_path):
+    arguments = [*SMALL, '--optimizer', 'nesterov', '--epoch']
+    assert run(*arguments, 2, out='whole')[0] == 0
+    assert run(*arguments, 1)[0] == 0
+    path = tmp_path / 'run' / 'snapshot.npz'
+    with numpy.load(path) as file:
+        arrays = dict(file)
+    settings = json.loads(str(arrays['settings']))
+    for name in ('scale', 'momentum', 'betas', 'dtype'):
+        del settings[name]
+    numpy.savez(path, **dict(arrays, settings=json.dumps(settings)))
+    assert run('--resume', '--epoch', 2)[0] == 0
+    assert read_log(tmp_path / 'run') == read_log(tmp_path / 'whole')
+    description = json.loads((tmp_path / 'run' / 'run.json').read_text())
+    assert description['settings']['momentum'] == .9
+    assert description['settings']['betas'] is None
+
+
+def test_mixed_precision_trains(run, tmp_path, monkeypatch):
+    # NumPy can do it, slowly.
+    monkeypatch.setattr(classifier, 'check_device', lambda *arguments: None)
+    for optimizer in ('rmsprop', 'momentum'):
+        assert run(*SMALL, '--train-size', 20, '--iterations', 8,
+                   '--log-every', 1, '--dtype', 'mixed16', '--normalizer',
+                   'mixture', '--at', 'conv2', '--optimizer', optimizer,
+                   '--lr', .01, out=optimizer)[0] == 0
+        log = read_log(tmp_path / optimizer)
+        assert log[-1]['main/loss'] < log[0]['main/loss']
+        with numpy.load(tmp_path / optimizer / 'snapshot.npz') as file:
+            prefix = 'trainer/updater/model:main/predictor/conv2/'
+            assert file[f'{prefix}conv/W'].dtype == numpy.float16
+            assert file[f'{prefix}norm/gamma'].dtype == numpy.float32
+        assert run('--resume', '--iterations', 9, out=optimizer)[0] == 0
+        assert len(read_log(tmp_path / optimizer)) == 9
+    assert chainer.config.dtype == numpy.float32
+    # Elsewhere the model is one of float32.
+    loaded = run_model.load_run(str(tmp_path / 'momentum'))
+    assert loaded.model(loaded.test.images).dtype == numpy.float32
 
 
 def test_folder_that_holds_a_run_is_left_alone(run, tmp_path):

@@ -563,4 +563,37 @@ def test_overwrite_takes_nothing_from_the_series_before(
 def test_list_of_recipes(run):
     status, output, _ = run('--list-recipes')
     assert status == 0
-    assert 'multitask-small-MN-6' in output
+    assert 'multitask-small-16-MGN' in output
+
+
+def test_series_saved_before_there_were_later_settings(run, tmp_path):
+    arguments = [*SMALL, '--normalizer', 'mode']
+    assert run(*arguments, '--seeds', 3, 4, out='whole')[0] == 0
+    assert run(*arguments, '--seeds', 3)[0] == 0
+    path = tmp_path / 'series' / 'series.json'
+    description = _read(path)
+    for name in ('scale', 'momentum', 'betas'):
+        del description['settings'][name]
+    # A recipe that has other names now.
+    description['settings']['recipe'] = 'multitask-small-MN-2'
+    path.write_text(json.dumps(description))
+    assert run('--resume', '--seeds', 4)[0] == 0
+    for seed in (3, 4):
+        _assert_same(tmp_path / 'series' / f'seed-{seed}',
+                     tmp_path / 'whole' / f'seed-{seed}')
+    settings = _read(path)['settings']
+    assert settings['scale'] == 1 and settings['momentum'] is None
+    assert run('--recipe', 'multitask-small-MN-2', out='other')[0] == 2
+
+
+def test_scaled_series(run, tmp_path):
+    assert run(*SMALL, '--iterations', 20, '--scale', .2, '--decay', .5,
+               '--cuts', .25, .7, '--lr', .4, '--log-every', 1)[0] == 0
+    log = _read(tmp_path / 'series' / 'seed-0' / 'log')
+    # Of 20 iterations, cut after 5 and 14.
+    assert [entry['lr'] for entry in log] == [.4, .2, .2, .1]
+    status, output, _ = run('--resume')
+    assert status == 0
+    assert output.splitlines()[-1].split()[:4] == ['batch', '16', '4', '1']
+    status, _, errors = run('--resume', '--scale', .1)
+    assert status == 2 and '--scale 0.1 differs from the 0.2' in errors

@@ -149,6 +149,83 @@ def test_layer_normalizers(given, expected):
     assert settings == before
 
 
+@pytest.mark.parametrize('given, expected', [
+    ({'normalizer': 'mixture', 'at': ['conv1:K=5,n_iter=4', 'conv2']},
+     {'conv1': ('mixture', {'n_components': 5, 'n_iter': 4, 'seed': 11}),
+      'conv2': ('mixture', {'n_components': 3, 'n_iter': 2, 'seed': 12})}),
+    ({'normalizer': 'mode', 'at': ['@first:K=4']},
+     {'conv1': ('mode', {'n_modes': 4})}),
+    ({'normalizer': 'mode_group', 'at': ['@first', 'conv2:K=3,eps=1e-3']},
+     {'conv1': ('mode_group', {'n_modes': 2}),
+      'conv2': ('mode_group', {'n_modes': 3, 'eps': 1e-3})}),
+    # A layer goes before what holds it.
+    ({'normalizer': 'mixture', 'at': ['*:K=6', 'conv2:axis=(0,2,3),K=7']},
+     {'conv1': ('mixture', {'n_components': 6, 'n_iter': 2, 'seed': 11}),
+      'conv2': ('mixture', {'n_components': 7, 'n_iter': 2, 'seed': 12,
+                            'axis': (0, 2, 3)})}),
+    ({'normalizer': 'mixture', 'at': ['conv1:activation=tanh'],
+      'normalizer_options': {'activation': 'relu'}},
+     {'conv1': ('mixture', {'n_components': 3, 'n_iter': 2, 'seed': 11,
+                            'activation': F.tanh})}),
+    ({'normalizer': 'instance', 'at': ['conv1:eps=.5']},
+     {'conv1': ('instance', {'eps': .5})})])
+def test_options_of_places(given, expected):
+    settings = _settings(**given)
+    check_use(settings, given, LAYERS)
+    assert layer_normalizers(settings, LAYERS, [11, 12]) == expected
+
+
+@pytest.mark.parametrize('given, words', [
+    ({'normalizer': 'mixture', 'at': ['conv1:K=0']},
+     '--at conv1:K=0: n_components is 0: it must be'),
+    ({'normalizer': 'mode', 'at': ['conv1:K=x']},
+     "--at conv1:K=x: n_modes is 'x': it must be"),
+    ({'normalizer': 'mixture', 'at': ['conv9:K=2']},
+     "--at names a place 'conv9': there are conv1, conv2"),
+    ({'normalizer': 'mixture', 'at': ['conv1:groups=2']},
+     '--at conv1:groups=2: mixture has no option groups: it has '),
+    ({'normalizer': 'mode', 'at': ['conv1:n_modes=2']},
+     '--at conv1:n_modes=2: use K in place of n_modes'),
+    ({'normalizer': 'group', 'at': ['conv1:K=2']},
+     '--at conv1:K=2: K goes with mixture or group_mixture or mode or '
+     'mode_group, not group'),
+    ({'normalizer': 'mixture', 'at': ['conv1:activation=no_such']},
+     '--at conv1:activation=no_such: activation=no_such: it must be'),
+    ({'normalizer': 'mixture', 'at': ['conv1:K=2', 'conv[1]:K=3']},
+     'says otherwise of conv1 than'),
+    ({'normalizer': 'mixture', 'at': ['conv1:K=2', 'conv2:K=3'],
+      'components': 5}, '--components 5 does nothing'),
+    ({'at': ['conv1:K=3']}, '--at says where another --normalizer')])
+def test_options_of_places_that_do_not_fit(given, words):
+    with pytest.raises(UserError) as error:
+        check_use(_settings(**given), given, LAYERS)
+    assert words in str(error.value)
+    assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('texts, expected', [
+    (['conv2:n_iter=4,K=5', 'conv1'], ['conv1', 'conv2:K=5,n_iter=4']),
+    (['conv1:axis=(0,2),K=3', '@first'], ['@first', 'conv1:K=3,axis=(0,2)'])])
+def test_places_are_put_in_order(texts, expected):
+    setting, = (setting for setting in normalizer_settings('')
+                if setting.name == 'at')
+    assert setting.checked(texts) == expected
+
+
+@pytest.mark.parametrize('texts, words', [
+    (['conv1:'], "--at conv1:: must be KEY=VALUE, not ''"),
+    (['conv1:K'], "--at conv1:K: must be KEY=VALUE, not 'K'"),
+    (['conv1:K=2,K=3'], '--at conv1:K=2,K=3: K is given twice'),
+    (['conv1:size=3'], 'the network says what size is'),
+    (['conv1:K=2', 'conv1:K=3'], '--at names one twice')])
+def test_places_that_cannot_be_read(texts, words):
+    setting, = (setting for setting in normalizer_settings('')
+                if setting.name == 'at')
+    with pytest.raises(UserError) as error:
+        setting.checked(texts)
+    assert words in str(error.value)
+
+
 def test_activation_inside_is_a_function_by_name():
     settings = _settings(
         normalizer='mixture', normalizer_options={'activation': 'relu'})

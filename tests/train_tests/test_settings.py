@@ -22,6 +22,29 @@ def test_given_goes_before_recipe_goes_before_default():
     assert settings['em_iterations'] == 3
 
 
+@pytest.mark.parametrize('given', [
+    {'epoch': 3}, {'widths': [4, 4, 4, 8]}, {'batch_size': 16},
+    {'dataset': 'digits'}, {'train_size': 100}, {'network': 'cnn'},
+    {'at': ['conv2']}, {'scale': .1}])
+def test_what_may_be_said_beside_a_recipe(given):
+    settings = SETTINGS.complete({'recipe': 'cifar10-cnn-MN-2', **given})
+    assert {name: settings[name] for name in given} == given
+
+
+@pytest.mark.parametrize('given, words', [
+    ({'network': 'nin'},
+     '--network nin contradicts --recipe cifar10-cnn-BN-2, which trains cnn'),
+    ({'components': 3}, '--components goes with'),
+    ({'depth': 20}, '--depth goes with'),
+    ({'momentum': .5}, '--momentum goes with --optimizer rmsprop-graves or '
+     'nesterov or momentum, not rmsprop'),
+    ({'betas': [.5, .9]}, '--betas goes with --optimizer adam, not rmsprop')])
+def test_what_contradicts_a_recipe(given, words):
+    with pytest.raises(UserError) as error:
+        SETTINGS.complete({'recipe': 'cifar10-cnn-BN-2', **given})
+    assert words in str(error.value)
+
+
 def test_recipe_with_another_normalizer():
     settings = SETTINGS.complete(
         {'recipe': 'cifar10-cnn-MN-1', 'normalizer': 'batch'})
@@ -188,6 +211,26 @@ def test_resume_refuses_another_value():
     assert str(error.value) == (
         '--size 5 differs from the 1 that this thing was started with; a '
         'resumed thing keeps its settings')
+
+
+def test_what_runs_did_before_may_depend_on_another_setting():
+    settings = Settings('script.py', '', 'thing', {}, _check_use, {'one': [
+        Setting('kind', 'a', 'what', choices=['a', 'b']),
+        Setting('size', By('kind', {'b': 2}), 'how much',
+                before=[By('kind', {'b': 2})])]})
+    for kind in ('a', 'b'):
+        assert settings.check_saved({'kind': kind}, 'is wrong') == (
+            settings.complete({'kind': kind}))
+    with pytest.raises(UserError, match='^is wrong$'):
+        settings.check_saved({}, 'is wrong')
+
+
+def test_choice_that_there_was_once():
+    settings = Settings('script.py', '', 'thing', {}, _check_use, {'one': [
+        Setting('kind', 'a', 'what', choices=['a', 'b'], former=['c'])]})
+    assert settings.check_saved({'kind': 'c'}, 'is wrong') == {'kind': 'c'}
+    with pytest.raises(SystemExit):
+        settings.parse(['--kind', 'c'])
 
 
 def test_saved_settings_are_checked():

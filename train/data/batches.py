@@ -2,6 +2,7 @@
 
 import chainer
 from chainer.iterators import SerialIterator, ShuffleOrderSampler
+import numpy
 
 from train.command_line import UserError
 
@@ -79,5 +80,8 @@ def check_batch_size(batch_size, labels):
 
 @chainer.dataset.converter()
 def send(batch, device):
-    """Sends a batch, a tuple of arrays, to a device."""
-    return tuple(map(device.send, batch))
+    """Sends images and labels to a device, the images in the dtype in which \
+networks compute."""
+    images, labels = batch
+    dtype = chainer.get_dtype(map_mixed16=numpy.float16)
+    return device.send(images.astype(dtype, copy=False)), device.send(labels)

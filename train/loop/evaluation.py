@@ -3,6 +3,8 @@
 import chainer
 from chainer.training import extensions
 
+from train.data.batches import send
+
 
 class Evaluation(extensions.Evaluator):
 
@@ -34,8 +36,7 @@ class Evaluation(extensions.Evaluator):
             observation = {}
             with chainer.reporter.report_scope(observation), \
                     chainer.no_backprop_mode():
-                classifier(classifier.device.send(images),
-                           classifier.device.send(labels))
+                classifier(*send((images, labels), classifier.device))
             summary.add({name: (float(value.array), len(labels))
                          for name, value in observation.items()})
         return summary.compute_mean()

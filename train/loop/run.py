@@ -17,6 +17,7 @@ from train.loop import snapshots
 from train.loop.interruption import Interruption
 from train.loop.optimizers import LearningRate, make_optimizer
 from train.loop.report_lines import ReportLines
+from train.loop.schedule import scaled
 from train.loop.triggers import Every, RunLength
 
 
@@ -26,7 +27,8 @@ def make_updater(classifier, batches, settings, device):
     Args:
         classifier (~chainer.Link): The model.
         batches (~chainer.dataset.Iterator): Batches, as arrays.
-        settings (dict): ``'optimizer'``, ``'lr'`` and ``'weight_decay'``.
+        settings (dict): ``'optimizer'``, ``'lr'``, ``'momentum'``,
+            ``'betas'`` and ``'weight_decay'``.
         device (~chainer.backend.Device): Where to train.
 
     Returns:
@@ -34,7 +36,14 @@ def make_updater(classifier, batches, settings, device):
 
     """
     classifier.to_device(device)
-    optimizer = make_optimizer(settings['optimizer'], settings['lr'])
+    optimizer = make_optimizer(
+        settings['optimizer'], settings['lr'], settings['momentum'],
+        settings['betas'])
+    if chainer.config.dtype is chainer.mixed16:
+        # float16 has too few digits to add small steps, and too small a range
+        # for small gradients.
+        optimizer.use_fp32_update()
+        optimizer.loss_scaling()
     optimizer.setup(classifier)
     if settings['weight_decay'] > 0:
         optimizer.add_hook(
@@ -54,7 +63,8 @@ def run(updater, evaluation, settings, folder, script, arrays=None,
         settings (dict): What :func:`make_updater` needs; ``'decay'``,
             ``'decay_every'`` and ``'decay_at'``, in epochs, and
             ``'decay_at_iterations'`` if there are any; ``'iterations'`` or,
-            where that is ``None``, ``'epoch'``; ``'log_every'``,
+            where that is ``None``, ``'epoch'``; ``'scale'``, with which all
+            of these are multiplied; ``'log_every'``,
             ``'test_every'``, ``'snapshot_every'``, ``'recalibrate'``,
             ``'seed'`` and ``'device'``. All that there is, is saved.
         folder (str): Where to write. What a run before left there is lost,
@@ -132,6 +142,7 @@ def make_recalibration(batches, evaluation, settings):
 
 
 def _run_length(settings, is_interrupted):
+    settings = scaled(settings)
     if settings['iterations'] is None:
         return RunLength(settings['epoch'], 'epoch', is_interrupted)
     return RunLength(settings['iterations'], 'iteration', is_interrupted)
@@ -143,10 +154,11 @@ def _extend(trainer, evaluation, settings, length, progress):
     log_trigger = Every(length, settings['log_every'], settings['test_every'])
     log_report = extensions.LogReport(
         trigger=log_trigger, filename=run_folder.LOG)
+    schedule = scaled(settings)
     trainer.extend(LearningRate(
         settings['optimizer'], settings['lr'], settings['decay'],
-        settings['decay_every'], settings['decay_at'] or (),
-        settings.get('decay_at_iterations', ())))
+        schedule['decay_every'], schedule['decay_at'] or (),
+        schedule.get('decay_at_iterations', ())))
     trainer.extend(evaluation, trigger=test_trigger)
     if settings['recalibrate']:
         trainer.extend(

@@ -7,6 +7,7 @@ import statistics
 from train.command_line import as_typed, UserError
 from train.loop import files
 from train.loop.run_folder import clear as clear_run
+from train.loop.schedule import scaled
 from train.text_table import text_table
 
 
@@ -149,7 +150,7 @@ def _summarize(folder):
     try:
         cells = [
             describe(settings), settings['batch_size'],
-            settings['iterations'], len(results),
+            scaled(settings)['iterations'], len(results),
             mean_and_deviation([r['error'] for r in results])]
         errors = {
             name: mean_and_deviation([r['errors'][name] for r in results])
@@ -165,8 +166,8 @@ def _summarize(folder):
 
 
 # Settings that tell two series of the same normalizer apart.
-_TELLING = ('train_size', 'test_size', 'widths', 'optimizer', 'lr',
-            'weight_decay', 'decay', 'cuts', 'em_iterations')
+_TELLING = ('train_size', 'test_size', 'widths', 'optimizer', 'momentum',
+            'lr', 'weight_decay', 'decay', 'cuts', 'scale', 'em_iterations')
 
 
 def _differences(settings, alike):

@@ -6,12 +6,16 @@ whose length was changed, calls every extension when it should.
 """
 
 
+from train.loop.schedule import n_epochs
+
+
 class RunLength:
 
     """Stop trigger that ends a run after so many epochs or iterations.
 
     Args:
-        length (int): How many.
+        length (float): How many; of epochs, the iteration that reaches it
+            is the last.
         unit (str): ``'epoch'`` or ``'iteration'``.
         is_interrupted (callable): Returns whether to stop before that.
 
@@ -27,7 +31,10 @@ class RunLength:
 
     def is_reached(self, trainer):
         """Returns whether a run is as long as it was to be."""
-        return getattr(trainer.updater, self._unit) >= self._length
+        updater = trainer.updater
+        n_done = (n_epochs(updater) if self._unit == 'epoch'
+                  else updater.iteration)
+        return n_done >= self._length
 
     def get_training_length(self):
         """Returns the length and its unit, for Chainer's progress bar."""

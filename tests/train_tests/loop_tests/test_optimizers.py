@@ -16,14 +16,40 @@ from train.loop.optimizers import make_optimizer
      {'lr': 0.3, 'momentum': 0.9}),
     ('nesterov', chainer.optimizers.NesterovAG,
      {'lr': 0.3, 'momentum': 0.9}),
+    ('momentum', chainer.optimizers.MomentumSGD,
+     {'lr': 0.3, 'momentum': 0.9}),
     ('sgd', chainer.optimizers.SGD, {'lr': 0.3}),
-    ('adam', chainer.optimizers.Adam, {'alpha': 0.3})])
+    ('adam', chainer.optimizers.Adam,
+     {'alpha': 0.3, 'beta1': .9, 'beta2': .999})])
 def test_make_optimizer(name, kind, values):
     assert name in optimizers.NAMES
     optimizer = make_optimizer(name, 0.3)
     assert type(optimizer) is kind
     for key, value in values.items():
         assert getattr(optimizer, key) == value
+
+
+@pytest.mark.parametrize('name', ['momentum', 'nesterov', 'rmsprop-graves'])
+def test_momentum(name):
+    assert make_optimizer(name, .3, momentum=.5).momentum == .5
+
+
+def test_betas():
+    optimizer = make_optimizer('adam', .3, betas=[.5, .99])
+    assert (optimizer.beta1, optimizer.beta2) == (.5, .99)
+
+
+def test_momentum_sgd_is_that_of_its_equation():
+    # v <- m v - lr g, w <- w + v.
+    link = L.Linear(1, 1, initialW=2., nobias=True)
+    optimizer = make_optimizer('momentum', .1, momentum=.8).setup(link)
+    w, v = 2., 0.
+    for gradient in (1., -2., .5):
+        link.W.grad[...] = gradient
+        optimizer.update()
+        v = .8 * v - .1 * gradient
+        w += v
+        numpy.testing.assert_allclose(link.W.array, w, 1e-6)
 
 
 def _rates(name, schedule, n_iterations):
@@ -60,7 +86,12 @@ def _rates(name, schedule, n_iterations):
     (None, (), [1, 1, 1, 1, 1, 1, 1, 1]),
     (1, (), [1, 1, .5, .5, .25, .25, .125, .125]),
     (2, (), [1, 1, 1, 1, .5, .5, .5, .5]),
-    (None, (1, 3), [1, 1, .5, .5, .5, .5, .25, .25])])
+    (None, (1, 3), [1, 1, .5, .5, .5, .5, .25, .25]),
+    # Within an epoch, of two updates, and between two of them.
+    (None, (.5, 2.5), [1, .5, .5, .5, .5, .25, .25, .25]),
+    (None, (1.2,), [1, 1, 1, .5, .5, .5, .5, .5]),
+    (1.5, (), [1, 1, 1, .5, .5, .5, .25, .25]),
+    (.1 * 15, (.1 * 5,), [1, .5, .5, .25, .25, .25, .125, .125])])
 def test_learning_rate(name, every, at, expected, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     used, reported = _rates(name, LearningRate(name, 1., .5, every, at), 8)
@@ -88,7 +119,7 @@ def test_learning_rate_at_iterations(
 
 def test_rate_of_the_papers_schedule_after_100_epochs():
     class Updater:
-        epoch = 100
+        epoch_detail = 100.
         optimizer = make_optimizer('rmsprop', 0.01)
 
         def get_optimizer(self, name):

@@ -39,7 +39,7 @@ def _assert_same(folder, expected_folder):
 
 # The epochs of 96 images in batches of 20 end within iterations 5 and 10.
 @pytest.mark.parametrize('optimizer', [
-    'rmsprop', 'rmsprop-graves', 'nesterov', 'sgd', 'adam'])
+    'rmsprop', 'rmsprop-graves', 'nesterov', 'momentum', 'sgd', 'adam'])
 def test_resumed_run_is_the_same(optimizer, run, stop_in, tmp_path):
     settings = SMALL + [
         '--optimizer', optimizer, '--iterations', 12, '--log-every', 5,
