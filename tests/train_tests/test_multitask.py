@@ -98,8 +98,9 @@ def test_script_writes_settings_runs_and_results(tmp_path):
     pytest.importorskip('matplotlib')
     # Updates enough to get some of both sets right.
     done = subprocess.run(
-        SCRIPT + SMALL + ['--iterations', '40', '--log-every', '40', '--snapshot-every', '40',
-                          '--seeds', '7', '3', '--out', 'series'],
+        SCRIPT + SMALL + ['--iterations', '40', '--log-every', '40',
+                          '--snapshot-every', '40', '--seeds', '7', '3',
+                          '--out', 'series'],
         cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ''
@@ -128,7 +129,7 @@ def test_script_writes_settings_runs_and_results(tmp_path):
         errors = [100 - 100 * entry['validation/main/accuracy']
                   for entry in log]
         # A test at every twentieth of the run; the last tells the same.
-        assert [entry['iteration'] for entry in log] == list(range(2, 41, 2))
+        assert [e['iteration'] for e in log] == list(range(2, 41, 2))
         numpy.testing.assert_allclose(errors[-1], error, atol=1e-4)
         best = result.pop('best_error')
         numpy.testing.assert_allclose(best, min(errors), atol=1e-4)
