@@ -16,9 +16,11 @@ from train.run_log import ACCURACY, NoTestYet, read_log, summarize
 
 TOP5 = 'validation/main/top5_accuracy'
 
-# Settings that change neither the updates of a run nor when it is tested.
+# Settings that change neither the updates of a run nor when it is tested, and
+# those that are told as conditions.
 _IGNORED = ('recipe', 'seed', 'device', 'log_every', 'snapshot_every',
-            'samples_every', 'recalibrate', 'features')
+            'samples_every', 'recalibrate', 'workers', 'images', 'image_set',
+            'features')
 
 _OF_THE_NORMALIZER = tuple(
     setting.name for setting in normalizer_settings(''))
@@ -200,8 +202,13 @@ def _read_classifier(folder, recipe, settings):
     figures['error'] = 100 - 100 * summary['best']
     top5 = [entry[TOP5] for entry in log if TOP5 in entry]
     figures['top-5 error'] = 100 - 100 * max(top5) if top5 else None
+    image_set = settings.get('image_set')
+    conditions = () if image_set is None else (
+        f"{image_set['train']} training images and {image_set['test']} test "
+        f"images of {image_set['classes']} classes",)
     return [Run(recipe, settings['seed'], figures, log, _differences(
-        settings, classifier.SETTINGS.complete({'recipe': recipe})), folder)]
+        settings, classifier.SETTINGS.complete({'recipe': recipe})), folder,
+        conditions)]
 
 
 def _read_ended(folder, settings, key):
