@@ -84,7 +84,7 @@ def _line(table, recipe, figures, made, runs, baselines):
     notes = []
     reconstructed = _reconstructed().get(recipe, ())
     if reconstructed:
-        notes.append('reconstructed, as the paper does not tell: '
+        notes.append('reconstructed, not from the paper: '
                      + '; '.join(reconstructed))
     if differences:
         notes.append('not as the recipe, whose settings are in brackets: '

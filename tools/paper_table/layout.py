@@ -18,29 +18,23 @@ def as_text(table, groups):
         str: The title, the lines, and what their notes stand for.
 
     """
-    titles, rows, legend = _cells(table, groups)
-    paragraphs = [f'{mark} {text}' for mark, text in legend]
-    if table.note:
-        paragraphs.append(table.note)
+    titles, rows, notes = _cells(table, groups)
     return '\n'.join(
         [*textwrap.wrap(table.title, 79), '']
         + [line.rstrip()
            for line in text_table([titles, *rows]).splitlines()] + ['']
-        + [line for paragraph in paragraphs
-           for line in textwrap.wrap(paragraph, 79)]).rstrip()
+        + [line for note in notes
+           for line in textwrap.wrap(note, 79)]).rstrip()
 
 
 def as_markdown(table, groups):
     """Returns a comparison in Markdown; see :func:`as_text`."""
-    titles, rows, legend = _cells(table, groups)
+    titles, rows, notes = _cells(table, groups)
     lines = [titles, ['---'] + ['---:'] * (len(titles) - 1), *rows]
-    notes = [f'- {mark} {text}' for mark, text in legend]
-    if table.note:
-        notes.append(f'- {table.note}')
     return '\n'.join(
         [f'### {table.title}', '']
         + [f"| {' | '.join(line)} |" for line in lines]
-        + ['', *notes]).rstrip()
+        + [''] + [f'- {note}' for note in notes]).rstrip()
 
 
 def shown(figure, digits):
@@ -64,20 +58,22 @@ def shown(figure, digits):
 
 
 def _cells(table, groups):
-    """Returns titles and rows of a comparison, and its notes by mark."""
+    """Returns titles and rows of a comparison, and what is told below."""
     titles = ['row', *(
         f'{whose} {column.title}'.rstrip()
         for column in table.columns for whose in ('paper', 'ours')),
         'runs', 'notes']
-    marks = {}
+    numbers = {}
     rows = []
     for line in (line for group in groups for line in group):
         for note in line.notes:
-            marks.setdefault(note, f'[{len(marks) + 1}]')
+            numbers.setdefault(note, len(numbers) + 1)
         rows.append([line.recipe, *(
             shown(figure, column.digits)
             for column, both in zip(table.columns, zip(line.paper, line.ours))
             for figure in both),
             str(line.n_runs or '-'),
-            ' '.join(marks[note] for note in line.notes)])
-    return titles, rows, [(mark, note) for note, mark in marks.items()]
+            ' '.join(f'[{number}]' for number in sorted(
+                numbers[note] for note in line.notes))])
+    notes = [f'[{number}] {note}' for note, number in numbers.items()]
+    return titles, rows, notes + [table.note] * bool(table.note)

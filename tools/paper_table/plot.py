@@ -77,6 +77,7 @@ def _draw_table(part, table, lines):
         axes.set_xlabel(column.axis)
         axes.grid(alpha=.3)
         axes.margins(x=.12)
+        axes.locator_params(axis='x', nbins=5)
     panels[0].set_yticks(range(len(lines)), [
         f'{line.recipe}, {line.n_runs} run{"s" if line.n_runs > 1 else ""}'
         for line in lines])
