@@ -194,6 +194,14 @@ def test_training_learns(run, tmp_path):
     assert max(result['errors'].values()) < 80
 
 
+def test_scaled_run_is_tested_as_often(run, tmp_path):
+    pytest.importorskip('train.loop.schedule')
+    assert run(*SMALL, '--iterations', 80, '--scale', .5)[0] == 0
+    log = _read(tmp_path / 'series' / 'seed-0' / 'log')
+    assert [entry['iteration'] for entry in log
+            if 'validation/main/accuracy' in entry] == list(range(2, 41, 2))
+
+
 def test_best_error_outlives_the_stop_after_it(run, stop_in, tmp_path):
     # The rate is so high that what is learnt is lost again.
     arguments = SMALL + ['--iterations', 12, '--lr', 2]
