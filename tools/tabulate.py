@@ -17,8 +17,8 @@ to reach the best of the first, both between runs of the same seed. It draws
 mean curves.
 
 Of series of train.multitask it prints the mean and the sample standard
-deviation of the test error, of all images and of each set's, over the runs
-that have ended.
+deviation, over the runs that have ended, of the best test error, as the mode
+normalization paper does, of the last, and of the last on each set.
 """
 
 import argparse

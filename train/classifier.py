@@ -168,7 +168,9 @@ def _run(args, settings, device, arrays):
         numpy.random.RandomState(_seeds(settings)[1]),
         flip_and_crop if settings['dataset'].startswith('cifar') else None)
     updater = make_updater(classifier, batches, settings, device)
-    evaluation = Evaluation(*test_set, settings['batch_size'], classifier)
+    evaluation = Evaluation(
+        *test_set, settings['batch_size'], classifier,
+        top5=datasets.n_classes(settings['dataset']) > 100)
     schedule.tell(settings)
     return run(updater, evaluation, settings, args.out, 'train.classifier',
                arrays, args.progress)

@@ -18,11 +18,12 @@ class NoTestYet(UserError):
     """A run that has not come to its first test."""
 
 
-def read_log(folder):
+def read_log(folder, key=ACCURACY):
     """Reads the log of a run.
 
     Args:
         folder (str): The run's folder.
+        key (str): What entries with a test hold.
 
     Returns:
         list of dict: The log's entries, in the order of iterations.
@@ -38,12 +39,13 @@ def read_log(folder):
     try:
         with open(path) as file:
             log = json.load(file)
-        has_tests = [ACCURACY in entry and math.isfinite(entry[ACCURACY])
+        has_tests = [key in entry and math.isfinite(entry[key])
                      for entry in log if entry['iteration'] > 0]
     except (ValueError, TypeError, KeyError, RecursionError):
         raise UserError(f'{path} is not the log of a training run')
     if not any(has_tests):
-        raise NoTestYet(f'{path} has no test accuracy yet')
+        what = 'test accuracy' if key == ACCURACY else key
+        raise NoTestYet(f'{path} has no {what} yet')
     return log
 
 
@@ -90,8 +92,9 @@ def summarize(log, target=None):
     return {
         'steps': steps,
         'quarters': [
+            # Rounded up, as a quarter may end within an update.
             max((accuracy for step, accuracy in tests
-                 if 4 * step <= quarter * steps), default=None)
+                 if step <= math.ceil(quarter * steps / 4)), default=None)
             for quarter in (1, 2, 3, 4)],
         'last': tests[-1][1],
         'best': best,
@@ -104,13 +107,8 @@ def summarize(log, target=None):
 def median_steps(steps):
     """Tells a median of steps, and how many runs reached the target at all.
 
-    A run that did not counts as one that takes longer than any other, so the
-    median is that of all runs. A mean could be taken only of those that did,
-    and would look the better the fewer they are.
-
     Args:
-        steps (list of int or None): ``'steps_to_target'`` of
-            :func:`summarize`, of each run.
+        steps (list of int or None): See :func:`median_and_count`.
 
     Returns:
         str or None: Such as ``75 (4 of 5)``; ``None`` if there is no run.
@@ -118,8 +116,27 @@ def median_steps(steps):
     """
     if not steps:
         return None
-    reached = sum(step is not None for step in steps)
-    median = statistics.median(
-        math.inf if step is None else step for step in steps)
+    median, reached = median_and_count(steps)
     shown = 'not reached' if median == math.inf else f'{median:g}'
     return f'{shown} ({reached} of {len(steps)})'
+
+
+def median_and_count(steps):
+    """Returns a median of steps, and how many runs reached the target.
+
+    A run that did not counts as one that takes longer than any other, so the
+    median is that of all runs. A mean could be taken only of those that did,
+    and would look the better the fewer they are.
+
+    Args:
+        steps (list of int or None): ``'steps_to_target'`` of
+            :func:`summarize`, of each run, at least one.
+
+    Returns:
+        tuple: The median, infinite if it is not reached, and the count.
+
+    """
+    return (
+        statistics.median(math.inf if step is None else step
+                          for step in steps),
+        sum(step is not None for step in steps))

@@ -55,19 +55,25 @@ def optimization(optimizer, lr, decay, batch_size):
                 metavar='FACTOR')]
 
 
-def running():
-    """Returns the settings of what changes no update of a run."""
+def running(test_every='an epoch'):
+    """Returns the settings of what changes no update of a run.
+
+    Args:
+        test_every (str): How often a script tests by default, for its help.
+
+    """
     return [Setting(
         'device', '@numpy',
         "Chainer's name for a device, such as @numpy or @cupy:0", CHANGE,
         metavar='DEVICE')] + [Setting(
             f'{name}_every', None,
-            f'iterations from one to the next of {what} (default: an epoch)',
+            f'iterations from one to the next of {what} (default: {default})',
             CHANGE, type=positive_int, metavar='ITERATIONS')
-        for name, what in (
-            ('log', 'a line of the log; each test makes one as well'),
-            ('test', 'a test on the whole test set'),
-            ('snapshot', 'a snapshot'))] + [
+        for name, what, default in (
+            ('log', 'a line of the log; each test makes one as well',
+             'an epoch'),
+            ('test', 'a test on the whole test set', test_every),
+            ('snapshot', 'a snapshot', 'an epoch'))] + [
         Setting('recalibrate', 0, 'at each test, test once more with the '
                 "normalizers' statistics of N training batches under the "
                 'weights as they are; training goes on with its own (default: '

@@ -165,13 +165,17 @@ def test_table_of_series(tmp_path, capsys):
     folders = [
         _write_series(tmp_path / 'a', [25.83, 26.91, 27.99]),
         _write_series(tmp_path / 'b', [9.5], normalizer='mode', modes=4)]
+    # The first is of before the best was kept.
+    path = tmp_path / 'b' / 'seed-0' / 'result.json'
+    path.write_text(json.dumps(dict(json.loads(path.read_text()),
+                                    best_error=9.25)))
     assert tabulate.main(folders) == 0
     output, errors = capsys.readouterr()
     assert errors == ''
     assert [' '.join(line.split()) for line in output.splitlines()] == [
-        'normalizer batch updates runs test error in % digits',
-        'batch 64 1000 3 26.91 +- 1.08 26.91 +- 1.08',
-        'mode, K 4 64 1000 1 9.50 9.50']
+        'normalizer batch updates runs best error in % last digits',
+        'batch 64 1000 3 - 26.91 +- 1.08 26.91 +- 1.08',
+        'mode, K 4 64 1000 1 9.25 9.50 9.50']
 
 
 @pytest.mark.parametrize('break_it, words', [

@@ -98,9 +98,9 @@ def test_script_writes_settings_runs_and_results(tmp_path):
     pytest.importorskip('matplotlib')
     # Updates enough to get some of both sets right.
     done = subprocess.run(
-        SCRIPT + SMALL + ['--iterations', '40', '--test-every', '40',
-                          '--log-every', '40', '--snapshot-every', '40',
-                          '--seeds', '7', '3', '--out', 'series'],
+        SCRIPT + SMALL + ['--iterations', '40', '--log-every', '40',
+                          '--snapshot-every', '40', '--seeds', '7', '3',
+                          '--out', 'series'],
         cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ''
@@ -125,20 +125,28 @@ def test_script_writes_settings_runs_and_results(tmp_path):
         assert found.keys() == by_set.keys()
         for name in by_set:
             numpy.testing.assert_allclose(found[name], by_set[name])
-        assert result == {'seed': seed}
-        assert (f"test error {error:.2f} %: digits {by_set['digits']:.2f}, "
-                f"textures {by_set['textures']:.2f}\n") in output
-        # The last test of the run tells the same.
         log = _read(run_folder / 'log')
-        numpy.testing.assert_allclose(
-            100 - 100 * log[-1]['validation/main/accuracy'], error, atol=1e-4)
+        errors = [100 - 100 * entry['validation/main/accuracy']
+                  for entry in log]
+        # A test at every twentieth of the run; the last tells the same.
+        assert [e['iteration'] for e in log] == list(range(2, 41, 2))
+        numpy.testing.assert_allclose(errors[-1], error, atol=1e-4)
+        best = result.pop('best_error')
+        numpy.testing.assert_allclose(best, min(errors), atol=1e-4)
+        # So many of 60 images.
+        assert 60 * best / 100 == pytest.approx(round(60 * best / 100))
+        assert (f"test error {error:.2f} %: digits {by_set['digits']:.2f}, "
+                f"textures {by_set['textures']:.2f}; best {best:.2f}\n"
+                ) in output
+        assert result == {'seed': seed}
         settings = _read(run_folder / 'run.json')['settings']
         assert settings['seed'] == seed
-        in_all.append(error)
-    a, b = in_all
+        in_all.append((best, error))
+    (a, c), (b, d) = in_all
     line = ' '.join(output.splitlines()[-1].split())
-    assert line.startswith(f'batch 16 40 2 {(a + b) / 2:.2f} +- '
-                           f'{abs(a - b) / 2 ** .5:.2f} ')
+    assert line.startswith(
+        f'batch 16 40 2 {(a + b) / 2:.2f} +- {abs(a - b) / 2 ** .5:.2f} '
+        f'{(c + d) / 2:.2f} +- {abs(c - d) / 2 ** .5:.2f} ')
 
 
 def test_errors_are_counted_by_set_and_in_all():
@@ -184,6 +192,31 @@ def test_training_learns(run, tmp_path):
     # Guessing is wrong in 95 %; with nothing but the set known, in 90 %.
     assert result['error'] < 50
     assert max(result['errors'].values()) < 80
+
+
+def test_scaled_run_is_tested_as_often(run, tmp_path):
+    assert run(*SMALL, '--iterations', 80, '--scale', .5)[0] == 0
+    log = _read(tmp_path / 'series' / 'seed-0' / 'log')
+    assert [entry['iteration'] for entry in log
+            if 'validation/main/accuracy' in entry] == list(range(2, 41, 2))
+
+
+def test_best_error_outlives_the_stop_after_it(run, stop_in, tmp_path):
+    # The rate is so high that what is learnt is lost again.
+    arguments = SMALL + ['--iterations', 12, '--lr', 2]
+    assert run(*arguments, out='whole')[0] == 0
+    log = _read(tmp_path / 'whole' / 'seed-0' / 'log')
+    accuracies = [entry['validation/main/accuracy'] for entry in log]
+    stop = len(accuracies) - 1
+    assert max(accuracies[:stop]) > max(accuracies[stop:])
+    stop_in(stop, signal.SIGTERM)
+    assert run(*arguments)[0] == 128 + signal.SIGTERM
+    assert run('--resume')[0] == 0
+    _assert_same(tmp_path / 'series' / 'seed-0', tmp_path / 'whole' / 'seed-0')
+    result = _read(tmp_path / 'series' / 'seed-0' / 'result.json')
+    assert result['best_error'] == pytest.approx(
+        100 - 100 * max(accuracies), abs=1e-4)
+    assert result['best_error'] < result['error']
 
 
 def test_same_seed_same_run_and_other_seed_another(run, tmp_path):
@@ -236,8 +269,8 @@ def test_rate_is_cut_after_shares_of_the_run(run, tmp_path):
 
 
 def test_number_of_effective_components_is_logged(run, tmp_path):
-    assert run(*SMALL, '--log-every', 2, '--normalizer', 'mixture', '--at',
-               'conv2', '--components', 2)[0] == 0
+    assert run(*SMALL, '--log-every', 2, '--test-every', 5, '--normalizer',
+               'mixture', '--at', 'conv2', '--components', 2)[0] == 0
     log = _read(tmp_path / 'series' / 'seed-0' / 'log')
     assert [entry['iteration'] for entry in log] == [2, 4, 5]
     for entry in log:
@@ -545,7 +578,8 @@ def test_overwrite_takes_nothing_from_the_series_before(
     assert run(*SMALL, '--seeds', 0, 1, 2)[0] == 0
     folder = tmp_path / 'series'
     (folder / 'seed-1' / 'notes.txt').write_text('mine')
-    settings = SMALL + ['--lr', .3, '--normalizer', 'mode', '--seeds', 0, 1]
+    settings = SMALL + ['--lr', .3, '--normalizer', 'mode', '--seeds', 0, 1,
+                        '--test-every', 5]
     assert run(*settings, out='whole')[0] == 0
     # Stopped in the first run, it has only to go on to be the new series.
     stop_in(2, signal.SIGTERM)

@@ -1,6 +1,7 @@
 """Loss and accuracy over a test set."""
 
 import chainer
+import chainer.functions as F
 from chainer.training import extensions
 
 from train.data.batches import send
@@ -19,11 +20,15 @@ class Evaluation(extensions.Evaluator):
         labels (numpy.ndarray): Labels of shape ``(N,)``.
         batch_size (int): Number of images to pass through the model at once.
         target (~chainer.Link): The classifier.
+        top5 (bool): Whether to report ``'top5_accuracy'`` as well, the share
+            of images of which fewer than five classes score as high as their
+            own. The classifier then keeps its scores as ``y``.
 
     """
 
-    def __init__(self, images, labels, batch_size, target):
+    def __init__(self, images, labels, batch_size, target, top5=False):
         super().__init__({}, target)
+        self._top5 = top5
         self._batches = [
             (images[start:start + batch_size],
              labels[start:start + batch_size])
@@ -36,7 +41,18 @@ class Evaluation(extensions.Evaluator):
             observation = {}
             with chainer.reporter.report_scope(observation), \
                     chainer.no_backprop_mode():
-                classifier(*send((images, labels), classifier.device))
-            summary.add({name: (float(value.array), len(labels))
+                images, labels = send((images, labels), classifier.device)
+                classifier(images, labels)
+                if self._top5:
+                    chainer.report({'top5_accuracy': _top5_accuracy(
+                        classifier.y.array, labels)}, classifier)
+            summary.add({name: (float(chainer.as_array(value)), len(labels))
                          for name, value in observation.items()})
         return summary.compute_mean()
+
+
+def _top5_accuracy(scores, labels):
+    own = F.select_item(scores, labels).array[:, None]
+    # Itself is not below either; next to NaN, no class is.
+    not_below = (~(scores < own)).sum(axis=1)
+    return (not_below <= 5).mean()

@@ -82,9 +82,10 @@ def read_results(folder):
 
     Returns:
         tuple: The settings, and a list of results, by seed: dictionaries with
-        ``'seed'``, ``'error'`` and ``'errors'`` (by set) in %, and
-        ``'recalibrated'``, the error after recalibration, of runs that had
-        one.
+        ``'seed'``, ``'error'`` and ``'errors'`` (by set) of the last test in
+        %; ``'best_error'``, the least of all tests, but of runs before it was
+        kept; and ``'recalibrated'``, the error after recalibration, of runs
+        that had one.
 
     Raises:
         UserError: If the folder holds no series, or none of its runs has
@@ -121,6 +122,9 @@ def mean_and_deviation(values):
 def table(folders):
     """Returns the results of several series as text.
 
+    Test errors: the best of each run, that of its last test, and what this is
+    on each set.
+
     Args:
         folders (list of str): The series' folders.
 
@@ -134,8 +138,8 @@ def table(folders):
     series = [_summarize(folder) for folder in folders]
     names = sorted({name for _, _, errors in series for name in errors},
                    key=lambda name: (name != 'recalibrated', name))
-    rows = [['normalizer', 'batch', 'updates', 'runs', 'test error in %',
-             *names]]
+    rows = [['normalizer', 'batch', 'updates', 'runs', 'best error in %',
+             'last', *names]]
     for settings, (title, *cells), errors in series:
         alike = [others for others, (theirs, *_), _ in series
                  if theirs == title]
@@ -151,6 +155,8 @@ def _summarize(folder):
         cells = [
             describe(settings), settings['batch_size'],
             scaled(settings)['iterations'], len(results),
+            mean_and_deviation([r['best_error'] for r in results])
+            if all('best_error' in r for r in results) else None,
             mean_and_deviation([r['error'] for r in results])]
         errors = {
             name: mean_and_deviation([r['errors'][name] for r in results])

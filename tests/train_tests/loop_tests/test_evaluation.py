@@ -29,6 +29,38 @@ def test_every_image_counts_the_same(batch_size):
         rtol=1e-6)
 
 
+def test_top5_accuracy():
+    metrics = pytest.importorskip('sklearn.metrics')
+    seed = 0
+    random = numpy.random.RandomState(seed)
+    images = random.normal(size=(40, 6)).astype(numpy.float32)
+    labels = random.randint(12, size=40).astype(numpy.int32)
+    classifier = L.Classifier(L.Linear(6, 12))
+    scores = images @ classifier.predictor.W.array.T
+
+    result = Evaluation(images, labels, 7, classifier, top5=True)()
+    values = {key.split('/')[-1]: value for key, value in result.items()}
+    assert set(values) == {'loss', 'accuracy', 'top5_accuracy'}
+    expected = metrics.top_k_accuracy_score(
+        labels, scores, k=5, labels=range(12))
+    assert 0 < expected < 1
+    assert values['top5_accuracy'] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize('row, expected', [
+    ([9, 8, 7, 6, 5, 4], [1, 1, 1, 1, 1, 0]),
+    # Five of these are no more likely than the sixth.
+    ([3, 3, 3, 3, 3, 3], [0, 0, 0, 0, 0, 0]),
+    ([numpy.nan] * 6, [0, 0, 0, 0, 0, 0])])
+def test_top5_accuracy_of_each_class(row, expected):
+    classifier = L.Classifier(lambda x: chainer.Variable(x))
+    for label, value in enumerate(expected):
+        result = Evaluation(
+            numpy.array([row], 'f'), numpy.array([label], 'i'), 1,
+            classifier, top5=True)()
+        assert [v for key, v in result.items() if 'top5' in key] == [value]
+
+
 def test_model_is_in_test_mode_and_keeps_no_graph():
     class Probe(chainer.Chain):
         def forward(self, images, labels):

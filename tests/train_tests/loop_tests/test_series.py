@@ -67,30 +67,34 @@ def test_table(tmp_path):
         _write(tmp_path / 'c', {0: (0., 1.5), 1: (0., 2.5)}, sets=['digits'])]
     text = series.table(folders)
     assert [[cell.strip() for cell in row] for row in _cells(text)] == [
-        ['normalizer', 'batch', 'updates', 'runs', 'test error in %',
+        ['normalizer', 'batch', 'updates', 'runs', 'best error in %', 'last',
          'digits', 'svhn'],
         # (15, 17, 16), (10, 12, 8) and (20, 22, 24).
-        ['batch', '128', '27343', '3', '16.00 +- 1.00', '10.00 +- 2.00',
+        ['batch', '128', '27343', '3', '-', '16.00 +- 1.00', '10.00 +- 2.00',
          '22.00 +- 2.00'],
-        ['mode, K 4', '128', '50000', '1', '17.00', '3.00', '31.00'],
-        ['batch', '128', '27343', '2', '1.00 +- 0.35', '2.00 +- 0.71', '-']]
+        ['mode, K 4', '128', '50000', '1', '-', '17.00', '3.00', '31.00'],
+        ['batch', '128', '27343', '2', '-', '1.00 +- 0.35', '2.00 +- 0.71',
+         '-']]
     # Columns: all lines end where the titles do.
     assert len({len(line) for line in text.splitlines()}) == 1
 
 
-def test_errors_after_recalibration(tmp_path):
+@pytest.mark.parametrize('key, title', [
+    ('recalibrated', 'recalibrated'), ('best_error', 'best error in %')])
+def test_errors_that_some_results_hold(key, title, tmp_path):
     folders = [_write(tmp_path / name, {0: (20., 10.), 1: (22., 12.)})
                for name in ('all', 'one', 'none')]
     for name, seed, error in (('all', 0, 9.), ('all', 1, 11.), ('one', 0, 7.)):
         path = tmp_path / name / f'seed-{seed}' / 'result.json'
         path.write_text(json.dumps(dict(
-            json.loads(path.read_text()), recalibrated=error)))
+            json.loads(path.read_text()), **{key: error})))
+    titles, *rows = [[cell.strip() for cell in row]
+                     for row in _cells(series.table(folders))]
     # Of a series of which some runs had none there is no mean.
-    assert [[cell.strip() for cell in row[4:6]]
-            for row in _cells(series.table(folders))] == [
-        ['test error in %', 'recalibrated'],
-        ['16.00 +- 1.41', '10.00 +- 1.41'], ['16.00 +- 1.41', '-'],
-        ['16.00 +- 1.41', '-']]
+    column = titles.index(title)
+    assert [row[column] for row in rows] == ['10.00 +- 1.41', '-', '-']
+    column = titles.index('last')
+    assert [row[column] for row in rows] == 3 * ['16.00 +- 1.41']
 
 
 def test_series_of_one_normalizer_are_told_apart(tmp_path):

@@ -1,0 +1,1 @@
+"""The papers' tables beside what runs of this project found."""
