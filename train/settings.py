@@ -99,13 +99,16 @@ class Settings:
         groups (dict): Maps titles to lists of settings. A tuple in a list is
             of settings of which one takes the place of the others.
 
+    Attributes:
+        recipes (dict): As given.
+
     """
 
     def __init__(self, prog, description, noun, recipes, check_use, groups):
         self._prog = prog
         self._description = description
         self._noun = noun
-        self._recipes = recipes
+        self.recipes = recipes
         self._check_use = check_use
         self._groups = groups
         self._settings = {}
@@ -188,7 +191,7 @@ class Settings:
             UserError: If a setting is given that would do nothing.
 
         """
-        recipe = self._recipes.get(given.get('recipe'), {})
+        recipe = self.recipes.get(given.get('recipe'), {})
         defaults = {name: setting.default
                     for name, setting in self._settings.items()}
         chosen = {**defaults, **recipe, **given}
