@@ -164,8 +164,13 @@ def compare(networks, device, n_turns, n_steps):
 
 def _turn(settings, device, n_steps):
     """Returns a function that trains a network for some steps."""
-    shape = datasets.image_shape(settings['dataset'])
-    n_classes = datasets.n_classes(settings['dataset'])
+    if settings['dataset'] == 'images':
+        shape = (3,) + 2 * (settings['image_size'],)
+        # As many as ImageNet has.
+        settings = dict(settings, image_set={'classes': 1000})
+    else:
+        shape = datasets.image_shape(settings['dataset'])
+    n_classes = classifier.n_classes(settings)
     batch_size = settings['batch_size']
     random = numpy.random.RandomState(0)
     images = random.normal(size=(batch_size,) + shape).astype(numpy.float32)

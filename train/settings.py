@@ -26,8 +26,9 @@ class Setting:
         name (str): Its name, from which that of its argument is made.
         default: Its value where neither the user nor a recipe gives one, or
             a :class:`By`.
-        help (str): What it is. The default is added to it, but for ``None``
-            and where the text tells a default itself.
+        help (str or None): What it is. The default is added to it, but for
+            ``None`` and where the text tells a default itself. A setting
+            without a help has no argument: the script finds it out.
         on_resume (str): ``KEEP``, ``CHANGE`` or ``ADD``.
         choices (container or callable): The values there are, or what returns
             them when they are needed; ``None`` for any.
@@ -56,7 +57,9 @@ class Setting:
         return self._choices() if callable(self._choices) else self._choices
 
     def add_to(self, group):
-        """Adds the argument to a group of a parser's."""
+        """Adds the argument, if there is one, to a group of a parser's."""
+        if self._help is None:
+            return
         text = self._help
         if self.default is not None and '(default' not in text:
             text += f' (default: {_in_words(self.default)})'
