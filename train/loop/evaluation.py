@@ -3,6 +3,8 @@
 import chainer
 from chainer.training import extensions
 
+from train.data.batches import send
+
 
 class Evaluation(extensions.Evaluator):
 
@@ -32,12 +34,11 @@ class Evaluation(extensions.Evaluator):
         found = []
         for start in range(0, len(self._labels), self._batch_size):
             part = slice(start, start + self._batch_size)
-            labels = self._labels[part]
+            images, labels = self._images[part], self._labels[part]
             observation = {}
             with chainer.reporter.report_scope(observation), \
                     chainer.no_backprop_mode():
-                classifier(classifier.device.send(self._images[part]),
-                           classifier.device.send(labels))
+                classifier(*send((images, labels), classifier.device))
             found.append((observation, len(labels)))
         # Last of all: to read a figure is to wait for a GPU.
         summary = chainer.DictSummary()
