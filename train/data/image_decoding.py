@@ -50,7 +50,8 @@ def read_image(root, size, name, seed=None):
         # Any bytes may stand in the file, and Pillow raises what they lead to.
         raise UserError(
             f'cannot read the image {os.path.join(root, name)}: '
-            f'{one_line(error) or type(error).__name__}')
+            f'{one_line(error) or type(error).__name__}; put a whole image of '
+            'that name in its place')
     is_flipped = False
     if seed is None:
         box = centre_box(*image.size)
