@@ -32,8 +32,6 @@ from train.loop.run import make_updater
 from train.normalizers import normalizer_settings
 from train.text_table import text_table
 
-_COLUMNS = 'recipe', 'iterations/s', 'ratio', 'quartiles'
-
 
 def main(argv=None):
     """Measures as the command line says.
@@ -58,7 +56,8 @@ def main(argv=None):
                         '%(default)s)')
     parser.add_argument('--steps', type=positive_int, metavar='N',
                         help='training steps in a turn; a GPU is waited for '
-                        'at its end only (default: 1 on a CPU, 10 on a GPU)')
+                        'before and after them only (default: 1 on a CPU, 10 '
+                        'on a GPU)')
     parser.add_argument('--out', metavar='FILE',
                         help='file to write to as well, as JSON')
     args = parser.parse_args(argv)
@@ -87,13 +86,20 @@ def _run(args):
         if args.out:
             files.write_json(args.out, {
                 'table': 'VII', 'rows': rows, 'machine': machine})
-    print(text_table([_COLUMNS] + [[
-        row['recipe'], f"{row['iterations_per_second']:.3g}",
-        f"{row['ratio']:.3f}", '{:.3f} to {:.3f}'.format(*row['quartiles'])]
-        for row in rows]))
+    print(_table(rows))
     if args.out:
         print(f'all of it: {args.out}')
     return 0
+
+
+def _table(rows):
+    lines = [('recipe', 'iterations/s', 'ratio', 'quartiles')]
+    for row in rows:
+        low, high = row['quartiles']
+        lines.append((
+            row['recipe'], f"{row['iterations_per_second']:.3g}",
+            f"{row['ratio']:.3f}", f'{low:.3f} to {high:.3f}'))
+    return text_table(lines)
 
 
 def group_by_baseline(recipes):
