@@ -14,7 +14,8 @@ from train import classifier
 from train.loop.run import make_updater
 
 
-_SMALL = {'dataset': 'digits', 'widths': [2, 2, 2, 2], 'batch_size': 4}
+_SMALL = {'dataset': 'digits', 'network': 'cnn', 'widths': [2, 2, 2, 2],
+          'batch_size': 4}
 _MIXTURE = dict(_SMALL, normalizer='mixture', at=['conv3'])
 
 
@@ -33,7 +34,8 @@ def recipes(monkeypatch):
         'other-MN': dict(_MIXTURE, batch_size=6),
         'throughput-4-MN-2': dict(_MIXTURE, lr=.5, components=2),
         'throughput-4-MN-3': dict(_MIXTURE, lr=.5)}
-    monkeypatch.setattr(classifier.SETTINGS, 'recipes', recipes)
+    for name, settings in recipes.items():
+        monkeypatch.setitem(classifier.SETTINGS.recipes, name, settings)
     return recipes
 
 
@@ -107,7 +109,9 @@ def test_a_turn_trains_the_network_of_the_recipe(recipes, monkeypatch):
 
 def test_table_and_file(tmp_path, capsys, memory):
     out = tmp_path / 'new' / 'table.json'
-    assert throughput.main(['--turns', '2', '--out', str(out)]) == 0
+    assert throughput.main([
+        'throughput-4-BN', 'throughput-4-MN-2', 'throughput-4-MN-3',
+        '--turns', '2', '--out', str(out)]) == 0
     assert memory == ['kept']
     printed = capsys.readouterr().out
     result = json.loads(out.read_text())
@@ -122,6 +126,20 @@ def test_table_and_file(tmp_path, capsys, memory):
         assert row['quartiles'][0] <= row['ratio'] <= row['quartiles'][1]
         assert row['iterations_per_second'] > 0
     assert os.listdir(str(tmp_path / 'new')) == ['table.json']
+
+
+def test_all_of_the_table_by_default(monkeypatch, capsys):
+    measured = []
+
+    def compare(networks, *arguments):
+        measured.extend(networks)
+        return []
+
+    monkeypatch.setattr(throughput, 'compare', compare)
+    assert throughput.main([]) == 0
+    assert {'throughput-4-BN', 'throughput-4-MN-2', 'throughput-4-MN-3'} <= {
+        *measured}
+    assert not {'other-MN', 'cifar10-cnn-MN-2'} & {*measured}
 
 
 @pytest.mark.parametrize('arguments, words', [
