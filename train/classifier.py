@@ -21,13 +21,15 @@ import chainer
 import numpy
 
 from train import command_line
+from train import image_set
 from train import network
 from train import normalizers
 from train import shared_settings
 from train.command_line import epochs, positive_int, UserError
 from train.data import datasets
 from train.data.augmentation import flip_and_crop
-from train.data.batches import BatchIterator, check_batch_size
+from train.data.batches import (
+    BatchIterator, check_batch_size, FileBatchIterator)
 from train.experiments import mixture_paper, mode_paper
 from train.experiments.tables import as_text
 from train.loop import optimizers
@@ -39,9 +41,9 @@ from train.loop.run import make_updater, run
 from train.settings import By, CHANGE, Setting, Settings
 
 
-def _by_dataset(digits, mnist, cifar):
+def _by_dataset(digits, mnist, cifar, images):
     return By('dataset', {'digits': digits, 'mnist': mnist, 'cifar10': cifar,
-                          'cifar100': cifar})
+                          'cifar100': cifar, 'images': images})
 
 
 _LR = By('optimizer', {'rmsprop': .003, 'rmsprop-graves': .001,
@@ -54,22 +56,24 @@ _DTYPES = {'float32': numpy.float32, 'mixed16': chainer.mixed16}
 
 _GROUPS = {
     'what to train': [
-        Setting('dataset', 'digits', 'set of images', choices=datasets.NAMES),
+        Setting('dataset', 'digits', 'set of images',
+                choices=datasets.NAMES + ('images',)),
+        *image_set.image_settings(),
         shared_settings.recipe(_RECIPES),
         *shared_settings.sizes('the set'),
         *network.network_settings(),
         *normalizers.normalizer_settings(network.places())],
     'training': [
         *shared_settings.optimization(
-            'rmsprop', _LR, decay=_by_dataset(.85, .75, .93),
-            batch_size=_by_dataset(64, 128, 256)),
-        (Setting('decay_every', _by_dataset(1, 1, 2),
+            'rmsprop', _LR, decay=_by_dataset(.85, .75, .93, .1),
+            batch_size=_by_dataset(64, 128, 256, 256)),
+        (Setting('decay_every', _by_dataset(1, 1, 2, 30),
                  'decay the learning rate after each so many epochs',
                  type=epochs, metavar='EPOCHS'),
          Setting('decay_at', None, 'decay the learning rate after these '
                  'numbers of epochs, such as 75 112.5', type=epochs,
                  nargs='+', metavar='EPOCHS')),
-        (Setting('epoch', _by_dataset(20, 10, 100), 'length of the run in '
+        (Setting('epoch', _by_dataset(20, 10, 100, 90), 'length of the run in '
                  'epochs', CHANGE, type=positive_int, metavar='N'),
          Setting('iterations', None, 'length of the run in iterations',
                  CHANGE, type=positive_int, metavar='N')),
@@ -88,6 +92,7 @@ def _check_use(settings, given):
         raise UserError(
             f"--network {settings['network']} contradicts --recipe {recipe}, "
             f"which trains {_RECIPES[recipe]['network']}")
+    image_set.check_use(settings, given)
     network.check_use(settings, given)
     optimizers.check_use(settings, given)
 
@@ -159,28 +164,59 @@ def check_device(dtype, device):
 
 def _run(args, settings, device, arrays):
     """Runs what is left of a run; returns an exit status."""
-    train_set, test_set = datasets.load(
-        settings['dataset'], settings['train_size'], settings['test_size'])
+    train_set, test_set, settings = load_sets(settings)
     check_batch_size(settings['batch_size'], train_set.labels)
     classifier = make_untrained(settings, train_set.images.shape[1:])
-    batches = BatchIterator(
-        *train_set, settings['batch_size'],
-        numpy.random.RandomState(_seeds(settings)[1]),
-        flip_and_crop if settings['dataset'].startswith('cifar') else None)
+    random_state = numpy.random.RandomState(_seeds(settings)[1])
+    if settings['dataset'] == 'images':
+        batches = FileBatchIterator(
+            *train_set, settings['batch_size'], random_state)
+    else:
+        batches = BatchIterator(
+            *train_set, settings['batch_size'], random_state,
+            flip_and_crop if settings['dataset'].startswith('cifar') else None)
     updater = make_updater(classifier, batches, settings, device)
     evaluation = Evaluation(
         *test_set, settings['batch_size'], classifier,
-        top5=datasets.n_classes(settings['dataset']) > 100)
+        top5=n_classes(settings) > 100)
     schedule.tell(settings)
     return run(updater, evaluation, settings, args.out, 'train.classifier',
                arrays, args.progress)
+
+
+def load_sets(settings):
+    """Loads the images of a run.
+
+    Args:
+        settings (dict): All settings of the run.
+
+    Returns:
+        tuple: Training set and test set, and the settings, to which
+        ``'image_set'`` is added where images are in files.
+
+    Raises:
+        UserError: If they cannot be read, or are not those that the run was
+            started with.
+
+    """
+    if settings['dataset'] == 'images':
+        return image_set.load(settings)
+    return (*datasets.load(settings['dataset'], settings['train_size'],
+                           settings['test_size']), settings)
+
+
+def n_classes(settings):
+    """Returns the number of classes of a run, whose images were loaded."""
+    if settings['dataset'] == 'images':
+        return settings['image_set']['classes']
+    return datasets.n_classes(settings['dataset'])
 
 
 def make_untrained(settings, image_shape):
     """Makes the model of a run as it is before the first update.
 
     Args:
-        settings (dict): All settings of the run.
+        settings (dict): All settings of the run, whose images were loaded.
         image_shape (tuple of int): Shape of an image, ``(C, H, W)``.
 
     Returns:
@@ -193,8 +229,7 @@ def make_untrained(settings, image_shape):
     weights_seed, _, *layer_seeds = _seeds(settings)
     return network.make_classifier(
         network.NETWORKS[settings['network']], image_shape,
-        datasets.n_classes(settings['dataset']), settings, weights_seed,
-        layer_seeds)
+        n_classes(settings), settings, weights_seed, layer_seeds)
 
 
 def _seeds(settings):

@@ -35,7 +35,7 @@ _WIDE = [64, 128, 128, 256]
 NETWORKS = {
     'cnn': Network(CifarCNN, {'widths': By('dataset', {
         'digits': [16, 32, 32, 64], 'mnist': _WIDE, 'cifar10': _WIDE,
-        'cifar100': _WIDE})}),
+        'cifar100': _WIDE, 'images': _WIDE})}),
     'densenet': Network(
         densenet.DenseNet, {'depth': 40, 'growth_rate': 12},
         densenet.normalized_layers),

@@ -26,8 +26,9 @@ class Setting:
         name (str): Its name, from which that of its argument is made.
         default: Its value where neither the user nor a recipe gives one, or
             a :class:`By`.
-        help (str): What it is. The default is added to it, but for ``None``
-            and where the text tells a default itself.
+        help (str or None): What it is. The default is added to it, but for
+            ``None`` and where the text tells a default itself. A setting
+            without a help has no argument: the script finds it out.
         on_resume (str): ``KEEP``, ``CHANGE`` or ``ADD``.
         choices (container or callable): The values there are, or what returns
             them when they are needed; ``None`` for any.
@@ -60,7 +61,9 @@ class Setting:
         return self._choices() if callable(self._choices) else self._choices
 
     def add_to(self, group):
-        """Adds the argument to a group of a parser's."""
+        """Adds the argument, if there is one, to a group of a parser's."""
+        if self._help is None:
+            return
         text = self._help
         if self.default is not None and '(default' not in text:
             text += f' (default: {_in_words(self.default)})'
@@ -103,13 +106,16 @@ class Settings:
         groups (dict): Maps titles to lists of settings. A tuple in a list is
             of settings of which one takes the place of the others.
 
+    Attributes:
+        recipes (dict): As given.
+
     """
 
     def __init__(self, prog, description, noun, recipes, check_use, groups):
         self._prog = prog
         self._description = description
         self._noun = noun
-        self._recipes = recipes
+        self.recipes = recipes
         self._check_use = check_use
         self._groups = groups
         self._settings = {}
@@ -192,7 +198,7 @@ class Settings:
             UserError: If a setting is given that would do nothing.
 
         """
-        recipe = self._recipes.get(given.get('recipe'), {})
+        recipe = self.recipes.get(given.get('recipe'), {})
         defaults = {name: setting.default
                     for name, setting in self._settings.items()}
         chosen = {**defaults, **recipe, **given}

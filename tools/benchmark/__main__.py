@@ -11,17 +11,15 @@ time grows.
 import argparse
 import json
 import os
-import platform
 import sys
 
 import mixnorm
-import chainer
-import numpy
 import sklearn
 
 from tools.benchmark import cases
 from tools.benchmark.growth import measure_growth
 from tools.benchmark.harness import Benchmark
+from tools.benchmark.machine import describe
 from tools.benchmark.plot import draw_growth
 from train import command_line
 
@@ -69,7 +67,7 @@ def run(args):
     device = command_line.get_device(args.device)
     os.makedirs(args.out, exist_ok=True)
     benchmark = Benchmark(device, args.seconds)
-    result = describe(device)
+    result = {**describe(device), 'scikit-learn': sklearn.__version__}
     print(', '.join(f'{key} {value}' for key, value in result.items()))
     benchmark.print_header()
     for section in args.only:
@@ -85,29 +83,6 @@ def run(args):
         draw_growth(benchmark.growth, plot)
         print(f'growth: {plot}')
     return 0
-
-
-def describe(device):
-    """Returns a dict of the machine, the versions and the thread counts."""
-    found = {
-        'device': str(device), 'machine': platform.machine(),
-        'cores': len(os.sched_getaffinity(0)),
-        'threads': {name: os.environ.get(name) for name in (
-            'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS',
-            'OPENBLAS_THREAD_TIMEOUT')},
-        'python': platform.python_version(), 'numpy': numpy.__version__,
-        'chainer': chainer.__version__, 'mixnorm': mixnorm.__version__,
-        'scikit-learn': sklearn.__version__}
-    with open('/proc/cpuinfo') as file:
-        found['processor'] = next(
-            (line.partition(':')[2].strip() for line in file
-             if line.startswith('model name')), None)
-    if device.xp is not numpy:
-        cupy = device.xp
-        properties = cupy.cuda.runtime.getDeviceProperties(device.device.id)
-        found.update(cupy=cupy.__version__, gpu=properties['name'].decode(),
-                     cuda=cupy.cuda.runtime.runtimeGetVersion())
-    return found
 
 
 if __name__ == '__main__':

@@ -169,7 +169,7 @@ def _samples(args):
     return {
         **_named('samples', pictures.samples(layers, run.test)),
         **_named('classes', pictures.classes(
-            layers, run.test, run.settings['dataset']))}
+            layers, run.test, run.settings))}
 
 
 def _maps(args):

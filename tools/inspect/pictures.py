@@ -7,8 +7,8 @@ from mixnorm.inspection import (
     EffectiveComponentsDisplay, MapsDisplay, SamplesDisplay)
 from mixnorm.inspection.posterior import of_samples
 from mixnorm.inspection.state import noun_of
+from train import classifier
 from train.command_line import UserError
-from train.data import datasets
 
 # Shares of training at which components are shown, as in figure 8.
 MOMENTS = .2, .4, .6, .8, 1.
@@ -105,20 +105,20 @@ def samples(layers, test, n_images=16):
             n_images, noun_of(layer.link)))
 
 
-def classes(layers, test, dataset):
+def classes(layers, test, settings):
     """Makes displays of how much classes prefer components.
 
     Args:
         layers (dict): Maps paths to :class:`~tools.inspect.layers.Layer`.
         test (~train.data.datasets.Images): The images that they saw first.
-        dataset (str): The set of images.
+        settings (dict): The run's settings.
 
     Returns:
         dict: See :func:`densities`.
 
     """
-    names = _CLASSES.get(dataset) or list(
-        map(str, range(datasets.n_classes(dataset))))
+    names = _CLASSES.get(settings['dataset']) or list(
+        map(str, range(classifier.n_classes(settings))))
     return _each(
         layers, _WITH_POSTERIOR,
         lambda path, layer: ClassesDisplay.from_posterior(

@@ -169,8 +169,7 @@ def _run(number, name, folder, run, layers, table):
         'components': pictures.components(shown, file, recorded)
         if recorded else {},
         'samples': pictures.samples(shown, run.test),
-        'classes': pictures.classes(
-            shown, run.test, run.settings['dataset']),
+        'classes': pictures.classes(shown, run.test, run.settings),
         'maps': pictures.maps(shown, run.test)}
     for path in shown:
         parts.append(f'<h3>{_text(path)}</h3><div class="row">')

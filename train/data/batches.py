@@ -1,5 +1,7 @@
 """Batches of images, in an order that a snapshot can continue."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import chainer
 from chainer.iterators import SerialIterator, ShuffleOrderSampler
 import numpy
@@ -62,6 +64,67 @@ class BatchIterator(SerialIterator):
         super().serialize(serializer)
         _serialize_random_state(self._random_state,
                                 serializer['random_state'])
+
+
+class FileBatchIterator(BatchIterator):
+
+    """Iterator over batches of images in files, of which it reads one ahead.
+
+    While a batch is trained on, a thread reads the next. The iterator's state
+    is that of the batch it returned last, as if it had drawn no other.
+
+    Args:
+        images (~train.data.image_files.ImageFiles): The images, of which each
+            is cropped by a seed of its own.
+        labels (numpy.ndarray): Labels of shape ``(N,)``.
+        batch_size (int): Number of images in a batch.
+        random_state (numpy.random.RandomState): The generator, which nothing
+            else may draw from.
+
+    """
+
+    def __init__(self, images, labels, batch_size, random_state):
+        super().__init__(images, labels, batch_size, random_state)
+        self._reader = ThreadPoolExecutor(1)
+        self._ahead = None
+
+    def __next__(self):
+        draws = self._draw()
+        # Where a snapshot was loaded, the iterator goes on elsewhere.
+        if self._ahead is None or self._ahead[0] != draws:
+            self._read_ahead(draws)
+        _, batch = self._ahead
+        images = batch.result()
+        state = (self._state, self._previous_epoch_detail,
+                 self._random_state.get_state())
+        self._read_ahead(self._draw())
+        self._state, self._previous_epoch_detail, random = state
+        self._random_state.set_state(random)
+        return images, self._labels[draws[0]]
+
+    next = __next__
+
+    def gather(self, indices, random_state):
+        return (self._images.read(indices, _crop_seeds(indices, random_state)),
+                self._labels[indices])
+
+    def finalize(self):
+        """Ends the thread, and the processes that read images for it."""
+        self._reader.shutdown()
+        self._images.close()
+
+    def _draw(self):
+        """Returns which images are next, and the seeds of their crops."""
+        indices = SerialIterator.__next__(self)
+        return indices, _crop_seeds(indices, self._random_state)
+
+    def _read_ahead(self, draws):
+        self._ahead = draws, self._reader.submit(self._images.read, *draws)
+
+
+def _crop_seeds(indices, random_state):
+    return random_state.randint(
+        2 ** 32, size=len(indices), dtype=numpy.uint32).tolist()
 
 
 def _serialize_random_state(random_state, serializer):

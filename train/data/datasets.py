@@ -7,13 +7,21 @@ import numpy
 from train.data import sources
 
 
-NAMES = 'digits', 'mnist', 'cifar10', 'cifar100'
+_SHAPES = {'digits': (1, 16, 16), 'mnist': (1, 28, 28),
+           'cifar10': (3, 32, 32), 'cifar100': (3, 32, 32)}
+
+NAMES = tuple(_SHAPES)
 
 Images = collections.namedtuple('Images', 'images labels')
 Images.__doc__ = 'Images (N, C, H, W), float32, and labels (N,), int32.'
 
 
 n_classes = sources.n_classes
+
+
+def image_shape(name):
+    """Returns the shape of a set's images, ``(C, H, W)``."""
+    return _SHAPES[name]
 
 
 def load(name, train_size=None, test_size=None):

@@ -16,7 +16,8 @@ class Evaluation(extensions.Evaluator):
     image counts the same.
 
     Args:
-        images (numpy.ndarray): Images of shape ``(N, C, H, W)``.
+        images (numpy.ndarray or ~train.data.image_files.ImageFiles): Images
+            of shape ``(N, C, H, W)``.
         labels (numpy.ndarray): Labels of shape ``(N,)``.
         batch_size (int): Number of images to pass through the model at once.
         target (~chainer.Link): The classifier.
@@ -29,15 +30,16 @@ class Evaluation(extensions.Evaluator):
     def __init__(self, images, labels, batch_size, target, top5=False):
         super().__init__({}, target)
         self._top5 = top5
-        self._batches = [
-            (images[start:start + batch_size],
-             labels[start:start + batch_size])
-            for start in range(0, len(images), batch_size)]
+        self._images = images
+        self._labels = labels
+        self._batch_size = batch_size
 
     def evaluate(self):
         classifier = self.get_target('main')
-        summary = chainer.DictSummary()
-        for images, labels in self._batches:
+        found = []
+        for start in range(0, len(self._labels), self._batch_size):
+            part = slice(start, start + self._batch_size)
+            images, labels = self._images[part], self._labels[part]
             observation = {}
             with chainer.reporter.report_scope(observation), \
                     chainer.no_backprop_mode():
@@ -46,7 +48,11 @@ class Evaluation(extensions.Evaluator):
                 if self._top5:
                     chainer.report({'top5_accuracy': _top5_accuracy(
                         classifier.y.array, labels)}, classifier)
-            summary.add({name: (float(chainer.as_array(value)), len(labels))
+            found.append((observation, len(labels)))
+        # Last of all: to read a figure is to wait for a GPU.
+        summary = chainer.DictSummary()
+        for observation, n in found:
+            summary.add({name: (float(chainer.as_array(value)), n)
                          for name, value in observation.items()})
         return summary.compute_mean()
 

@@ -3,7 +3,9 @@ import numpy
 import pytest
 
 from train.data.augmentation import flip_and_crop
+from train.command_line import UserError
 from train.data.batches import BatchIterator
+from train.data.batches import FileBatchIterator
 from train.data.batches import send
 
 
@@ -80,6 +82,101 @@ def test_global_generator_is_left_alone():
     for _ in range(5):
         next(iterator)
     assert numpy.random.uniform() == expected
+
+
+class _Files:
+
+    """Stands in for images in files: what is read are indices and seeds."""
+
+    def __init__(self, n=10, broken=None):
+        self.reads = []
+        self.broken = broken
+        self._n = n
+
+    def __len__(self):
+        return self._n
+
+    def read(self, indices, seeds):
+        self.reads.append(list(indices))
+        if self.broken in indices:
+            raise UserError(f'{self.broken} is broken')
+        return numpy.column_stack([indices, seeds])
+
+    def close(self):
+        self.reads.append('closed')
+
+
+def _file_iterator(seed=0, **options):
+    return FileBatchIterator(
+        _Files(**options), numpy.arange(10) * 2, 4,
+        numpy.random.RandomState(seed))
+
+
+def test_files_are_read_as_if_none_were_read_ahead():
+    """By the draws of a generator: an order each epoch, seeds each batch."""
+    iterator = _file_iterator(seed=6)
+    random = numpy.random.RandomState(6)
+    rest = random.permutation(10).tolist()
+    for n_done in range(1, 12):
+        if len(rest) <= 4:
+            rest += random.permutation(10).tolist()
+        indices, rest = rest[:4], rest[4:]
+        seeds = random.randint(2 ** 32, size=4, dtype=numpy.uint32)
+        images, labels = next(iterator)
+        numpy.testing.assert_array_equal(
+            images, numpy.column_stack([indices, seeds]))
+        assert labels.tolist() == [2 * index for index in indices]
+        assert iterator.epoch == 4 * n_done // 10
+        assert iterator.epoch_detail == 4 * n_done / 10
+        assert iterator.is_new_epoch == (4 * n_done % 10 < 4)
+    iterator.finalize()
+    # Each batch was read once, and one ahead.
+    *reads, last = iterator._images.reads
+    assert len(reads) == 12 and last == 'closed'
+
+
+@pytest.mark.parametrize('n_before', range(8))
+def test_loaded_iterator_over_files_goes_on_as_the_saved_one(
+        n_before, tmp_path):
+    saved, loaded = _file_iterator(seed=3), _file_iterator(seed=4)
+    for _ in range(n_before):
+        next(saved)
+    chainer.serializers.save_npz(tmp_path / 'iterator.npz', saved)
+    next(loaded)
+    chainer.serializers.load_npz(tmp_path / 'iterator.npz', loaded)
+    for _ in range(12):
+        for expected, actual in zip(next(saved), next(loaded)):
+            numpy.testing.assert_array_equal(actual, expected)
+        assert loaded.epoch_detail == saved.epoch_detail
+        assert loaded.is_new_epoch == saved.is_new_epoch
+    for iterator in (saved, loaded):
+        iterator.finalize()
+
+
+def test_broken_file_is_told_when_its_batch_is_due():
+    order = numpy.random.RandomState(0).permutation(10)
+    iterator = _file_iterator(broken=order[6])
+    next(iterator)
+    with pytest.raises(UserError, match=f'{order[6]} is broken'):
+        next(iterator)
+    iterator.finalize()
+
+
+def test_gathered_files_are_no_batch_of_the_iterators():
+    iterators = [_file_iterator() for _ in range(2)]
+    next(iterators[0])
+    next(iterators[1])
+    images, labels = iterators[0].gather(
+        numpy.array([7, 2]), numpy.random.RandomState(3))
+    numpy.testing.assert_array_equal(images, numpy.column_stack([
+        [7, 2], numpy.random.RandomState(3).randint(
+            2 ** 32, size=2, dtype=numpy.uint32)]))
+    assert labels.tolist() == [14, 4]
+    for _ in range(4):
+        for found, after in zip(*map(next, iterators)):
+            numpy.testing.assert_array_equal(found, after)
+    for iterator in iterators:
+        iterator.finalize()
 
 
 def test_send():

@@ -23,6 +23,7 @@ def test_digits_are_split_into_parts_with_every_image_once():
     labels = numpy.concatenate([train.labels, test.labels])
     scale = 16 / (images.max() - images.min())
     pixels = numpy.rint((images - images.min()) * scale)
+    assert datasets.image_shape('digits') == (1, 16, 16)
     assert pixels.shape == (1797, 16, 16)
     found = sorted(map(tuple, numpy.column_stack(
         [pixels[:, ::2, ::2].reshape(1797, 64), labels]).tolist()))
@@ -47,6 +48,7 @@ def test_chainers_caches_are_read_and_normalized(
     assert test.images.shape == (10,) + shape
     assert train.images.dtype == numpy.float32
     assert datasets.n_classes(name) == n_classes
+    assert datasets.image_shape(name) == shape
     if file:
         raw = numpy.load(image_cache / 'cifar' / file)
         raw_train, raw_test = raw['train_x'], raw['test_x']

@@ -73,3 +73,26 @@ def test_model_is_in_test_mode_and_keeps_no_graph():
         numpy.zeros((5, 1)), numpy.zeros(5, int), 3, Probe())()
     # The mean over images of their batch's size: (3 * 3 + 2 * 2) / 5.
     assert list(result.values()) == [13 / 5]
+
+
+def test_figures_are_read_once_all_batches_have_passed():
+    """Reading one waits for a GPU."""
+    events = []
+
+    class Figure:
+        array = property(lambda self: self)
+
+        def __float__(self):
+            events.append('read')
+            return 1.
+
+    class Probe(chainer.Chain):
+        def forward(self, images, labels):
+            events.append('passed')
+            chainer.reporter.get_current_reporter().observation[
+                'main/loss'] = Figure()
+
+    result = Evaluation(
+        numpy.zeros((5, 1)), numpy.zeros(5, int), 2, Probe())()
+    assert events == 3 * ['passed'] + 3 * ['read']
+    assert list(result.values()) == [1.]
