@@ -59,11 +59,18 @@ class BatchIterator(SerialIterator):
 
     def serialize(self, serializer):
         super().serialize(serializer)
-        _serialize_random_state(self._random_state,
-                                serializer['random_state'])
+        serialize_random_state(self._random_state,
+                               serializer['random_state'])
 
 
-def _serialize_random_state(random_state, serializer):
+def serialize_random_state(random_state, serializer):
+    """Saves or loads a generator's state.
+
+    Args:
+        random_state (numpy.random.RandomState): The generator.
+        serializer (~chainer.AbstractSerializer): Where to, or from.
+
+    """
     name, keys, position, has_gauss, gauss = random_state.get_state()
     random_state.set_state((
         name, serializer('keys', keys), serializer('position', position),
