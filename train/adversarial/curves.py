@@ -1,6 +1,7 @@
 """Curves of the training of a generator."""
 
-import os
+from mixnorm.inspection.canvas import colour
+from train.loop.files import replacing
 
 
 _PANELS = (
@@ -16,3 +17,41 @@ _PANELS = (
     ('density and coverage', (('density', 'density'),
                               ('coverage', 'coverage'))),
 )
+
+
+def draw(logs, path):
+    """Draws a run's losses, and its distances where it has any.
+
+    Args:
+        logs (dict): Maps the run's name to its log, a list of dictionaries
+            with the key ``'iteration'``.
+        path (str): The image file to write, as PNG.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+
+    """
+    # A figure of its own, which no backend or window of the user's is in.
+    from matplotlib.figure import Figure
+
+    (title, log), = logs.items()
+    panels = [(quantity, [curve for curve in curves
+                          if any(curve[0] in entry for entry in log)])
+              for quantity, curves in _PANELS]
+    panels = [panel for panel in panels if panel[1]]
+    figure = Figure(figsize=(4 * len(panels), 3.6), layout='constrained')
+    figure.suptitle(title)
+    for axes, (quantity, curves) in zip(
+            figure.subplots(1, len(panels), squeeze=False)[0], panels):
+        for index, (key, label) in enumerate(curves):
+            points = [(entry['iteration'], entry[key])
+                      for entry in log if key in entry]
+            axes.plot(*zip(*points), color=colour(index), label=label,
+                      linewidth=1, marker='.' if len(points) < 30 else None)
+        axes.set_xlabel('iteration')
+        axes.set_ylabel(quantity)
+        axes.grid(alpha=.3)
+        if len(curves) > 1:
+            axes.legend()
+    with replacing(path, 'wb') as file:
+        figure.savefig(file, dpi=100, format='png')
