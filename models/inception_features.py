@@ -34,9 +34,10 @@ class InceptionFeatures(chainer.Chain):
 
     """Inception-V3 of 2015, up to its last pooling.
 
-    Its parameters have the names that the Chainer port of the network has,
-    which TensorFlow's graph of 2015-12-05 gave them: ``conv/W``,
-    ``bn_conv/gamma``, ``mixed/tower/conv_1/W``,
+    Its weights are 0 until they are read from a file. Its parameters have the
+    names that the Chainer port of the network has, which TensorFlow's graph of
+    2015-12-05 gave them: ``conv/W``, ``bn_conv/gamma``,
+    ``mixed/tower/conv_1/W``,
     ``mixed_9/tower/mixed/conv_1/bn_conv_1/avg_var`` and so on. Where that port
     departs from the graph, this follows the graph: batch normalization has an
     epsilon of 0.001, average pooling leaves the padding out, and images are
@@ -58,7 +59,7 @@ class InceptionFeatures(chainer.Chain):
             for i, (width, *geometry) in enumerate(_STEM):
                 name = _name(i)
                 setattr(self, name, L.Convolution2D(
-                    in_channels, width, *geometry))
+                    in_channels, width, *geometry, initialW=0))
                 setattr(self, f'bn_{name}', _batch_normalization(width))
                 in_channels = width
             for name, in_channels, layer, branches in _BLOCKS:
@@ -144,7 +145,8 @@ class _Tower(chainer.Chain):
                     tuple(side // 2 for side in ksize)
                     if isinstance(ksize, tuple) else ksize // 2)
                 setattr(self, name, L.Convolution2D(
-                    in_channels, width, ksize, *(stride or [1]), pad))
+                    in_channels, width, ksize, *(stride or [1]), pad,
+                    initialW=0))
                 setattr(self, f'bn_{name}', _batch_normalization(width))
                 self._names.append(name)
                 in_channels = width

@@ -5,17 +5,20 @@ from train.loop.files import replacing
 
 
 _PANELS = (
-    ('loss', (('generator/loss', 'generator'),
-              ('discriminator/loss', 'discriminator'))),
+    ('loss', (
+        ('generator/loss', 'generator'),
+        ('discriminator/loss', 'discriminator'))),
     ("discriminator's probability of real", (
         ('discriminator/real', 'real images'),
         ('discriminator/generated', 'generated images'))),
     ('Frechet distance', (
         ('fid', 'Inception'),
         ('frechet_classifier_distance', 'classifier'))),
-    ('kernel distance', (('kid', 'kernel distance'),)),
-    ('density and coverage', (('density', 'density'),
-                              ('coverage', 'coverage'))),
+    ('kernel distance', (
+        ('kid', 'kernel distance'),)),
+    ('density and coverage', (
+        ('density', 'density'),
+        ('coverage', 'coverage'))),
 )
 
 
@@ -39,15 +42,19 @@ def draw(logs, path):
                           if any(curve[0] in entry for entry in log)])
               for quantity, curves in _PANELS]
     panels = [panel for panel in panels if panel[1]]
-    figure = Figure(figsize=(4 * len(panels), 3.6), layout='constrained')
+    n_columns = min(len(panels), 3)
+    n_rows = -(-len(panels) // n_columns)
+    figure = Figure(figsize=(4.2 * n_columns, 3.4 * n_rows),
+                    layout='constrained')
     figure.suptitle(title)
-    for axes, (quantity, curves) in zip(
-            figure.subplots(1, len(panels), squeeze=False)[0], panels):
+    for i, (quantity, curves) in enumerate(panels, 1):
+        axes = figure.add_subplot(n_rows, n_columns, i)
         for index, (key, label) in enumerate(curves):
             points = [(entry['iteration'], entry[key])
                       for entry in log if key in entry]
             axes.plot(*zip(*points), color=colour(index), label=label,
                       linewidth=1, marker='.' if len(points) < 30 else None)
+        axes.ticklabel_format(useOffset=False)
         axes.set_xlabel('iteration')
         axes.set_ylabel(quantity)
         axes.grid(alpha=.3)
