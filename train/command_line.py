@@ -105,7 +105,6 @@ non_negative_int = _number(
 positive_float = _number(float, 'a number above 0', lambda v: v > 0)
 non_negative_float = _number(
     float, 'a number of at least 0', lambda v: v >= 0)
+share = _number(float, 'a number in [0, 1)', lambda v: 0 <= v < 1)
 factor = _number(float, 'a number in (0, 1]', lambda v: 0 < v <= 1)
-decay_rate = _number(
-    float, 'a number in [0, 1)', lambda v: 0 <= v < 1)
 seed = _number(int, 'an integer in [0, 2**32)', lambda v: 0 <= v < 2 ** 32)

@@ -69,12 +69,11 @@ _GROUPS = {
         *normalizers.normalizer_settings(
             f"{', '.join(_LAYERS)} of the generator")],
     'training': [
-        Setting('alpha', 2e-4, "Adam's learning rate", type=positive_float,
-                metavar='RATE'),
-        Setting('beta1', .5, "Adam's decay of the mean",
-                type=command_line.decay_rate, metavar='RATE'),
-        Setting('beta2', .999, "Adam's decay of the mean square",
-                type=command_line.decay_rate, metavar='RATE'),
+        Setting('lr', 2e-4, "learning rate: Adam's alpha",
+                type=positive_float, metavar='RATE'),
+        Setting('betas', [.5, .999], 'shares that the averages of the '
+                'gradients and of their squares keep: beta1 and beta2 of Adam',
+                type=command_line.share, nargs=2, metavar='SHARE'),
         Setting('batch_size', 64, 'real images in a batch, and generated ones',
                 type=positive_int, metavar='N'),
         Setting('iterations', By('dataset', {
@@ -169,6 +168,7 @@ def train(args, given):
             check_same_features(args.out, features)
     return run_in_folder(
         _make_updater(settings, images, labels, device),
+        (settings['iterations'], 'iteration'),
         functools.partial(_extend, settings, images, features),
         _reports(settings, images, features), settings, args.out, 'train.gan',
         arrays, args.progress)
@@ -195,8 +195,7 @@ def _make_updater(settings, images, labels, device):
     for model in (generator, discriminator):
         model.to_device(device)
         optimizers.append(chainer.optimizers.Adam(
-            settings['alpha'], settings['beta1'],
-            settings['beta2']).setup(model))
+            settings['lr'], *settings['betas']).setup(model))
     batches = BatchIterator(
         images, labels, settings['batch_size'],
         numpy.random.RandomState(seeds['order']),

@@ -159,7 +159,7 @@ def test_seeds_and_normalizers(run_gan, tmp_path):
     for out, *arguments in (('a', '--seed', 1), ('b', '--seed', 2),
                             ('c', '--seed', 1, *MIXTURE)):
         # An update this small leaves the weights as they were drawn.
-        assert run_gan(*SMALL_GAN, '--iterations', 1, '--alpha', 1e-30,
+        assert run_gan(*SMALL_GAN, '--iterations', 1, '--lr', 1e-30,
                        *arguments, out=out)[0] == 0
         weights[out] = {name: array for name, array in _arrays(
             tmp_path / out).items() if name.endswith('/W')}
@@ -188,7 +188,7 @@ def test_a_folder_is_not_overwritten_by_mistake(run_gan, tmp_path):
 
 @pytest.mark.parametrize('arguments, words', [
     ('--width 12', '--width is 12: it must be a multiple of 8'),
-    ('--beta1 1', '--beta1: must be a number in [0, 1)'),
+    ('--betas .5 1', '--betas: must be a number in [0, 1)'),
     ('--at bn4 --normalizer mixture', "'bn4'"),
     ('--n-samples 50', '--n-samples goes with --features'),
     ('--batch-size 2000', '--batch-size 2000 is more than the 1437'),
@@ -219,8 +219,8 @@ def test_resuming_with_other_features_or_another_script(
     assert status == 2 and "that this run's distances are by" in errors
     status, _, errors = run_gan('--resume', out='other')
     assert status == 2 and 'no snapshot of a run of this script' in errors
-    status, _, errors = run_gan('--resume', '--alpha', 1)
-    assert status == 2 and '--alpha 1.0 differs' in errors
+    status, _, errors = run_gan('--resume', '--lr', 1)
+    assert status == 2 and '--lr 1.0 differs' in errors
     assert (tmp_path / 'run' / 'run.json').read_bytes() == before
     # The same file, under another name.
     (tmp_path / 'copy.npz').write_bytes(

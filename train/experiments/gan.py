@@ -16,7 +16,7 @@ ROWS = (
     ('cifar10-dcgan-MN', 'mixture', 'bn1 bn2', 3, 2),
 )
 
-_ALL = {'dataset': 'cifar10', 'alpha': 2e-4, 'beta1': .5, 'beta2': .999,
+_ALL = {'dataset': 'cifar10', 'lr': 2e-4, 'betas': [.5, .999],
         'batch_size': 64, 'n_latent': 100, 'width': 512, 'iterations': 100000,
         'distance_every': 10000}
 

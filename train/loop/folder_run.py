@@ -30,19 +30,20 @@ and what run.json holds beside the settings.
 """
 
 
-def run_in_folder(updater, extend, reports, settings, folder, script,
+def run_in_folder(updater, length, extend, reports, settings, folder, script,
                   arrays=None, progress=True, series_folder=None):
     """Trains to the end, or until a signal asks to stop.
 
     Args:
         updater (~chainer.training.updaters.StandardUpdater): What to train,
             set up from the settings.
+        length (tuple): Length of the run: a number, and ``'epoch'`` or
+            ``'iteration'``.
         extend (callable): Takes the trainer and the run's
             :class:`~train.loop.triggers.RunLength`, and adds the extensions
             that compute what there is to report.
         reports (Reports): What is reported.
-        settings (dict): ``'iterations'`` or, where that is ``None``,
-            ``'epoch'``; those that ``reports`` names; ``'snapshot_every'``
+        settings (dict): Those that ``reports`` names; ``'snapshot_every'``
             and ``'device'``. All that there is, is saved.
         folder (str): Where to write. What a run before left there is lost,
             unless it is this one.
@@ -62,7 +63,7 @@ def run_in_folder(updater, extend, reports, settings, folder, script,
 
     """
     with Interruption() as interruption:
-        length = _run_length(settings, lambda: interruption.signal)
+        length = RunLength(*length, lambda: interruption.signal)
         trainer = training.Trainer(updater, length, folder)
         extend(trainer, length)
         log_report = _extend(trainer, reports, settings, length, progress)
@@ -93,12 +94,6 @@ def run_in_folder(updater, extend, reports, settings, folder, script,
         message = 'stopped before there was a snapshot to go on from'
     sys.stderr.write(f'{message}\n')
     return 128 + interruption.signal
-
-
-def _run_length(settings, is_interrupted):
-    if settings['iterations'] is None:
-        return RunLength(settings['epoch'], 'epoch', is_interrupted)
-    return RunLength(settings['iterations'], 'iteration', is_interrupted)
 
 
 def _extend(trainer, reports, settings, length, progress):

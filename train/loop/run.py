@@ -57,8 +57,9 @@ def run(updater, evaluation, settings, folder, script, arrays=None,
         evaluation (~chainer.training.Extension): The test.
         settings (dict): What :func:`make_updater` needs; ``'decay'``,
             ``'decay_every'`` and ``'decay_at'``, in epochs, and
-            ``'decay_at_iterations'`` if there are any; ``'test_every'`` and
-            ``'recalibrate'``; and what
+            ``'decay_at_iterations'`` if there are any; ``'iterations'`` or,
+            where that is ``None``, ``'epoch'``; ``'log_every'``,
+            ``'test_every'``, ``'recalibrate'`` and ``'seed'``; and what
             :func:`train.loop.folder_run.run_in_folder` needs.
         folder (str): See there, as for the others.
         script (str): See there.
@@ -76,7 +77,7 @@ def run(updater, evaluation, settings, folder, script, arrays=None,
     columns = [column for column in _COLUMNS
                if settings['recalibrate'] or column[0] != 'recalibrated']
     return run_in_folder(
-        updater,
+        updater, _run_length(settings),
         lambda trainer, length: _extend(trainer, evaluation, settings, length),
         Reports(('log_every', 'test_every'), columns, Curves, _print_result),
         settings, folder, script, arrays, progress, series_folder)
@@ -105,6 +106,12 @@ def make_recalibration(batches, evaluation, settings):
     return Recalibration(
         evaluation, batches.dataset, settings['recalibrate'],
         batches.batch_size, convert, settings['seed'])
+
+
+def _run_length(settings):
+    if settings['iterations'] is None:
+        return settings['epoch'], 'epoch'
+    return settings['iterations'], 'iteration'
 
 
 def _extend(trainer, evaluation, settings, length):
