@@ -208,7 +208,9 @@ def _make_updater(settings, images, labels, device):
 def _extend(settings, images, features, trainer, length):
     generator = trainer.updater.get_optimizer('generator').target
     seeds = _seeds(settings)
-    if importlib.util.find_spec('matplotlib') is not None:
+    if importlib.util.find_spec('matplotlib') is None:
+        print('no samples are drawn: matplotlib is not installed')
+    else:
         trainer.extend(
             samples.SampleGrids(
                 generator, settings['n_latent'], settings['batch_size'],

@@ -25,7 +25,7 @@ class Distances(extension.Extension):
     ``density`` and ``coverage``. Images are made in test mode from latent
     vectors that are the same each time. The Frechet distance compares them
     with all training images; the others, with as many training images, drawn
-    once.
+    once, or all if there are fewer.
 
     The real images' features are computed once for a run, when training
     starts, and kept in its folder.
