@@ -22,6 +22,16 @@ class Features:
 
     """Features of images, by a network that was read from a file.
 
+    Args:
+        path (str): The file.
+        sha256 (str): The hash of its content.
+        key (str): What the Frechet distance by these features is called in a
+            log.
+        compute (callable): Takes images and returns features, as this does.
+
+    Raises:
+        UserError: If the features are not finite.
+
     Attributes:
         path (str): The file.
         sha256 (str): The hash of its content.
@@ -36,7 +46,10 @@ class Features:
         self.sha256 = sha256
         self.key = key
         self._compute = compute
-        self.n_dimensions = self(numpy.zeros((2, 3, 32, 32), 'u1')).shape[1]
+        black = self(numpy.zeros((1, 3, 32, 32), numpy.uint8))
+        if not numpy.isfinite(black).all():
+            raise UserError(f'{path} makes features that are not finite')
+        self.n_dimensions = black.shape[1]
 
     @property
     def name(self):
@@ -87,22 +100,16 @@ def load_features(path, device):
     names = _names_in(path)
     try:
         if 'settings' in names:
-            key, compute = 'frechet_classifier_distance', _classifier(
-                path, device)
+            key, load = 'frechet_classifier_distance', _classifier
         elif 'mixed_10/conv/conv/W' in names:
-            key, compute = 'fid', _inception(path, device)
+            key, load = 'fid', _inception
         else:
             raise UserError(
                 f'{path} is neither a run of train.classifier nor Inception '
                 "weights in Chainer's npz: it has no mixed_10/conv/conv/W")
+        return Features(path, _sha256(path), key, load(path, device))
     except UserError as error:
         raise UserError(f'--features: {error}')
-    features = Features(path, _sha256(path), key, compute)
-    black = features(numpy.zeros((1, 3, 32, 32), numpy.uint8))
-    if not numpy.isfinite(black).all():
-        raise UserError(f'--features: {path} makes features that are not '
-                        'finite')
-    return features
 
 
 def _names_in(path):
@@ -163,6 +170,9 @@ def _classifier(path, device):
     settings, arrays = snapshots.read(path)
     settings = classifier.SETTINGS.check_saved(
         settings, f'{path} is no snapshot of a run of train.classifier')
+    if settings['dataset'] not in datasets.NAMES:
+        raise UserError(f"{path} was trained on {settings['dataset']}: that "
+                        f"must be one of {', '.join(datasets.NAMES)}")
     train, _ = datasets.read(settings['dataset'], settings['train_size'],
                              settings['test_size'])
     shape = train.images.shape[1:]
