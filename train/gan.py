@@ -46,8 +46,6 @@ from train.settings import By, CHANGE, Setting, Settings
 
 _LAYERS = Generator.normalized_layers
 
-_SHORT = ('digits', 'textures')
-
 
 def _width(value):
     if value % 8:
@@ -77,7 +75,7 @@ _GROUPS = {
         Setting('batch_size', 64, 'real images in a batch, and generated ones',
                 type=positive_int, metavar='N'),
         Setting('iterations', By('dataset', {
-            name: 2000 if name in _SHORT else 100000
+            name: 2000 if name in ('digits', 'textures') else 100000
             for name in task_sets.NAMES}), 'length of the run in updates',
             CHANGE, type=positive_int, metavar='N')],
     'what is looked at': [
