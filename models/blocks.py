@@ -137,8 +137,8 @@ class ResidualBlock(chainer.Chain):
 
     Normalizers follow both convolutions; ReLU follows the first, and the sum
     of the second and the shortcut. The latter stays where a normalizer has an
-    activation inside: it is the sum's. The shortcut is the input or, where that
-    has another shape than the sum, one of these:
+    activation inside: it is the sum's. The shortcut is the input or, where
+    that has another shape than the sum, one of these:
 
     - the input's every ``stride``-th row and column, with channels of zeros
       added after its own (the source's option A);

@@ -44,7 +44,7 @@ _RED2 = (
     ((192, 1), (320, 3, 2)),
     ((192, 1), (192, (1, 7)), (192, (7, 1)), (192, 3, 2)))
 
-_LAYERS = {
+LAYERS = {
     'inc1/0': _inc1(32), 'inc1/1': _inc1(64), 'inc1/2': _inc1(64),
     'red1': _RED1,
     'inc2/0': _inc2(128), 'inc2/1': _inc2(160), 'inc2/2': _inc2(160),
@@ -126,7 +126,7 @@ class InceptionV3(chainer.Chain):
 
     normalized_layers = tuple(
         f'stem/{i}' for i in range(len(_STEM))) + tuple(
-        f'{layer}/{branch}/{i}' for layer, branches in _LAYERS.items()
+        f'{layer}/{branch}/{i}' for layer, branches in LAYERS.items()
         for branch, convolutions in enumerate(branches)
         for i in range(len(convolutions)))
 
@@ -176,7 +176,7 @@ class InceptionV3(chainer.Chain):
 def _branches(in_channels, path, norm):
     """Makes the branches of an Inception layer or a reduction."""
     branches = []
-    for i, table in enumerate(_LAYERS[path]):
+    for i, table in enumerate(LAYERS[path]):
         is_split = path.startswith('inc3') and len(table) > 1
         convolutions = _convolutions(
             in_channels, table, f'{path}/{i}', norm, is_split)

@@ -25,16 +25,20 @@ class Curves(extension.Extension):
         log_report (~chainer.training.extensions.LogReport): The log to draw.
         title (str): What the run is called.
         filename (str): Name of the image in the trainer's output folder.
+        draw (callable or None): What draws another image: it takes the log,
+            by the title, in a dictionary, and a path, as
+            :func:`draw_curves`, which ``None`` stands for, does.
 
     """
 
     # After the extensions that report, and after the log.
     priority = extension.PRIORITY_READER - 1
 
-    def __init__(self, log_report, title, filename='curves.png'):
+    def __init__(self, log_report, title, filename='curves.png', draw=None):
         self._log_report = log_report
         self._title = title
         self._filename = filename
+        self._draw_curves = draw or draw_curves
         self._path = None
         self._drawn_at = time.monotonic()
 
@@ -50,7 +54,7 @@ class Curves(extension.Extension):
 
     def _draw(self):
         if self._log_report.log:
-            draw_curves({self._title: self._log_report.log}, self._path)
+            self._draw_curves({self._title: self._log_report.log}, self._path)
         self._drawn_at = time.monotonic()
 
 

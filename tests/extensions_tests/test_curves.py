@@ -199,3 +199,16 @@ def test_extension_draws_the_log_at_the_end(tmp_path):
     draw_curves({'squares': log_report.log}, expected)
     numpy.testing.assert_array_equal(
         image.imread(str(tmp_path / 'squares.png')), image.imread(expected))
+
+
+def test_extension_draws_with_a_function(tmp_path):
+    trainer = chainer.training.Trainer(
+        _Updater(), (2, 'iteration'), str(tmp_path))
+    log_report = extensions.LogReport(trigger=(1, 'iteration'))
+    drawn = []
+    trainer.extend(log_report)
+    trainer.extend(Curves(log_report, 'squares', 'squares.png',
+                          lambda logs, path: drawn.append((logs, path))))
+    trainer.run()
+    assert drawn == [
+        ({'squares': log_report.log}, str(tmp_path / 'squares.png'))]

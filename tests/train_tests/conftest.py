@@ -8,6 +8,7 @@ import numpy
 import pytest
 
 from train import classifier
+from train import gan
 from train.data.batches import BatchIterator
 
 
@@ -20,19 +21,29 @@ def _clone_on_the_path(monkeypatch):
     monkeypatch.setenv('PYTHONPATH', str(ROOT))
 
 
-@pytest.fixture
-def run(tmp_path, capfd):
-    """Runs the classifier in tmp_path; returns status, output and errors."""
+def _runner(main, tmp_path, capfd):
     def run(*arguments, out='run'):
         capfd.readouterr()
         argv = list(map(str, arguments)) + ['--out', str(tmp_path / out)]
         try:
-            status = classifier.main(argv)
+            status = main(argv)
         except SystemExit as stop:
             status = stop.code
         output, errors = capfd.readouterr()
         return status, output, errors
     return run
+
+
+@pytest.fixture
+def run(tmp_path, capfd):
+    """Runs the classifier in tmp_path; returns status, output and errors."""
+    return _runner(classifier.main, tmp_path, capfd)
+
+
+@pytest.fixture
+def run_gan(tmp_path, capfd):
+    """Runs train.gan in tmp_path; returns status, output and errors."""
+    return _runner(gan.main, tmp_path, capfd)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import statistics
 import typing
 
+from train.experiments import gan
 from train.experiments import mixture_paper
 from train.experiments import mode_paper
 from train.run_log import median_and_count, summarize
@@ -106,9 +107,8 @@ def _line(table, recipe, figures, made, runs, baselines):
 
 
 def _reconstructed():
-    return {recipe: phrases for paper in (mixture_paper, mode_paper)
-            for recipe, phrases in getattr(
-                paper, 'RECONSTRUCTED', {}).items()}
+    return {**mixture_paper.RECONSTRUCTED, **mode_paper.RECONSTRUCTED,
+            **gan.RECONSTRUCTED}
 
 
 def _published(figure):

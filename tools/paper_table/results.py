@@ -5,6 +5,7 @@ import re
 import typing
 
 from train import classifier
+from train import gan
 from train import multitask
 from train.command_line import as_typed, UserError
 from train.loop import files
@@ -262,7 +263,6 @@ def _read_series(folder, recipe, settings):
 
 
 def _read_gan(folder, recipe, settings):
-    from train import gan
     settings = gan.SETTINGS.check_saved(
         settings, f'{folder} holds no run of train.gan')
     features = _describe(folder).get('features')

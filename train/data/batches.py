@@ -62,8 +62,8 @@ class BatchIterator(SerialIterator):
 
     def serialize(self, serializer):
         super().serialize(serializer)
-        _serialize_random_state(self._random_state,
-                                serializer['random_state'])
+        serialize_random_state(self._random_state,
+                               serializer['random_state'])
 
 
 class FileBatchIterator(BatchIterator):
@@ -127,7 +127,14 @@ def _crop_seeds(indices, random_state):
         2 ** 32, size=len(indices), dtype=numpy.uint32).tolist()
 
 
-def _serialize_random_state(random_state, serializer):
+def serialize_random_state(random_state, serializer):
+    """Saves or loads a generator's state.
+
+    Args:
+        random_state (numpy.random.RandomState): The generator.
+        serializer (~chainer.AbstractSerializer): Where to, or from.
+
+    """
     name, keys, position, has_gauss, gauss = random_state.get_state()
     random_state.set_state((
         name, serializer('keys', keys), serializer('position', position),

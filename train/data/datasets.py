@@ -44,18 +44,53 @@ def load(name, train_size=None, test_size=None):
             sizes asked for.
 
     """
-    parts = [Images(*part) for part in sources.read(
-        name, 1., numpy.float32, train_size, test_size)]
+    parts = read(name, train_size, test_size)
+    mean, deviation = channel_statistics(parts[0].images)
+    for part in parts:
+        part.images[...] -= mean
+        part.images[...] /= deviation
+    return parts
+
+
+def read(name, train_size=None, test_size=None):
+    """Reads a data set as the networks take it, but for normalization.
+
+    Args:
+        name (str): See :func:`load`.
+        train_size (int or None): See there.
+        test_size (int or None): See there.
+
+    Returns:
+        tuple of Images: Training set and test set, of images in [0, 1].
+
+    Raises:
+        UserError: See there.
+
+    """
+    parts = tuple(Images(*part) for part in sources.read(
+        name, 1., numpy.float32, train_size, test_size))
     if name == 'digits':
         # Twice as large, so that a network's third pooling still has
         # something to pool: 16x16 pixels.
-        parts = [Images(part.images.repeat(2, axis=2).repeat(2, axis=3),
-                        part.labels) for part in parts]
-    train_images = parts[0].images
-    mean = train_images.mean(axis=(0, 2, 3), dtype=numpy.float64)
-    deviation = train_images.std(axis=(0, 2, 3), dtype=numpy.float64)
+        parts = tuple(Images(part.images.repeat(2, axis=2).repeat(2, axis=3),
+                             part.labels) for part in parts)
+    return parts
+
+
+def channel_statistics(images):
+    """Computes what each channel is normalized with.
+
+    Args:
+        images (numpy.ndarray): Training images of shape ``(N, C, H, W)``.
+
+    Returns:
+        tuple of numpy.ndarray: Mean and standard deviation (1 where it is 0),
+        float32, of shape ``(C, 1, 1)``.
+
+    """
+    axes = 0, 2, 3
+    mean = images.mean(axis=axes, dtype=numpy.float64)
+    deviation = images.std(axis=axes, dtype=numpy.float64)
     deviation[deviation == 0] = 1
-    for part in parts:
-        part.images[...] -= mean[:, None, None].astype(numpy.float32)
-        part.images[...] /= deviation[:, None, None].astype(numpy.float32)
-    return tuple(parts)
+    return tuple(z.astype(numpy.float32)[:, None, None]
+                 for z in (mean, deviation))

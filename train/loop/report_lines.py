@@ -5,19 +5,6 @@ import sys
 from chainer.training import extension
 
 
-_COLUMNS = (
-    ('epoch', 'epoch', 'd'),
-    ('iteration', 'iteration', 'd'),
-    ('loss', 'main/loss', '.4f'),
-    ('accuracy', 'main/accuracy', '.4f'),
-    ('test loss', 'validation/main/loss', '.4f'),
-    ('test accuracy', 'validation/main/accuracy', '.4f'),
-    ('recalibrated', 'recalibrated/validation/main/accuracy', '.4f'),
-    ('lr', 'lr', '.3g'),
-    ('seconds', 'elapsed_time', '.1f'),
-)
-
-
 class ReportLines(extension.Extension):
 
     """Trainer extension that prints what the log has gained.
@@ -27,17 +14,17 @@ class ReportLines(extension.Extension):
 
     Args:
         log_report (~chainer.training.extensions.LogReport): The log.
+        columns (list of tuple): Title, key in the log and format of each
+            column.
         erase (bool): Whether to erase the screen below, where a progress bar
             is drawn on it.
-        recalibrated (bool): Whether tests after recalibration are printed.
 
     """
 
-    def __init__(self, log_report, erase=False, recalibrated=False):
+    def __init__(self, log_report, columns, erase=False):
         self._log_report = log_report
         self._erase = erase
-        self._columns = [column for column in _COLUMNS
-                         if recalibrated or column[0] != 'recalibrated']
+        self._columns = columns
         self._n_printed = 0
 
     def initialize(self, trainer):

@@ -1,24 +1,28 @@
-"""A training run in a folder: log, curves, snapshots, stopping, resuming."""
-
-import importlib.util
-import os
-import shlex
-import sys
+"""A classifier's training run: its updater, its tests, its result."""
 
 import chainer
 from chainer import training
-from chainer.training import extensions
 import numpy
 
-from mixnorm.extensions import Curves, MixtureReport, Recalibration
+from mixnorm.extensions import Curves, Recalibration
 from train.data.batches import send
-from train.loop import run_folder
-from train.loop import snapshots
-from train.loop.interruption import Interruption
+from train.loop.folder_run import Reports, run_in_folder
 from train.loop.optimizers import LearningRate, make_optimizer
-from train.loop.report_lines import ReportLines
 from train.loop.schedule import scaled
-from train.loop.triggers import Every, RunLength
+from train.loop.triggers import Every
+
+
+_COLUMNS = (
+    ('epoch', 'epoch', 'd'),
+    ('iteration', 'iteration', 'd'),
+    ('loss', 'main/loss', '.4f'),
+    ('accuracy', 'main/accuracy', '.4f'),
+    ('test loss', 'validation/main/loss', '.4f'),
+    ('test accuracy', 'validation/main/accuracy', '.4f'),
+    ('recalibrated', 'recalibrated/validation/main/accuracy', '.4f'),
+    ('lr', 'lr', '.3g'),
+    ('seconds', 'elapsed_time', '.1f'),
+)
 
 
 def make_updater(classifier, batches, settings, device):
@@ -64,56 +68,29 @@ def run(updater, evaluation, settings, folder, script, arrays=None,
             ``'decay_every'`` and ``'decay_at'``, in epochs, and
             ``'decay_at_iterations'`` if there are any; ``'iterations'`` or,
             where that is ``None``, ``'epoch'``; ``'scale'``, with which all
-            of these are multiplied; ``'log_every'``,
-            ``'test_every'``, ``'snapshot_every'``, ``'recalibrate'``,
-            ``'seed'`` and ``'device'``. All that there is, is saved.
-        folder (str): Where to write. What a run before left there is lost,
-            unless it is this one.
-        script (str): The module that goes on with the run.
-        arrays (dict or None): The snapshot to go on from, as
-            :func:`train.loop.snapshots.read` returns it.
-        progress (bool): Whether to draw a progress bar on a terminal.
-        series_folder (str or None): The folder of the series that the run is
-            one of, if it is.
+            of these are multiplied; ``'test_every'``, ``'recalibrate'`` and
+            ``'seed'``; and what :func:`train.loop.folder_run.run_in_folder`
+            needs.
+        folder (str): See there, as for the others.
+        script (str): See there.
+        arrays (dict or None): See there.
+        progress (bool): See there.
+        series_folder (str or None): See there.
 
     Returns:
-        int: Exit status: 0, or 128 and a signal's number. A signal that comes
-        with the last iteration still stops a series.
+        int: Exit status; see there.
 
     Raises:
         UserError: If the snapshot does not fit; nothing is written then.
 
     """
-    with Interruption() as interruption:
-        length = _run_length(settings, lambda: interruption.signal)
-        trainer = training.Trainer(updater, length, folder)
-        log_report = _extend(trainer, evaluation, settings, length, progress)
-        snapshot = os.path.join(folder, run_folder.SNAPSHOT)
-        if arrays is not None:
-            snapshots.load(snapshot, arrays, trainer)
-        else:
-            run_folder.clear(folder)
-        run_folder.describe(folder, settings, updater.iteration)
-        try:
-            trainer.run(show_loop_exception_msg=False)
-            is_whole = length.is_reached(trainer)
-            # Before the first update the optimizer has no state to go on from.
-            if not is_whole and updater.iteration:
-                snapshots.save(snapshot, trainer, settings)
-        except KeyboardInterrupt:
-            is_whole = False
-    if is_whole and (series_folder is None or interruption.signal is None):
-        _print_result(log_report.log, folder)
-        return 0
-    if os.path.exists(snapshot):
-        command = shlex.join(['python', '-m', script, '--resume', '--out',
-                              series_folder or folder])
-        message = (f'stopped at iteration {updater.iteration}; to go on: '
-                   f'{command}')
-    else:
-        message = 'stopped before there was a snapshot to go on from'
-    sys.stderr.write(f'{message}\n')
-    return 128 + interruption.signal
+    columns = [column for column in _COLUMNS
+               if settings['recalibrate'] or column[0] != 'recalibrated']
+    return run_in_folder(
+        updater, _run_length(settings),
+        lambda trainer, length: _extend(trainer, evaluation, settings, length),
+        Reports(('log_every', 'test_every'), columns, Curves, _print_result),
+        settings, folder, script, arrays, progress, series_folder)
 
 
 def make_recalibration(batches, evaluation, settings):
@@ -141,19 +118,15 @@ def make_recalibration(batches, evaluation, settings):
         batches.batch_size, convert, settings['seed'])
 
 
-def _run_length(settings, is_interrupted):
+def _run_length(settings):
     settings = scaled(settings)
     if settings['iterations'] is None:
-        return RunLength(settings['epoch'], 'epoch', is_interrupted)
-    return RunLength(settings['iterations'], 'iteration', is_interrupted)
+        return settings['epoch'], 'epoch'
+    return settings['iterations'], 'iteration'
 
 
-def _extend(trainer, evaluation, settings, length, progress):
-    progress = progress and sys.stdout.isatty()
+def _extend(trainer, evaluation, settings, length):
     test_trigger = Every(length, settings['test_every'])
-    log_trigger = Every(length, settings['log_every'], settings['test_every'])
-    log_report = extensions.LogReport(
-        trigger=log_trigger, filename=run_folder.LOG)
     schedule = scaled(settings)
     trainer.extend(LearningRate(
         settings['optimizer'], settings['lr'], settings['decay'],
@@ -165,26 +138,6 @@ def _extend(trainer, evaluation, settings, length, progress):
             make_recalibration(
                 trainer.updater.get_iterator('main'), evaluation, settings),
             trigger=test_trigger)
-    trainer.extend(MixtureReport(run_folder.MIXTURES), trigger=log_trigger)
-    trainer.extend(log_report)
-    trainer.extend(
-        ReportLines(log_report, progress, settings['recalibrate'] > 0),
-        trigger=log_trigger)
-    if progress:
-        trainer.extend(extensions.ProgressBar(update_interval=1))
-    if importlib.util.find_spec('matplotlib') is None:
-        print('no curves are drawn: matplotlib is not installed')
-    else:
-        trainer.extend(
-            Curves(log_report, os.path.basename(os.path.abspath(trainer.out)),
-                   run_folder.CURVES), trigger=log_trigger)
-    # Last of all, so that it saves what the others did.
-    trainer.extend(
-        lambda trainer: snapshots.save(
-            os.path.join(trainer.out, run_folder.SNAPSHOT), trainer, settings),
-        name='snapshot', priority=-100,
-        trigger=Every(length, settings['snapshot_every']))
-    return log_report
 
 
 def _print_result(log, folder):

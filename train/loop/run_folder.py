@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 
 import chainer
 from chainer.backends import cuda
@@ -17,8 +18,11 @@ SNAPSHOT = 'snapshot.npz'
 CURVES = 'curves.png'
 MIXTURES = 'mixture.npz'
 DESCRIPTION = 'run.json'
+# Of a run of train.gan only.
+REAL_FEATURES = 'real-features.npz'
+SAMPLES = 'samples'
 
-_FILES = (SNAPSHOT, LOG, CURVES, MIXTURES, DESCRIPTION)
+_FILES = (SNAPSHOT, LOG, CURVES, MIXTURES, DESCRIPTION, REAL_FEATURES)
 
 
 def require_free(folder):
@@ -34,9 +38,21 @@ def require_free(folder):
 def clear(folder):
     """Removes the run that a folder holds, if it does, and nothing else."""
     files.remove(folder, _FILES)
+    samples = os.path.join(folder, SAMPLES)
+    if os.path.isdir(samples):
+        files.remove(samples, [
+            name for name in os.listdir(samples)
+            if re.fullmatch(r'iteration-[0-9]+\.png', name)])
+        if not os.listdir(samples):
+            os.rmdir(samples)
 
 
-def describe(folder, settings, iteration):
+def samples_path(folder, iteration):
+    """Returns the path of the images that are made after an iteration."""
+    return os.path.join(folder, SAMPLES, f'iteration-{iteration:07}.png')
+
+
+def describe(folder, settings, iteration, details=None):
     """Writes what a run is made of to its folder, as JSON.
 
     The file holds the settings, the versions at work, and for every time that
@@ -46,6 +62,7 @@ def describe(folder, settings, iteration):
         folder (str): The folder, which is made if need be.
         settings (dict): What JSON can hold.
         iteration (int): Where the run starts or goes on.
+        details (dict or None): What else the file is to hold, by name.
 
     """
     os.makedirs(folder, exist_ok=True)
@@ -59,7 +76,8 @@ def describe(folder, settings, iteration):
             pass
     starts.append({'iteration': iteration, 'device': settings['device'],
                    'versions': _versions()})
-    files.write_json(path, {'settings': settings, 'starts': starts})
+    files.write_json(path, {
+        'settings': settings, 'starts': starts, **(details or {})})
 
 
 def _versions():

@@ -1,0 +1,1 @@
+"""Training a generator against a discriminator, and judging the generator."""
