@@ -136,9 +136,9 @@ class ResidualBlock(chainer.Chain):
     """Two 3x3 convolutions and a shortcut around them.
 
     Normalizers follow both convolutions; ReLU follows the first, and the sum
-    of the second and the shortcut. The latter stays where a normalizer has an
-    activation inside: it is the sum's. The shortcut is the input or, where
-    that has another shape than the sum, one of these:
+    of the second and the shortcut. That of the sum stays where a normalizer
+    has an activation inside. The shortcut is the input or, where that has
+    another shape than the sum, one of these:
 
     - the input's every ``stride``-th row and column, with channels of zeros
       added after its own (the source's option A);
