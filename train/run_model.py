@@ -55,7 +55,7 @@ def load_run(path):
     settings = classifier.SETTINGS.check_saved(
         settings, f'{path} is no snapshot of a run of train.classifier')
     # The few images that are looked at are not worth starting processes.
-    train, test, settings = classifier.load_sets(dict(settings, workers=0))
+    train, test, _ = classifier.load_sets(dict(settings, workers=0))
     model = classifier.make_untrained(settings, train.images.shape[1:])
     snapshots.load_model(path, arrays, model)
     return Run(model.predictor, settings, train, test)
