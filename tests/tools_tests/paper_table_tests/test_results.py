@@ -9,6 +9,8 @@ from tools.paper_table.results import read
 from tools_tests.paper_table_tests.runs import (
     write_run, write_series, write_throughput)
 from train import classifier
+from train import gan
+from train import multitask
 from train.command_line import UserError
 
 
@@ -155,7 +157,6 @@ def test_measurements(tmp_path):
 
 
 def test_distances(tmp_path):
-    gan = pytest.importorskip('train.gan')
     (tmp_path / 'run.json').write_text(json.dumps({
         'settings': gan.SETTINGS.complete({
             'recipe': 'cifar10-dcgan-MN', 'features': 'a/inception.npz',
@@ -231,9 +232,6 @@ def test_what_is_no_result(argument, words, tmp_path, monkeypatch):
 
 
 def test_every_row_is_a_recipe():
-    pytest.importorskip('train.experiments.tables')
-    gan = pytest.importorskip('train.gan')
-    from train import multitask
     settings = {'classifier': classifier.SETTINGS, 'gan': gan.SETTINGS,
                 'multitask': multitask.SETTINGS,
                 'throughput': classifier.SETTINGS}
