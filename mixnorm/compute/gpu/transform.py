@@ -20,6 +20,7 @@ from mixnorm.compute.layout import get_array_module, working_dtype
 _THREAD_BLOCKS = 2048
 
 
+@launcher.on_device
 def find_origin(x):
     """Finds a point amid the data, whether or not 0 would serve."""
     n_dims = x.shape[1]
@@ -33,6 +34,7 @@ def find_origin(x):
     return origin
 
 
+@launcher.on_device
 def affine(x, tau, slope, offset, origin, shift):
     """Computes ``(x - origin) * (tau slope) + tau offset + shift``."""
     y = empty_like(x)
@@ -51,6 +53,7 @@ def affine(x, tau, slope, offset, origin, shift):
     return y
 
 
+@launcher.on_device
 def gradient_input(x, gy, tau, slope, quadratic, offset, origin):
     """Computes ``gy * (tau slope) + (x - origin) * (tau quadratic) + tau \
 offset``."""
@@ -124,6 +127,7 @@ def _launch_aligned(name, x, tau, n_terms, arguments):
         _aligned_shared_bytes(tau, n_terms), arguments)
 
 
+@launcher.on_device
 def gradient_sums(x, gy, tau, origin):
     """Computes what the gradients of means and variances are made of."""
     xp = get_array_module(x)
@@ -144,7 +148,7 @@ def gradient_sums(x, gy, tau, origin):
 
 
 def _empty_rows(x, tau, n_chunks, tile_points):
-    """Makes memory for thread blocks' sums, ``(thread blocks, 2 J + 1, C)``."""
+    """Makes memory for thread blocks' sums, ``(blocks, 2 J + 1, C)``."""
     n_rows = min(max(1, tile.THREAD_BLOCKS // n_chunks),
                  divide_up(n_points(x), tile_points))
     return get_array_module(x).empty(
