@@ -52,8 +52,8 @@ def build(compiler, library, source, flags=('-O1',)):
     with open(os.path.join(folder, 'cuda_fp16.h'), 'w'):
         pass
     names = re.findall(
-        r'^(?:MIXNORM_(?:LARGE_)?KERNEL|extern "C" __global__ void) (\w+)\(', source,
-        re.MULTILINE)
+        r'^(?:MIXNORM_(?:LARGE_)?KERNEL|extern "C" __global__ void) (\w+)\(',
+        source, re.MULTILINE)
     main = f'{library}.cpp'
     with open(main, 'w') as f:
         f.write('#include "cuda_on_cpu.h"\n')

@@ -164,7 +164,7 @@ __device__ void mixture_moments(
 }
 
 // The E- and M-step's sums. With tau, writes the posterior as well.
-MIXNORM_KERNEL mixnorm_em_step(
+MIXNORM_LARGE_KERNEL mixnorm_em_step(
     const Input* x, Index x_batch, Index x_channel, Index x_length,
     Index length, Index n_points, int n_dims, int channels_fast,
     const Working* weights, const Working* means, const Working* variances,
