@@ -145,18 +145,16 @@ class Nvrtc:
 
 def find_compiler():
     """Returns NVRTC, else nvcc, else ``None``, as they are found."""
-    for folder in (*(os.path.join(p, 'nvidia', '*') for p in sys.path),
-                   os.environ.get('CUDA_PATH', '/usr/local/cuda')):
-        for lib in 'lib', 'lib64':
-            for library in glob.glob(
-                    os.path.join(folder, lib, 'libnvrtc.so*')):
-                # Beside the library, or in the package of CUDA's runtime.
-                home = os.path.dirname(os.path.dirname(library))
-                for headers in glob.glob(os.path.join(home, 'include')) + (
-                        glob.glob(os.path.join(
-                            os.path.dirname(home), '*', 'include'))):
-                    if os.path.exists(os.path.join(headers, 'cuda_fp16.h')):
-                        return Nvrtc(library, headers)
+    home = os.environ.get('CUDA_PATH', '/usr/local/cuda')
+    packages = [os.path.join(p, 'nvidia', '*') for p in sys.path]
+    for libraries, headers in [
+            *((os.path.join(p, 'lib'), os.path.join(p, 'include'))
+              for p in packages),
+            (os.path.join(home, 'lib64'), os.path.join(home, 'include'))]:
+        library = glob.glob(os.path.join(libraries, 'libnvrtc.so*'))
+        header = glob.glob(os.path.join(headers, 'cuda_fp16.h'))
+        if library and header:
+            return Nvrtc(library[0], os.path.dirname(header[0]))
     path = shutil.which('nvcc')
     return None if path is None else Nvcc(path)
 
@@ -301,8 +299,8 @@ def run():
     compiler = find_compiler()
     if compiler is None:
         raise UserError('there is neither NVRTC nor nvcc')
-    before, _, after = read_document()
     table = table_of(compiler)
+    before, _, after = read_document()
     with replacing(DOCUMENT) as file:
         file.write(f'{before}{_BEGIN}{table}{_END}{after}')
     print(f'{DOCUMENT}: {compiler.name}')

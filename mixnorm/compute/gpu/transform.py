@@ -41,7 +41,7 @@ def affine(x, tau, slope, offset, origin, shift):
     if y.size == 0:
         return y
     matrices = _contiguous(tau.dtype, slope, offset, origin, shift)
-    if _is_aligned(2, x, tau, y):
+    if _is_aligned(2, tau, x, y):
         _launch_aligned(
             'mixnorm_aligned_affine', x, tau, 2,
             (*aligned_arguments(x), *_columns(tau, aligned_strides),
@@ -64,7 +64,7 @@ offset``."""
         _gradient_direct(gy, tau, slope, gx)
         return gx
     matrices = _contiguous(tau.dtype, slope, offset, quadratic, origin)
-    if _is_aligned(3, x, gy, tau, gx):
+    if _is_aligned(3, tau, x, gy, gx):
         _launch_aligned(
             'mixnorm_aligned_gradient_input', x, tau, 3,
             (*aligned_arguments(x), *aligned_strides(gy),
@@ -78,7 +78,7 @@ offset``."""
 
 def _gradient_direct(gy, tau, slope, gx):
     matrices = _contiguous(tau.dtype, slope)
-    if _is_aligned(1, gy, tau, gx):
+    if _is_aligned(1, tau, gy, gx):
         _launch_aligned(
             'mixnorm_aligned_gradient_direct', gx, tau, 1,
             (*aligned_arguments(gy), *_columns(tau, aligned_strides),
@@ -90,10 +90,12 @@ def _gradient_direct(gy, tau, slope, gx):
 
 
 def _contiguous(dtype, *arrays):
+    """Returns parameters as kernels read them."""
     return tuple(contiguous(z, dtype) for z in arrays)
 
 
 def _columns(tau, described):
+    """Returns coefficients as kernels take them, and their number."""
     return *described(tau), numpy.int32(tau.shape[1])
 
 
@@ -104,12 +106,10 @@ def _launch(name, x, arguments):
          divide_up(x.shape[1], TRANSFORM_CHANNELS)), 0, arguments)
 
 
-def _is_aligned(n_terms, *stacks):
-    """Tells whether an aligned kernel can have it, ``tau`` being last but \
-one."""
-    tau = stacks[-2]
+def _is_aligned(n_terms, tau, *others):
+    """Tells whether arrays are aligned and matrices fit shared memory."""
     return (_aligned_shared_bytes(tau, n_terms) <= tile.SHARED_BYTES
-            and is_aligned(*stacks))
+            and is_aligned(tau, *others))
 
 
 def _aligned_shared_bytes(tau, n_terms):

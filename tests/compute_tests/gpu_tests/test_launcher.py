@@ -10,8 +10,8 @@ from mixnorm.compute import contract
 from mixnorm.compute import gpu
 from mixnorm.compute.gpu import constants
 from mixnorm.compute.gpu import launcher
-from mixnorm.compute.gpu.launcher import compiler_options
-from mixnorm.compute.gpu.launcher import TYPES
+from mixnorm.compute.gpu.launcher import (
+    compiler_options, read_source, TYPES)
 from mixnorm.compute.parameters import Parameters
 from tools import kernel_resources
 
@@ -27,10 +27,15 @@ def cuda_compiler():
 @pytest.mark.parametrize('dtype', sorted(TYPES))
 @pytest.mark.parametrize('source', cuda_on_cpu.SOURCES)
 def test_compiles_as_cupy_compiles_it(cuda_compiler, source, dtype):
-    # For the oldest architecture; test_kernel_resources has the others.
-    found = kernel_resources.measure(cuda_compiler, source, dtype, 'sm_75')
-    assert len(found) >= 2
-    assert all(kernel.registers > 0 for kernel in found.values())
+    # For an old architecture; tests of kernel_resources have a new one. Not
+    # optimized where that can be told: the errors are the same.
+    quick = (('-Xcicc', '-O0', '-Xptxas', '-O0')
+             if cuda_compiler.name.startswith('nvcc') else ())
+    log = cuda_compiler.compile(
+        read_source(source),
+        (*compiler_options(dtype), *kernel_resources.CUPY_OPTIONS, *quick,
+         '-arch=sm_75'))
+    assert 'Used ' in log
 
 
 def test_every_constant_reaches_a_kernel():
@@ -118,7 +123,7 @@ def _functions():
                 yield f'{module}.{name}'
 
 
-@pytest.mark.parametrize('name', _functions())
+@pytest.mark.parametrize('name', list(_functions()))
 def test_works_on_the_arrays_device(name, compiled, monkeypatch):
     # It enters the device before it does anything with the array.
     module, name = name.split('.')
