@@ -138,4 +138,4 @@ def test_works_on_the_arrays_device(name, compiled, monkeypatch):
     n_others = function.__wrapped__.__code__.co_argcount - 1
     with pytest.raises((AttributeError, TypeError)):
         function(first, *n_others * [None])
-    assert entered == [3]
+    assert set(entered) == {3}

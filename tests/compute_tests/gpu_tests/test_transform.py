@@ -152,10 +152,10 @@ def test_aligned_as_in_any_order_of_memory(
     del launched[:]
     aligned = run('contiguous')
     expected = ['affine', 'gradient_input', 'gradient_direct', 'gradient_sums']
-    # Matrices of so many columns are too large for it.
-    first = 0 if n_columns < 120 else 2
+    if n_columns == 150:  # Shared memory does not hold three such matrices.
+        expected.remove('gradient_input')
     assert [name[len('mixnorm_aligned_'):] for name in launched
-            if 'aligned' in name] == expected[first:]
+            if 'aligned' in name] == expected
     for a, b in zip(aligned[:3], general):
         cases.assert_close(a, b, case.rtol_out)
     for a, b in zip(aligned[3:], general[3:]):
