@@ -3,6 +3,8 @@ import itertools
 import time
 from unittest import mock
 
+import numpy
+
 from mixnorm.compute.gpu import launcher
 
 # Keeps a stream waiting, so that what follows is queued before any of it runs.
@@ -59,7 +61,7 @@ class KernelTimer:
         results = [function(*arrays) for arrays in self._copies]
         del results
         start, end = self._cuda.Event(), self._cuda.Event()
-        self._hold((1,), (1,), (_HOLD_CYCLES,))
+        self._hold((1,), (1,), (numpy.int64(_HOLD_CYCLES),))
         start.record()
         results = [function(*arrays) for arrays in self._copies]
         end.record()
