@@ -12,6 +12,8 @@ The same input gives the same bits.
 """
 import typing
 
+from mixnorm.compute.carried import Carried
+
 
 class Sample(typing.Protocol):
 
@@ -282,6 +284,62 @@ class Transform(typing.Protocol):
         """
 
 
+class Coefficients(typing.Protocol):
+
+    """What a training pass computes of a mixture between passes over points.
+
+    It is arithmetic on ``(K, C)``: on a GPU each function is one kernel.
+
+    """
+
+    def of_batch(self, x, statistics, gamma, beta, eps, by_weight=False,
+                 carried=Carried()):
+        """Computes coefficients, and what is carried to the next mini-batch.
+
+        Args:
+            x (array or points): Stack ``(B, C, L)``.
+            statistics (Parameters): Of the points under their posterior, in
+                the working dtype.
+            gamma (array): Scale, ``(C,)`` or, by number of component,
+                ``(K, C)``.
+            beta (array): Shift, likewise.
+            eps (float): Added to variances.
+            by_weight (bool): Whether components are numbered by weight, the
+                heaviest 0; else, in the statistics' order.
+            carried (Carried): What the layer has before the mini-batch.
+
+        Returns:
+            tuple: The coefficients of the transform,
+            :class:`mixnorm.compute.columns.Coefficients`; the number of each
+            component, ``(K,)``, or ``None`` without ``by_weight``; and
+            :class:`mixnorm.compute.carried.Carried` after the mini-batch,
+            whose components are in the order of their numbers: entries of
+            the queue have the unbiased variances, a start is in units of the
+            mini-batch's channels.
+
+        """
+
+    def batch_gradients(self, x, statistics, gamma, eps, rank, origin, sums):
+        """Computes gradients, and the coefficients of that of the input.
+
+        Args:
+            x (array): Stack ``(B, C, L)``.
+            statistics (Parameters): As in :meth:`of_batch`.
+            gamma (array): As in :meth:`of_batch`.
+            eps (float): As in :meth:`of_batch`.
+            rank (array or None): The number of each component, of
+                :meth:`of_batch`.
+            origin (array or None): ``(C,)``, of :meth:`of_batch`.
+            sums (tuple of arrays): What :meth:`Transform.gradient_sums`
+                returned with that origin.
+
+        Returns:
+            mixnorm.compute.columns.Gradients: Of gamma's dtype, and
+            coefficients in the working dtype.
+
+        """
+
+
 class Rows(typing.Protocol):
 
     """Arithmetic on rows.
@@ -365,6 +423,7 @@ class Arithmetic(typing.Protocol):
 
     """The modules of :mod:`mixnorm.compute.cpu` and of ``compute.gpu``."""
 
+    coefficients: Coefficients
     sample: Sample
     seeding: Seeding
     mixture: Mixture

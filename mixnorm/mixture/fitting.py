@@ -111,8 +111,9 @@ def fit_activation(x, generator, *, n_components, n_iter, kmeans_iter,
         n_init_trials (int or None): Candidates per centre in K-means++.
         sample_ratio (float): Share of the points to use.
         min_weight (float): Components of smaller weight are dropped.
-        start (Parameters or None): A mixture, as :func:`in_deviations`
-            returns it, from which EM starts, in place of seeding and K-means.
+        start (Parameters or None): A mixture, as
+            :func:`mixnorm.compute.carried.in_deviations` returns it, from
+            which EM starts, in place of seeding and K-means.
 
     Returns:
         Parameters: The mixture: ``n_components`` components, of which those
@@ -141,33 +142,6 @@ def fit_activation(x, generator, *, n_components, n_iter, kmeans_iter,
         parameters, min_weight, location, scale)
     # Components that go on from a start keep their numbers.
     return without_absent(parameters) if start is None else parameters
-
-
-def in_deviations(parameters):
-    """Expresses a mixture in units of its own channels.
-
-    A channel's mean becomes 0 and its standard deviation 1, but a deviation
-    whose square the dtype cannot invert stays.  Such a mixture is where the
-    fit of another mini-batch can start, however its channels have moved or
-    grown since.
-
-    Args:
-        parameters (Parameters): ``(K,)`` and twice ``(K, C)``.
-
-    Returns:
-        Parameters: Of the same shapes and dtype.
-
-    """
-    weights, means, variances = parameters
-    xp = get_array_module(means)
-    share = weights[:, None]
-    deviations = means - (share * means).sum(axis=0)
-    total = (share * (variances + deviations * deviations)).sum(axis=0)
-    tiny = numpy.finfo(means.dtype).tiny
-    # As a sample is standardized.
-    inverse = 1 / xp.where(total > 1e8 * tiny, total, 1)
-    return Parameters(
-        weights, deviations * xp.sqrt(inverse), variances * inverse)
 
 
 def _kmeans(x, draws, n_components, n_iter, reg_covar):

@@ -10,7 +10,7 @@ from mixnorm.compute.gpu.constants import THREADS
 from mixnorm.compute.gpu.launcher import (
     compiler_options, read_source, TYPES)
 
-SOURCES = ('mixture', 'rows', 'sample', 'seeding', 'transform')
+SOURCES = ('coefficients', 'mixture', 'rows', 'sample', 'seeding', 'transform')
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 

@@ -7,10 +7,12 @@ has at most 16 components.  Nothing waits for the GPU and nothing comes back
 from it.  Sums are added up in an order that depends on shapes alone: the same
 input gives the same bits.
 """
+from mixnorm.compute.gpu import coefficients
 from mixnorm.compute.gpu import mixture
 from mixnorm.compute.gpu import rows
 from mixnorm.compute.gpu import sample
 from mixnorm.compute.gpu import seeding
 from mixnorm.compute.gpu import transform
 
-__all__ = ['mixture', 'rows', 'sample', 'seeding', 'transform']
+__all__ = [
+    'coefficients', 'mixture', 'rows', 'sample', 'seeding', 'transform']

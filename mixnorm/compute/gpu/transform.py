@@ -49,7 +49,8 @@ def gradient_sums(x, gy, tau, origin):
     dtype = tau.dtype
     n, n_dims, n_columns = n_points(x), x.shape[1], tau.shape[1]
     n_sums = (2 * n_columns + 1) * n_dims
-    sums = xp.zeros((2 * n_columns + 1, n_dims), numpy.float64)
+    make_sums = xp.empty if n > 0 else xp.zeros
+    sums = make_sums((2 * n_columns + 1, n_dims), numpy.float64)
     if n > 0:
         points = 512 // dtype.itemsize
         n_quads = 1 if n_columns <= QUAD else 2
