@@ -107,7 +107,8 @@ class Emulator:
             for dtype, library in libraries.items()}
         self.order = 0
 
-    def launch(self, source, name, dtype, grid, shared_bytes, arguments):
+    def launch(self, source, name, dtype, grid, shared_bytes, arguments,
+               cooperative=False):
         """Launches a kernel; see mixnorm.compute.gpu.launcher.
 
         Raises:

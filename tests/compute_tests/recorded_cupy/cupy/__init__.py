@@ -39,14 +39,19 @@ class Recorder:
 
     Attributes:
         counts (collections.Counter): By ``(kind, name)``.
+        memory (numpy.ndarray or None): If given, what all arrays made from
+            now on lie in, one over another, and nothing is computed: what is
+            left is the host's own time.
         run (callable or None): Runs an own kernel; takes the options of its
-            module, its name, grid, bytes of shared memory and arguments.
+            module, its name, grid, bytes of shared memory, arguments, and
+            whether the launch is cooperative.
 
     """
 
     def __init__(self):
         self.counts = collections.Counter()
         self.run = None
+        self.memory = None
         self._free = collections.Counter()
 
     def add(self, kind, name):
@@ -55,7 +60,7 @@ class Recorder:
     def allocate(self, array):
         """Takes a block of the pool for an array, until it is no more."""
         size = -(-array.nbytes // 512)
-        if size == 0:
+        if size == 0 or self.memory is not None:
             return
         if self._free[size]:
             self._free[size] -= 1
@@ -104,10 +109,38 @@ def _own(array):
     return array.view(_Memory)
 
 
+def _unset(shape, dtype):
+    """Makes an array of the device of what happens to be there."""
+    if recorder.memory is not None:
+        return ndarray(shape, dtype, recorder.memory)
+    return _device(numpy.empty(shape, dtype))
+
+
+def _unset_result(ufunc, method, inputs, axis=None, keepdims=False,
+                  dtype=None, **kwargs):
+    shape = numpy.broadcast_shapes(*map(numpy.shape, inputs))
+    if method == 'reduce':
+        shape = _reduced(shape, axis, keepdims)
+    return _unset(shape, dtype or numpy.result_type(*(
+        z.dtype if isinstance(z, ndarray) else z for z in inputs)))
+
+
+def _reduced(shape, axis=None, keepdims=False):
+    """Returns the shape of a reduction."""
+    axes = range(len(shape)) if axis is None else (
+        axis if isinstance(axis, tuple) else (axis,))
+    axes = {a % len(shape) for a in axes}
+    return tuple(1 if i in axes else n for i, n in enumerate(shape)
+                 if keepdims or i not in axes)
+
+
 class ndarray(numpy.ndarray):
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
         recorder.add('launches', ufunc.__name__)
+        if recorder.memory is not None and ufunc.signature is None:
+            return out[0] if out else _unset_result(
+                ufunc, method, inputs, **kwargs)
         for key in 'where',:
             if key in kwargs:
                 kwargs[key] = _host(kwargs[key])
@@ -142,6 +175,11 @@ class ndarray(numpy.ndarray):
         @functools.wraps(plain)
         def method(self, *args, **kwargs):
             out = kwargs.pop('out', None)
+            if recorder.memory is not None and name in (
+                    'sum', 'mean', 'var', 'max', 'all'):
+                recorder.add(kind, name)
+                dtype = kwargs.pop('dtype', None) or self.dtype
+                return _unset(_reduced(self.shape, *args, **kwargs), dtype)
             result = plain(_host(self), *_host(args), **kwargs)
             recorder.add(kind, name)
             if name == 'argsort':
@@ -163,6 +201,8 @@ class ndarray(numpy.ndarray):
         if not copy and self.dtype == dtype:
             return self
         recorder.add('launches', 'astype')
+        if recorder.memory is not None:
+            return _unset(self.shape, dtype)
         return _device(_host(self).astype(dtype))
 
     def fill(self, value):
@@ -218,12 +258,13 @@ class ndarray(numpy.ndarray):
 
 
 def empty(shape, dtype=float, order='C'):
-    return _device(numpy.empty(shape, dtype, order))
+    return _unset(shape, dtype)
 
 
 def zeros(shape, dtype=float, order='C'):
     recorder.add('memsets', 'zeros')
-    return _device(numpy.zeros(shape, dtype, order))
+    return _unset(shape, dtype) if recorder.memory is not None else _device(
+        numpy.zeros(shape, dtype, order))
 
 
 def ones(shape, dtype=float):
@@ -236,8 +277,7 @@ def full(shape, value, dtype=None):
 
 
 def empty_like(array, dtype=None):
-    return _device(numpy.empty_like(
-        _host(array), dtype=dtype, subok=False))
+    return _unset(array.shape, dtype or array.dtype)
 
 
 def zeros_like(array, dtype=None):
@@ -333,8 +373,9 @@ class RawKernel:
                  enable_cooperative_groups=False):
         recorder.add('launches', self.name)
         if recorder.run is not None:
-            recorder.run(self._options, self.name, grid, shared_mem, [
-                _host(argument) for argument in arguments])
+            recorder.run(
+                self._options, self.name, grid, shared_mem,
+                tuple(map(_host, arguments)), enable_cooperative_groups)
 
 
 class ElementwiseKernel:
@@ -371,12 +412,8 @@ class ReductionKernel(ElementwiseKernel):
         super().__init__(in_params, out_params, map_expr, name)
 
     def _shape(self, arrays, axis, keepdims):
-        shape = numpy.broadcast_shapes(*(z.shape for z in arrays))
-        axes = range(len(shape)) if axis is None else (
-            axis if isinstance(axis, tuple) else (axis,))
-        axes = {a % len(shape) for a in axes}
-        return tuple(1 if i in axes else n for i, n in enumerate(shape)
-                     if keepdims or i not in axes)
+        return _reduced(super()._shape(arrays, axis, keepdims), axis,
+                        keepdims)
 
 
 # --- The device --------------------------------------------------------------
