@@ -116,6 +116,38 @@ class Seeding(typing.Protocol):
         """
 
 
+class Fit(typing.Protocol):
+
+    """A whole fit: sample, seeding, K-means, EM, discard."""
+
+    def at_once(self, x, indices, draws, n_components, kmeans_iter, em_iter,
+                reg_covar, min_weight, start=None):
+        """Runs a whole fit, where that takes less time than its steps.
+
+        Args:
+            x (array or points): Stack ``(B, C, L)``.
+            indices (numpy.ndarray): See :meth:`Sample.standardized_sample`;
+                in main memory.
+            draws (numpy.ndarray or None): See :meth:`Seeding.seed`; not
+                needed with ``start``.
+            n_components (int): Number of components ``K``.
+            kmeans_iter (int): Number of Lloyd's iterations.
+            em_iter (int): Number of iterations of EM.
+            reg_covar (float): Added to variances of the standardized sample.
+            min_weight (float): Components of smaller weight are dropped.
+            start (Parameters or None): What EM starts from, in units of the
+                standardized sample, in place of seeding and K-means.
+
+        Returns:
+            Parameters or None: What the steps would return, to the bit;
+            ``None`` if the steps have to be done.
+
+        Raises:
+            ValueError: If a GPU's kernels cannot have so many components.
+
+        """
+
+
 class Mixture(typing.Protocol):
 
     """Lloyd's and EM's iterations, posteriors and the moments under them.
@@ -424,6 +456,7 @@ class Arithmetic(typing.Protocol):
     """The modules of :mod:`mixnorm.compute.cpu` and of ``compute.gpu``."""
 
     coefficients: Coefficients
+    fit: Fit
     sample: Sample
     seeding: Seeding
     mixture: Mixture

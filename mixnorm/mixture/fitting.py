@@ -71,7 +71,7 @@ def fit_mixture(x, generator, *, n_components, kmeans_iter, max_iter, tol,
     arithmetic = compute.arithmetic(x)
     indices = _sample(x, sample_ratio, generator)
     if indices is not None:
-        x = stack(take(x, indices))
+        x = stack(take(x, get_array_module(x).asarray(indices)))
     points = arithmetic.sample.precompute(x)
     parameters = _start(
         x, points, generator, n_components, init, n_init_trials, kmeans_iter,
@@ -122,20 +122,32 @@ def fit_activation(x, generator, *, n_components, n_iter, kmeans_iter,
 
     """
     arithmetic = compute.arithmetic(x)
-    sample, location, scale, center = arithmetic.sample.standardized_sample(
-        x, _sample(x, sample_ratio, generator))
+    xp = get_array_module(x)
+    indices = _sample(x, sample_ratio, generator)
+    draws = None
+    reg_covar = WARM_REG_COVAR
     if start is None:
         reg_covar = REG_COVAR
-        parameters = without_absent(_kmeans(
-            sample, seeding_draws(n_components, n_init_trials, generator),
-            n_components, kmeans_iter, reg_covar))
+        draws = seeding_draws(n_components, n_init_trials, generator)
     else:
-        reg_covar = WARM_REG_COVAR
-        parameters = _regularized(Parameters(*(
-            z.astype(scale.dtype, copy=False) for z in start)), reg_covar)
+        dtype = working_dtype(x.dtype)
+        start = Parameters(*(z.astype(dtype, copy=False) for z in start))
+    em_iter = n_iter - kmeans_iter
+    found = arithmetic.fit.at_once(
+        x, indices, draws, n_components, kmeans_iter, em_iter, reg_covar,
+        min_weight, start)
+    if found is not None:
+        return found
+    sample, location, scale, center = arithmetic.sample.standardized_sample(
+        x, indices if indices is None else xp.asarray(indices))
+    if start is None:
+        parameters = without_absent(_kmeans(
+            sample, draws, n_components, kmeans_iter, reg_covar))
+    else:
+        parameters = _regularized(start, reg_covar)
         if center is not None:
             parameters = parameters._replace(means=parameters.means + center)
-    for _ in range(n_iter - kmeans_iter):
+    for _ in range(em_iter):
         parameters, _ = arithmetic.mixture.em_step(
             sample, parameters, reg_covar)
     parameters = arithmetic.mixture.discard_and_rescale(
@@ -198,8 +210,7 @@ def _sample(x, ratio, generator):
     """Draws numbers of points; ``None`` stands for all of them."""
     if ratio == 1:
         return None
-    return get_array_module(x).asarray(
-        sample_indices(x.shape[0] * x.shape[2], ratio, generator))
+    return sample_indices(x.shape[0] * x.shape[2], ratio, generator)
 
 
 def _start(x, points, generator, n_components, init, n_init_trials,

@@ -14,6 +14,7 @@ and knows nothing of blocks.  :mod:`~mixnorm.compute.threads` and
 :mod:`~mixnorm.compute.scratch` serve :mod:`mixnorm.compute.sets` as well.
 """
 from mixnorm.compute.cpu import coefficients
+from mixnorm.compute.cpu import fit
 from mixnorm.compute.cpu import mixture
 from mixnorm.compute.cpu import rows
 from mixnorm.compute.cpu import sample
@@ -21,4 +22,5 @@ from mixnorm.compute.cpu import seeding
 from mixnorm.compute.cpu import transform
 
 __all__ = [
-    'coefficients', 'mixture', 'rows', 'sample', 'seeding', 'transform']
+    'coefficients', 'fit', 'mixture', 'rows', 'sample', 'seeding',
+    'transform']

@@ -8,6 +8,7 @@ from it.  Sums are added up in an order that depends on shapes alone: the same
 input gives the same bits.
 """
 from mixnorm.compute.gpu import coefficients
+from mixnorm.compute.gpu import fit
 from mixnorm.compute.gpu import mixture
 from mixnorm.compute.gpu import rows
 from mixnorm.compute.gpu import sample
@@ -15,4 +16,5 @@ from mixnorm.compute.gpu import seeding
 from mixnorm.compute.gpu import transform
 
 __all__ = [
-    'coefficients', 'mixture', 'rows', 'sample', 'seeding', 'transform']
+    'coefficients', 'fit', 'mixture', 'rows', 'sample', 'seeding',
+    'transform']
