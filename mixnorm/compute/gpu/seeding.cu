@@ -88,15 +88,17 @@ MIXNORM_KERNEL mixnorm_seed(
     }
   }
 
-  // What this thread block wrote is to be seen by the one that ends last.
-  __threadfence();
+  // What this thread block wrote is to be seen by the one that ends last. The
+  // thread that counts stands between the barriers for all the others: its
+  // fences order what they wrote before the count, and what they read after.
   __syncthreads();
   if (threadIdx.x == 0) {
+    __threadfence();
     flags[0] = atomicAdd(finished, 1u) == gridDim.x - 1;
+    __threadfence();
   }
   __syncthreads();
   if (!flags[0]) return;
-  __threadfence();
 
   int best = 0;
   double least = thread_block_sum(block_sums, gridDim.x, sums);
