@@ -137,6 +137,7 @@ def _reduced(shape, axis=None, keepdims=False):
 class ndarray(numpy.ndarray):
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
+        arrays = tuple(map(_host, inputs))
         recorder.add('launches', ufunc.__name__)
         if recorder.memory is not None and ufunc.signature is None:
             return out[0] if out else _unset_result(
@@ -146,9 +147,9 @@ class ndarray(numpy.ndarray):
                 kwargs[key] = _host(kwargs[key])
         if out is not None:
             getattr(ufunc, method)(
-                *map(_host, inputs), out=_host(out), **kwargs)
+                *arrays, out=_host(out), **kwargs)
             return out if len(out) > 1 else out[0]
-        return _device(getattr(ufunc, method)(*map(_host, inputs), **kwargs))
+        return _device(getattr(ufunc, method)(*arrays, **kwargs))
 
     def __array_function__(self, func, types, args, kwargs):
         name = func.__name__
@@ -362,6 +363,7 @@ class RawKernel:
     """An own kernel."""
 
     max_dynamic_shared_size_bytes = 48 << 10
+    shared_size_bytes = 6 << 10
 
     def __init__(self, options, name):
         self._options = options
@@ -423,7 +425,7 @@ class Device:
     """The only GPU."""
 
     id = 0
-    attributes = {'MultiProcessorCount': 4, 'CooperativeLaunch': 1,
+    attributes = {'MultiProcessorCount': 132, 'CooperativeLaunch': 1,
                   'MaxSharedMemoryPerBlockOptin': 227 << 10}
 
     def __init__(self, device=0):
