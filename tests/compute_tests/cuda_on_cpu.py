@@ -53,8 +53,8 @@ def build(compiler, library, source, flags=('-O1',)):
     with open(os.path.join(folder, 'cuda_fp16.h'), 'w'):
         pass
     names = re.findall(
-        r'^(?:MIXNORM_(?:\w+_)?KERNEL|extern "C" __global__ void) (\w+)\(', source,
-        re.MULTILINE)
+        r'^(?:MIXNORM_(?:\w+_)?KERNEL|extern "C" __global__ void) (\w+)\(',
+        source, re.MULTILINE)
     main = f'{library}.cpp'
     with open(main, 'w') as f:
         f.write('#include "cuda_on_cpu.h"\n')
@@ -133,7 +133,7 @@ class Emulator:
         failed = self._libraries[dtype.name].launch(
             name.encode(), (ctypes.c_uint * 3)(*grid, *(3 - len(grid)) * [1]),
             THREADS, ctypes.c_size_t(shared_bytes), pointers,
-            ctypes.c_size_t(len(values)), self.order, int(cooperative), message,
-            ctypes.c_size_t(len(message)))
+            ctypes.c_size_t(len(values)), self.order, int(cooperative),
+            message, ctypes.c_size_t(len(message)))
         if failed:
             raise RuntimeError(message.value.decode())

@@ -108,7 +108,7 @@ def _random(shape, seed):
     return (random.randn(*shape) + 3 * group).astype('f')
 
 
-def count_steps(shape=(256, 128, 8, 8), n_steps=3):
+def count_steps(shape=(256, 128, 8, 8), n_steps=4):
     """Returns what each of some steps of each link asks for, by name."""
     x, gy = _random(shape, 0), _random(shape, 1)
     counts = {}

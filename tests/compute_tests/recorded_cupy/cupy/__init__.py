@@ -142,9 +142,8 @@ class ndarray(numpy.ndarray):
         if recorder.memory is not None and ufunc.signature is None:
             return out[0] if out else _unset_result(
                 ufunc, method, inputs, **kwargs)
-        for key in 'where',:
-            if key in kwargs:
-                kwargs[key] = _host(kwargs[key])
+        if 'where' in kwargs:
+            kwargs['where'] = _host(kwargs['where'])
         if out is not None:
             getattr(ufunc, method)(
                 *arrays, out=_host(out), **kwargs)
