@@ -6,8 +6,8 @@ Arrays are of float16, float32 or float64, in any order of memory; a mixture
 has at most 16 components.  Nothing waits for the GPU and nothing comes back
 from it.  What lies between two passes over the points is one kernel, and so is
 a whole fit where its sample fits the shared memory of the thread blocks that
-run at once.  Sums are added up in an order that depends on shapes alone: the same
-input gives the same bits.
+run at once.  Sums are added up in an order that depends on shapes alone: the
+same input gives the same bits.
 """
 from mixnorm.compute.gpu import coefficients
 from mixnorm.compute.gpu import fit
