@@ -45,12 +45,14 @@ def test_operations(recorded, name):
 
 @pytest.mark.parametrize('name', sorted(_MOST))
 def test_nothing_waits_or_allocates(recorded, name):
-    # The fit of a warm start's first step is another than those after it.
-    is_warm = name == 'mixture, warm start'
-    for counts in recorded['counts'][name][1 + is_warm:]:
-        assert not counts.get('allocations')
+    for i, counts in enumerate(recorded['counts'][name][1:]):
+        # The second step holds the weights that the first one left, a block
+        # of the least size, which CuPy's pool cuts off a larger one; with a
+        # warm start, its fit is another than the first's.
+        assert counts.get('allocations', 0) <= 2 * (i == 0)
         # A warm start asks what the mini-batch before found.
-        assert counts.get('synchronizations', 0) == is_warm
+        assert counts.get('synchronizations', 0) == (
+            name == 'mixture, warm start')
 
 
 def test_recorder_counts():
