@@ -107,7 +107,8 @@ def test_what_is_carried(device, size, dtype):
     unbiased = v * (n / numpy.maximum(n - 1, 1))[:, None]
     factors, *entries = (device.get(z) for z in queue)
     cases.assert_close(
-        factors, [1, *.5 * device.get(before.queue.factors)[:-1]], 1e-6)
+        factors, numpy.append(
+            1, .5 * device.get(before.queue.factors)[:-1]), 1e-6)
     for actual, old, new in zip(entries, before.queue[1:], (w, m, unbiased)):
         assert actual.dtype == dtype and actual.shape == old.shape
         cases.assert_close(actual[0], new.reshape(old.shape[1:]), 1e-5)
