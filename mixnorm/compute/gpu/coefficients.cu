@@ -37,8 +37,9 @@ struct Statistics {
 
 __device__ inline bool is_finite(double value) { return value - value == 0; }
 
-// Numbers the components: by weight, the heaviest 0 and what is not a number
-// last, or as they are. number k has rank[k], and is order[rank[k]].
+// Numbers the components, by weight, the heaviest 0 and what is not a number
+// last, or as they are. rank[k] is component k's number, order[number] is the
+// component.
 __device__ inline void number_components(
     const Statistics& statistics, bool by_weight, int* rank, int* order) {
   int k = threadIdx.x;

@@ -74,17 +74,17 @@ __device__ inline void load_points(
   }
 }
 
-// Makes every thread block's sums of a tile 0.
+// Sets a tile's sums to 0.
 __device__ inline void clear_sums(const Sums& sums, Index n_sums) {
   for (Index i = threadIdx.x; i < n_sums; i += kThreads) sums.first[i] = 0;
 }
 
-// Sums for all thread blocks to see, one after another in `doubles` and
-// `workings`; `first_draw` are those of the second centre.
-//
-// Tile t is thread block t % gridDim.x's, its `t / gridDim.x`th of `n_slots`.
-// With start_weights, which may be null, EM goes on from a mixture, without
-// seeding and K-means; n_lloyd is 0 then, and otherwise at least 1.
+// Tile t is thread block t % gridDim.x's, in its slot t / gridDim.x. What
+// thread blocks exchange lies in `doubles` and `workings`; `arrived` is 0 at
+// first. Point number `first_point` of the sample is the first centre, `draws`
+// (K - 1, n_trials) are for the others. With start_weights, which may be null,
+// EM goes on from a mixture, without seeding and K-means; n_lloyd is 0 then,
+// and otherwise at least 1.
 MIXNORM_COOPERATIVE_KERNEL mixnorm_fit(
     const Input* x, Index x_batch, Index x_channel, Index x_length,
     Index length, Index n_points, int n_dims, int channels_fast,
