@@ -12,6 +12,8 @@ The same input gives the same bits.
 """
 import typing
 
+from mixnorm.compute.carried import Carried
+
 
 class Sample(typing.Protocol):
 
@@ -110,6 +112,38 @@ class Seeding(typing.Protocol):
 
         Raises:
             ValueError: If a GPU's kernels cannot have so many centres.
+
+        """
+
+
+class Fit(typing.Protocol):
+
+    """A whole fit: sample, seeding, K-means, EM, discard."""
+
+    def at_once(self, x, indices, draws, n_components, kmeans_iter, em_iter,
+                reg_covar, min_weight, start=None):
+        """Runs a whole fit, where that takes less time than its steps.
+
+        Args:
+            x (array or points): Stack ``(B, C, L)``.
+            indices (numpy.ndarray): See :meth:`Sample.standardized_sample`;
+                in main memory.
+            draws (numpy.ndarray or None): See :meth:`Seeding.seed`; not
+                needed with ``start``.
+            n_components (int): Number of components ``K``.
+            kmeans_iter (int): Number of Lloyd's iterations.
+            em_iter (int): Number of iterations of EM.
+            reg_covar (float): Added to variances of the standardized sample.
+            min_weight (float): Components of smaller weight are dropped.
+            start (Parameters or None): What EM starts from, in units of the
+                standardized sample, in place of seeding and K-means.
+
+        Returns:
+            Parameters or None: What the steps would return, to the bit;
+            ``None`` if the steps have to be done.
+
+        Raises:
+            ValueError: If a GPU's kernels cannot have so many components.
 
         """
 
@@ -282,6 +316,62 @@ class Transform(typing.Protocol):
         """
 
 
+class Coefficients(typing.Protocol):
+
+    """What a training pass computes of a mixture between passes over points.
+
+    It is arithmetic on ``(K, C)``: on a GPU each function is one kernel.
+
+    """
+
+    def of_batch(self, x, statistics, gamma, beta, eps, by_weight=False,
+                 carried=Carried()):
+        """Computes coefficients, and what is carried to the next mini-batch.
+
+        Args:
+            x (array or points): Stack ``(B, C, L)``.
+            statistics (Parameters): Of the points under their posterior, in
+                the working dtype.
+            gamma (array): Scale, ``(C,)`` or, by number of component,
+                ``(K, C)``.
+            beta (array): Shift, likewise.
+            eps (float): Added to variances.
+            by_weight (bool): Whether components are numbered by weight, the
+                heaviest 0; else, in the statistics' order.
+            carried (Carried): What the layer has before the mini-batch.
+
+        Returns:
+            tuple: The coefficients of the transform,
+            :class:`mixnorm.compute.columns.Coefficients`; the number of each
+            component, ``(K,)``, or ``None`` without ``by_weight``; and
+            :class:`mixnorm.compute.carried.Carried` after the mini-batch,
+            whose components are in the order of their numbers: entries of
+            the queue have the unbiased variances, a start is in units of the
+            mini-batch's channels.
+
+        """
+
+    def batch_gradients(self, x, statistics, gamma, eps, rank, origin, sums):
+        """Computes gradients, and the coefficients of that of the input.
+
+        Args:
+            x (array): Stack ``(B, C, L)``.
+            statistics (Parameters): As in :meth:`of_batch`.
+            gamma (array): As in :meth:`of_batch`.
+            eps (float): As in :meth:`of_batch`.
+            rank (array or None): The number of each component, of
+                :meth:`of_batch`.
+            origin (array or None): ``(C,)``, of :meth:`of_batch`.
+            sums (tuple of arrays): What :meth:`Transform.gradient_sums`
+                returned with that origin.
+
+        Returns:
+            mixnorm.compute.columns.Gradients: Of gamma's dtype, and
+            coefficients in the working dtype.
+
+        """
+
+
 class Rows(typing.Protocol):
 
     """Arithmetic on rows.
@@ -365,6 +455,8 @@ class Arithmetic(typing.Protocol):
 
     """The modules of :mod:`mixnorm.compute.cpu` and of ``compute.gpu``."""
 
+    coefficients: Coefficients
+    fit: Fit
     sample: Sample
     seeding: Seeding
     mixture: Mixture

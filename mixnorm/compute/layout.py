@@ -6,6 +6,7 @@ an activation ``(N, C, *S)`` with its spatial axes flattened, or a matrix
 to points comes as ``(B, K, L)`` or ``(B, L)``; points are numbered
 ``b * L + l``.
 """
+import functools
 import math
 
 import numpy
@@ -18,10 +19,15 @@ _SHORT = 8
 def get_array_module(*arrays):
     """Returns CuPy if any of the arrays is CuPy's, otherwise NumPy."""
     for array in arrays:
-        if type(array).__module__.partition('.')[0] == 'cupy':
+        if _is_of_cupy(type(array)):
             import cupy
             return cupy
     return numpy
+
+
+@functools.lru_cache(maxsize=100)
+def _is_of_cupy(kind):
+    return kind.__module__.partition('.')[0] == 'cupy'
 
 
 def working_dtype(dtype):

@@ -34,9 +34,11 @@ def without_absent(parameters):
         Parameters: The components of weight other than 0, in their order.
 
     """
+    if get_array_module(parameters.weights) is not numpy:
+        return parameters
     # Not "> 0": what is not a number must not pass for absent.
     present = parameters.weights != 0
-    if get_array_module(present) is not numpy or present.all():
+    if present.all():
         return parameters
     return Parameters(*(z[present] for z in parameters))
 

@@ -4,6 +4,7 @@
 is not known; ``axis`` are the axes along which the points lie, a tuple, or
 ``None`` for all but those of ``size`` after the first.
 """
+import functools
 import math
 
 import chainer
@@ -42,18 +43,23 @@ def check_type(x, size, axis):
             mode, has no points.
 
     """
-    if not chainer.config.type_check:
-        return
-    x_type = type_check.make_variable(
-        type_check.TypeInfo(x.shape, x.dtype), 'x')
+    if chainer.config.type_check:
+        _check_type(
+            tuple(x.shape), x.dtype, size, axis, chainer.config.train)
+
+
+# What fits is not looked at again; what does not raises an error each time.
+@functools.lru_cache(maxsize=1000)
+def _check_type(shape, dtype, size, axis, is_training):
+    x_type = type_check.make_variable(type_check.TypeInfo(shape, dtype), 'x')
     type_check.expect(x_type.dtype.kind == 'f')
     if axis is not None:
         type_check.expect(x_type.ndim > axis[-1])
     else:
         type_check.expect(
             x_type.ndim >= 1 + (1 if size is None else len(size)))
-    point_axes, channel_axes = split_axes(x.ndim, size, axis)
-    if chainer.config.train:
+    point_axes, channel_axes = split_axes(len(shape), size, axis)
+    if is_training:
         for a in point_axes:
             type_check.expect(x_type.shape[a] > 0)
     if size is not None:

@@ -57,7 +57,7 @@ class FittedNormalization(AffineNormalization):
         self.register_persistent('seed')
         self.register_persistent('n_fits')
         self._recomputation = Recomputation()
-        self._n_effective = None
+        self._kept = None
         if order == 2:
             with self.init_scope():
                 self.delta = self._make_parameter('delta', None, 0)
@@ -119,19 +119,19 @@ class FittedNormalization(AffineNormalization):
             return self._recomputation.recall(x)
         return self.n_fits, start
 
-    def _count_fit(self, x, start, n_effective):
+    def _count_fit(self, x, start, kept):
         """Counts a training pass, of which a recomputation is no other.
 
         Args:
             x (array): Input of the pass.
             start: What its fit started from.
-            n_effective (array): How many components were kept.
+            kept (array): What tells how many components were kept.
 
         """
         if not chainer.config.in_recomputing:
             self._recomputation.remember(x, (self.n_fits, start))
             self.n_fits += 1
-            self._n_effective = n_effective
+            self._kept = kept
 
     def _parameters(self):
         """Returns gamma, beta and delta, ``(C,)`` or ``(K, C)`` each.

@@ -131,7 +131,7 @@ class GroupMixtureNormalization(FittedNormalization):
         mini-batch.  On a GPU, reading it waits.
 
         """
-        return None if self._n_effective is None else float(self._n_effective)
+        return None if self._kept is None else float(self._kept)
 
     def forward(self, x):
         """Normalizes samples.

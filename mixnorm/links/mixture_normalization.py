@@ -1,13 +1,13 @@
 import math
 
 import chainer
-from chainer import functions
 import numpy
 
 from mixnorm import compute
 from mixnorm.checks import (
     check_choice, check_flag, check_integer, check_real)
-from mixnorm.compute.layout import get_array_module, stack, unstack
+from mixnorm.compute.carried import Carried, unbiased
+from mixnorm.compute.layout import stack, unstack
 from mixnorm.compute.parameters import Parameters
 from mixnorm.functions import fixed_mixture_normalization
 from mixnorm.functions import mixture_normalization
@@ -256,7 +256,7 @@ class MixtureNormalization(FittedNormalization):
         ``None`` before the first mini-batch.  On a GPU, reading it waits.
 
         """
-        return None if self._n_effective is None else int(self._n_effective)
+        return None if self._kept is None else int((self._kept > 0).sum())
 
     @property
     def reg_covar(self):
@@ -356,35 +356,33 @@ class MixtureNormalization(FittedNormalization):
 
     def _normalize_by_batch(self, x, finetune):
         stacked = stack(x.array)
-        points = compute.arithmetic(stacked).sample.with_origin(stacked)
+        arithmetic = compute.arithmetic(stacked)
+        points = arithmetic.sample.with_origin(stacked)
         number, start = self._state_of_fit(x.array, self._start)
         mixture = None if start is None else start.read()
-        tau, statistics, n_effective = self._fit(
+        tau, statistics, kept = self._fit(
             points, (self.seed, number), mixture)
         gamma, beta, delta = self._parameters()
-        ordered = statistics
-        if mixture is None:
-            # A component's number has to mean something to its own gamma and
-            # beta, and in the queue: the heaviest comes first.  Parameters
-            # are rearranged, not the posterior, as large as the input.
-            order = (-statistics.weights).argsort()
-            ordered = Parameters(*(z[order] for z in statistics))
-            if self.affine != 'shared':
-                rank = order.argsort()
-                gamma, beta, delta = (
-                    None if z is None else functions.get_item(z, rank)
-                    for z in (gamma, beta, delta))
-        y = mixture_normalization(
-            x, gamma, beta, unstack(tau, x.shape), self.eps,
-            self.activation, statistics, delta, points)
-        self._count_fit(x.array, start, n_effective)
+        carried = Carried()
         if not chainer.config.in_recomputing:
-            n_points = stacked.shape[0] * stacked.shape[2]
+            carried = Carried(
+                self._queue.parts, 1 if finetune else self.queue_decay,
+                None if start is None else start.parts)
+        # A component's number has to mean something to its own gamma and
+        # beta, and in the queue: where none comes from the last mini-batch,
+        # it is by weight.
+        coefficients, rank, carried = arithmetic.coefficients.of_batch(
+            points, statistics, chainer.as_array(gamma),
+            chainer.as_array(beta), self.eps, mixture is None, carried)
+        y = mixture_normalization(
+            x, gamma, beta, unstack(tau, x.shape), self.eps, self.activation,
+            statistics, delta, rank, coefficients)
+        self._count_fit(x.array, start, kept)
+        if not chainer.config.in_recomputing:
             if start is not None:
-                self._start = start.followed_by(ordered, n_points)
-            self._queue = self._queue.push(
-                stacked, _unbiased(ordered, n_points),
-                1 if finetune else self.queue_decay)
+                self._start = WarmStart(*carried.start)
+            self._queue = self._queue.followed_by(
+                carried.queue, stacked, statistics)
         return y
 
     def _normalize_by_queue(self, x):
@@ -403,14 +401,14 @@ class MixtureNormalization(FittedNormalization):
 
     def _fit(self, x, seed, start=None):
         """Fits a mixture; returns the points' posterior, their statistics
-        under it, and how many components were kept."""
+        under it, and the mixture's weights."""
         parameters = fit_activation(
             x, numpy.random.default_rng(seed), start=start,
             **self._fit_options)
         arithmetic = compute.arithmetic(x)
         tau, statistics = arithmetic.mixture.posterior_and_statistics(
             x, parameters)
-        return tau, statistics, (parameters.weights > 0).sum()
+        return tau, statistics, parameters.weights
 
     def _fit_samples(self, samples):
         """Fits the mixture of all samples ``(M, C)``."""
@@ -418,20 +416,5 @@ class MixtureNormalization(FittedNormalization):
         _, statistics, _ = self._fit(
             stack(samples), (self.seed, self.n_fits, 1))
         order = (-statistics.weights).argsort()
-        return _unbiased(
+        return unbiased(
             Parameters(*(z[order] for z in statistics)), len(samples))
-
-
-def _unbiased(statistics, n_points):
-    """Makes the variances those of what the points are a sample of.
-
-    A component that has ``n`` of the points varies ``n / (n - 1)`` times as
-    much, as in batch normalization.
-
-    """
-    weights, means, variances = statistics
-    xp = get_array_module(weights)
-    counts = xp.maximum(weights * n_points, 1)
-    factors = counts / xp.maximum(counts - 1, 1)
-    return Parameters(weights, means, variances * factors[:, None].astype(
-        variances.dtype, copy=False))

@@ -7,6 +7,7 @@ import typing
 
 import numpy
 
+from mixnorm.compute.carried import cast, push, Queue, unbiased
 from mixnorm.compute.layout import get_array_module
 from mixnorm.compute.parameters import are_finite, Parameters
 
@@ -94,50 +95,43 @@ class ParameterQueue:
         """Arrays by name, as they are saved."""
         return dict(zip(self.names, self._arrays))
 
-    def push(self, x, mixture, decay):
-        """Puts a mini-batch at the head, if its mixture is finite.
+    @property
+    def dtype(self):
+        """Type of the entries."""
+        return self._factors.dtype
 
-        On a GPU the choice is made there: nothing waits for it.  In main
-        memory no other entry is copied.
+    @property
+    def parts(self):
+        """The queue as :mod:`mixnorm.compute` takes it."""
+        return Queue(self._factors, self._weights, *self._moments)
+
+    def followed_by(self, parts, x, statistics):
+        """Returns the queue after a mini-batch.
 
         Args:
+            parts (Queue): What :mod:`mixnorm.compute` made of this queue's.
             x (array): Points of the mini-batch, of which nothing is kept.
-            mixture (Parameters): Their statistics, ``(K,)`` and
-                ``(K, C)``; of fewer components, the others are absent.
+            statistics (Parameters): Theirs, of which nothing is kept.
+
+        Returns:
+            ParameterQueue: The new queue.
+
+        """
+        return ParameterQueue(*parts)
+
+    def push(self, mixture, decay):
+        """Puts a mixture at the head, if it is finite.
+
+        Args:
+            mixture (Parameters): ``(K,)`` and ``(K, C)``; of fewer
+                components, the others are absent.
             decay (float): How much less the earlier ones count from now on.
 
         Returns:
             ParameterQueue: The new queue.
 
         """
-        xp = get_array_module(self._factors)
-        weights, *moments = self.cast(mixture)
-        finite = are_finite([weights, *moments])
-        if xp is numpy and not finite:
-            return self
-        size = self._moments[0][0].shape[1:]
-        moments = [z.reshape((-1,) + size) for z in moments]
-        head = xp.zeros((1,) + self._weights.shape[1:], self._weights.dtype)
-        head[0, :len(weights)] = weights
-        factors, weights = (
-            xp.concatenate([first, rest[:-1]]) for first, rest in (
-                (xp.ones_like(self._factors[:1]), self._factors * decay),
-                (head, self._weights)))
-        if xp is numpy:
-            return ParameterQueue(factors, weights, *(
-                (first.copy(),) + tuple(rest[:-1])
-                for first, rest in zip(moments, self._moments)))
-        moments = [xp.concatenate([first[None], rest[:-1]])
-                   for first, rest in zip(moments, self._moments)]
-        return ParameterQueue(*(
-            xp.where(finite, new, old)
-            for new, old in zip((factors, weights, *moments), self._arrays)))
-
-    def cast(self, mixture):
-        """Casts a mixture to the queue's dtype, where it may overflow."""
-        with numpy.errstate(over='ignore'):
-            return Parameters(*(
-                z.astype(self._factors.dtype, copy=False) for z in mixture))
+        return ParameterQueue(*push(self.parts, mixture, decay))
 
     def emptied(self):
         """Returns a queue without entries."""
@@ -163,7 +157,7 @@ class ParameterQueue:
             xp.broadcast_to(z, (n_components,) + z.shape)
             for z in (mean, variance))
         return self.emptied().push(
-            None, Parameters(weights, means, variances), 1)
+            Parameters(weights, means, variances), 1)
 
     def fitted(self, fit):
         """Returns what has the mixtures that serve inference: itself."""
@@ -216,19 +210,23 @@ class SampleQueue:
         return dict(zip(self.names, (self._samples, self._counts)),
                     **self._mixture.arrays)
 
-    def push(self, x, mixture, decay):
+    # The kernels that queue mixtures have nothing to do.
+    parts = None
+
+    def followed_by(self, parts, x, statistics):
         """Puts a mini-batch at the head, if its mixture is finite.
 
         Args:
+            parts (None): Without a meaning here.
             x (array): Stack ``(B, C, L)`` of its points, which are copied.
-            mixture (Parameters): Their statistics, of which nothing is kept.
-            decay (float): Without a meaning here.
+            statistics (Parameters): Theirs, of which nothing is kept.
 
         Returns:
             SampleQueue: The new queue.
 
         """
-        if not bool(are_finite(self._mixture.cast(mixture))):
+        mixture = unbiased(statistics, x.shape[0] * x.shape[2])
+        if not bool(are_finite(cast(mixture, self._mixture.dtype))):
             return self
         xp = get_array_module(x)
         points = [x.transpose(0, 2, 1).reshape(-1, x.shape[1])]
@@ -265,7 +263,7 @@ class SampleQueue:
             return self
         return SampleQueue(
             self._size, self._samples, self._counts,
-            self._mixture.push(None, fit(self._samples), 1))
+            self._mixture.push(fit(self._samples), 1))
 
     def read(self):
         """Reads the mixture; see :meth:`ParameterQueue.read`."""

@@ -1,10 +1,7 @@
 """The mixture that the fit of the next mini-batch starts from."""
-import numpy
-
+from mixnorm.compute.carried import Start
 from mixnorm.compute.later import Later
-from mixnorm.compute.layout import get_array_module
-from mixnorm.compute.parameters import are_finite, Parameters
-from mixnorm.mixture.fitting import in_deviations
+from mixnorm.compute.parameters import Parameters
 
 
 class WarmStart:
@@ -17,14 +14,17 @@ class WarmStart:
         weights (array): ``(K,)``; 0 for a component that is lost.
         means (array): ``(K,) + size``.
         variances (array): ``(K,) + size``.
+        is_whole (array or None): Whether no component is lost, a boolean
+            without axes; computed if ``None``.
 
     """
 
     names = 'start_weights', 'start_means', 'start_variances'
 
-    def __init__(self, weights, means, variances):
+    def __init__(self, weights, means, variances, is_whole=None):
         self._arrays = weights, means, variances
-        self._is_whole = Later((weights > 0).all())
+        self._is_whole = Later(
+            (weights > 0).all() if is_whole is None else is_whole)
 
     @staticmethod
     def shapes(n_components, size):
@@ -49,33 +49,10 @@ class WarmStart:
         """Arrays by name, as they are saved."""
         return dict(zip(self.names, self._arrays))
 
-    def followed_by(self, mixture, n_points):
-        """Returns what the mini-batch after this one starts from.
-
-        Values that are not finite leave it as it is.  The choice is made on
-        the device: nothing waits for it.
-
-        Args:
-            mixture (Parameters): Statistics of a mini-batch, ``(K,)`` and
-                ``(K, C)``; of fewer components, the others are lost.
-            n_points (int): Number of its points.
-
-        Returns:
-            WarmStart: The new one.
-
-        """
-        xp = get_array_module(mixture.weights)
-        weights, means, variances = in_deviations(mixture)
-        # What has less than one point has no variance.
-        weights = xp.where(weights * n_points < 1, 0, weights)
-        new = [xp.zeros_like(old) for old in self._arrays]
-        with numpy.errstate(over='ignore'):
-            # Of another dtype they may be finite no longer.
-            for z, found in zip(new, (weights, means, variances)):
-                z[:len(found)] = found.reshape((-1,) + z.shape[1:])
-        finite = are_finite(new)
-        return WarmStart(*(
-            xp.where(finite, z, old) for z, old in zip(new, self._arrays)))
+    @property
+    def parts(self):
+        """The mixture as :mod:`mixnorm.compute` takes it."""
+        return Start(*self._arrays)
 
     def read(self):
         """Returns the mixture, ``None`` if there is none or a component of it

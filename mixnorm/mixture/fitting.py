@@ -71,7 +71,7 @@ def fit_mixture(x, generator, *, n_components, kmeans_iter, max_iter, tol,
     arithmetic = compute.arithmetic(x)
     indices = _sample(x, sample_ratio, generator)
     if indices is not None:
-        x = stack(take(x, indices))
+        x = stack(take(x, get_array_module(x).asarray(indices)))
     points = arithmetic.sample.precompute(x)
     parameters = _start(
         x, points, generator, n_components, init, n_init_trials, kmeans_iter,
@@ -111,8 +111,9 @@ def fit_activation(x, generator, *, n_components, n_iter, kmeans_iter,
         n_init_trials (int or None): Candidates per centre in K-means++.
         sample_ratio (float): Share of the points to use.
         min_weight (float): Components of smaller weight are dropped.
-        start (Parameters or None): A mixture, as :func:`in_deviations`
-            returns it, from which EM starts, in place of seeding and K-means.
+        start (Parameters or None): A mixture, as
+            :func:`mixnorm.compute.carried.in_deviations` returns it, from
+            which EM starts, in place of seeding and K-means.
 
     Returns:
         Parameters: The mixture: ``n_components`` components, of which those
@@ -121,53 +122,38 @@ def fit_activation(x, generator, *, n_components, n_iter, kmeans_iter,
 
     """
     arithmetic = compute.arithmetic(x)
-    sample, location, scale, center = arithmetic.sample.standardized_sample(
-        x, _sample(x, sample_ratio, generator))
+    xp = get_array_module(x)
+    indices = _sample(x, sample_ratio, generator)
+    draws = None
+    reg_covar = WARM_REG_COVAR
     if start is None:
         reg_covar = REG_COVAR
-        parameters = without_absent(_kmeans(
-            sample, seeding_draws(n_components, n_init_trials, generator),
-            n_components, kmeans_iter, reg_covar))
+        draws = seeding_draws(n_components, n_init_trials, generator)
     else:
-        reg_covar = WARM_REG_COVAR
-        parameters = _regularized(Parameters(*(
-            z.astype(scale.dtype, copy=False) for z in start)), reg_covar)
+        dtype = working_dtype(x.dtype)
+        start = Parameters(*(z.astype(dtype, copy=False) for z in start))
+    em_iter = n_iter - kmeans_iter
+    found = arithmetic.fit.at_once(
+        x, indices, draws, n_components, kmeans_iter, em_iter, reg_covar,
+        min_weight, start)
+    if found is not None:
+        return found
+    sample, location, scale, center = arithmetic.sample.standardized_sample(
+        x, indices if indices is None else xp.asarray(indices))
+    if start is None:
+        parameters = without_absent(_kmeans(
+            sample, draws, n_components, kmeans_iter, reg_covar))
+    else:
+        parameters = _regularized(start, reg_covar)
         if center is not None:
             parameters = parameters._replace(means=parameters.means + center)
-    for _ in range(n_iter - kmeans_iter):
+    for _ in range(em_iter):
         parameters, _ = arithmetic.mixture.em_step(
             sample, parameters, reg_covar)
     parameters = arithmetic.mixture.discard_and_rescale(
         parameters, min_weight, location, scale)
     # Components that go on from a start keep their numbers.
     return without_absent(parameters) if start is None else parameters
-
-
-def in_deviations(parameters):
-    """Expresses a mixture in units of its own channels.
-
-    A channel's mean becomes 0 and its standard deviation 1, but a deviation
-    whose square the dtype cannot invert stays.  Such a mixture is where the
-    fit of another mini-batch can start, however its channels have moved or
-    grown since.
-
-    Args:
-        parameters (Parameters): ``(K,)`` and twice ``(K, C)``.
-
-    Returns:
-        Parameters: Of the same shapes and dtype.
-
-    """
-    weights, means, variances = parameters
-    xp = get_array_module(means)
-    share = weights[:, None]
-    deviations = means - (share * means).sum(axis=0)
-    total = (share * (variances + deviations * deviations)).sum(axis=0)
-    tiny = numpy.finfo(means.dtype).tiny
-    # As a sample is standardized.
-    inverse = 1 / xp.where(total > 1e8 * tiny, total, 1)
-    return Parameters(
-        weights, deviations * xp.sqrt(inverse), variances * inverse)
 
 
 def _kmeans(x, draws, n_components, n_iter, reg_covar):
@@ -224,8 +210,7 @@ def _sample(x, ratio, generator):
     """Draws numbers of points; ``None`` stands for all of them."""
     if ratio == 1:
         return None
-    return get_array_module(x).asarray(
-        sample_indices(x.shape[0] * x.shape[2], ratio, generator))
+    return sample_indices(x.shape[0] * x.shape[2], ratio, generator)
 
 
 def _start(x, points, generator, n_components, init, n_init_trials,

@@ -2,6 +2,7 @@
 
 On the CPU they run through cuda_on_cpu.h, where there is a C++ compiler.
 """
+import functools
 import shutil
 
 from chainer.backends import cuda
@@ -11,7 +12,12 @@ import pytest
 from compute_tests import cuda_on_cpu
 from compute_tests.devices import Device, Poisoned
 from mixnorm.compute import gpu
-from mixnorm.compute.gpu import launcher, points
+from mixnorm.compute.gpu import cooperative, fit, launcher, points
+
+# What the stand-in for a GPU has: shared memory of a thread block, and thread
+# blocks that run at once.
+_SHARED_BYTES = 227 << 10
+_CAPACITY = 3
 
 
 @pytest.fixture(scope='session')
@@ -32,6 +38,14 @@ def libraries(compiler, tmp_path_factory):
 def emulated(libraries, monkeypatch):
     emulator = cuda_on_cpu.Emulator(libraries)
     monkeypatch.setattr(launcher, 'launch', emulator.launch)
+    monkeypatch.setattr(cooperative, 'launch', functools.partial(
+        emulator.launch, cooperative=True))
+    monkeypatch.setattr(cooperative, 'current_device', lambda: 0)
+    monkeypatch.setattr(
+        cooperative, 'shared_bytes', lambda *arguments: _SHARED_BYTES)
+    monkeypatch.setattr(
+        cooperative, 'capacity', lambda *arguments: _CAPACITY)
+    fit._plan.cache_clear()
     for module in [points] + [getattr(gpu, name) for name in gpu.__all__]:
         monkeypatch.setattr(
             module, 'get_array_module', lambda x: Poisoned())

@@ -6,6 +6,10 @@
 // kernel without races gives the same bits in every order. Waiting at
 // different places, or for a thread that has ended, is an error, as it hangs
 // on a GPU.
+//
+// The thread blocks of a cooperative launch run at once, each in a thread of
+// the host. A fiber that waits for other thread blocks has to sleep, by
+// __nanosleep(), as often as it looks.
 
 #ifndef CUDA_ON_CPU_H
 #define CUDA_ON_CPU_H
@@ -14,13 +18,16 @@
 #include <ucontext.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <random>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -33,8 +40,8 @@
 #define __device__
 #define __launch_bounds__(...)
 #define __align__(n) __attribute__((aligned(n)))
-// There is one host thread: what is local to it, all fibers share. In a
-// function this also implies static.
+// A thread block has a thread of the host: what is local to it, all fibers
+// share. In a function this also implies static.
 #define __shared__ thread_local
 
 using std::exp;
@@ -44,7 +51,7 @@ using std::sqrt;
 struct Dim3 {
   unsigned x, y, z;
 };
-static Dim3 threadIdx, blockIdx, blockDim, gridDim;
+static thread_local Dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 // Half precision: storage and conversion.
 struct __half {
@@ -85,19 +92,20 @@ namespace cuda_on_cpu {
 const int kWarp = 32;
 const size_t kStackBytes = 128 << 10;
 const size_t kSharedBytes = 48 << 10;
+const size_t kMostSharedBytes = 227 << 10;  // where it is asked for
 const unsigned char kUnset = 0xff;  // bytes of a number that is not one
 
 struct Failure {
   std::string message;
 };
 
-enum State { kReady, kAtBarrier, kAtWarp, kEnded };
+enum State { kReady, kAtBarrier, kAtWarp, kAsleep, kEnded };
 
 struct Fiber {
   ucontext_t context;  // to start in
   jmp_buf place;       // to go on from
   bool started;
-  std::vector<char> stack;
+  std::unique_ptr<char[]> stack;
   State state;
   const char* file;
   int line;
@@ -105,11 +113,15 @@ struct Fiber {
   uint64_t value;  // what it shows them
 };
 
-static std::vector<Fiber> fibers;
-static std::vector<uint64_t> shown;  // lanes' values, as last exchanged
-static jmp_buf scheduler;
-static int current;
-static std::function<void()> body;
+static thread_local std::vector<Fiber> fibers;
+// Lanes' values, as last exchanged.
+static thread_local std::vector<uint64_t> shown;
+static thread_local jmp_buf scheduler;
+static thread_local int current;
+static thread_local std::function<void()> body;
+// Of a cooperative launch: whether a thread block failed, how many ended.
+static std::atomic<bool> failed;
+static std::atomic<long> n_ended;
 
 static void wait(State state, const char* file, int line) {
   Fiber& fiber = fibers[current];
@@ -197,6 +209,27 @@ static bool release_warp(int warp) {
   return any;
 }
 
+// Lets threads look again that wait for other thread blocks. Returns whether
+// there were any.
+static bool wake() {
+  const long kMost = 20000;  // looks after other thread blocks have ended
+  static thread_local long n_looks;
+  bool any = false;
+  for (Fiber& fiber : fibers) {
+    if (fiber.state != kAsleep) continue;
+    any = true;
+    fiber.state = kReady;
+    if (failed) throw Failure{"another thread block failed"};
+    n_looks = n_ended > 0 ? n_looks + 1 : 0;
+    if (n_looks > kMost) {
+      throw Failure{"a thread waits in " + where(fiber) +
+                    " for thread blocks that have ended"};
+    }
+  }
+  if (any) std::this_thread::yield();
+  return any;
+}
+
 // Lets all threads go on if they wait at __syncthreads(). Returns whether
 // they do; else all have ended.
 static bool release_block() {
@@ -235,12 +268,12 @@ static void run_block(int n_threads, unsigned order) {
   fibers.resize(n_threads);
   shown.resize(n_threads);
   for (Fiber& fiber : fibers) {
-    fiber.stack.resize(kStackBytes);
+    if (!fiber.stack) fiber.stack.reset(new char[kStackBytes]);
     fiber.state = kReady;
     fiber.started = false;
     getcontext(&fiber.context);
-    fiber.context.uc_stack.ss_sp = fiber.stack.data();
-    fiber.context.uc_stack.ss_size = fiber.stack.size();
+    fiber.context.uc_stack.ss_sp = fiber.stack.get();
+    fiber.context.uc_stack.ss_size = kStackBytes;
     fiber.context.uc_link = nullptr;
     makecontext(&fiber.context, run_fiber, 0);
   }
@@ -259,7 +292,7 @@ static void run_block(int n_threads, unsigned order) {
         }
       } while (release_warp(warp));
     }
-  } while (release_block());
+  } while (wake() || release_block());
 }
 
 // What a launch hands over is pointers to the arguments, as CUDA's driver
@@ -291,7 +324,7 @@ Kernel kernel(const char* name, void (*function)(Arguments...)) {
 
 // Dynamic shared memory, as kernels declare it.
 thread_local __align__(16) unsigned char
-    dynamic_shared[cuda_on_cpu::kSharedBytes];
+    dynamic_shared[cuda_on_cpu::kMostSharedBytes];
 
 #define __syncthreads() \
   cuda_on_cpu::wait(cuda_on_cpu::kAtBarrier, __FILE__, __LINE__)
@@ -307,22 +340,56 @@ thread_local __align__(16) unsigned char
   cuda_on_cpu::ballot(mask, vote, __FILE__, __LINE__)
 #define __ffs(bits) __builtin_ffs(bits)
 
-// Memory is in order, and nothing else runs meanwhile.
-inline void __threadfence() {}
+#define __nanosleep(n) \
+  cuda_on_cpu::wait(cuda_on_cpu::kAsleep, __FILE__, __LINE__)
 
-inline unsigned atomicAdd(unsigned* address, unsigned value) {
-  unsigned old = *address;
-  *address += value;
-  return old;
+inline void __threadfence() {
+  std::atomic_thread_fence(std::memory_order_seq_cst);
 }
 
+// Orders nothing but itself, as on a GPU.
+inline unsigned atomicAdd(unsigned* address, unsigned value) {
+  return __atomic_fetch_add(address, value, __ATOMIC_RELAXED);
+}
+
+namespace cuda_on_cpu {
+
+// Runs a thread block in this thread of the host. Shared memory is not a
+// number before it starts, and is checked behind its end when it has ended.
+static void run_thread_block(
+    const Kernel& kernel, Dim3 grid, long number, int n_threads,
+    size_t shared_bytes, size_t most_shared_bytes, void** arguments,
+    unsigned order) {
+  gridDim = grid;
+  blockDim = {(unsigned)n_threads, 1, 1};
+  blockIdx = {(unsigned)(number % grid.x),
+              (unsigned)(number / grid.x % grid.y),
+              (unsigned)(number / grid.x / grid.y)};
+  body = [&] { kernel.call(arguments); };
+  std::memset(dynamic_shared, kUnset, most_shared_bytes);
+#if defined(__SANITIZE_ADDRESS__)
+  ASAN_POISON_MEMORY_REGION(dynamic_shared + shared_bytes,
+                            most_shared_bytes - shared_bytes);
+#endif
+  run_block(n_threads, order);
+#if defined(__SANITIZE_ADDRESS__)
+  ASAN_UNPOISON_MEMORY_REGION(dynamic_shared, most_shared_bytes);
+#endif
+  for (size_t j = shared_bytes; j < most_shared_bytes; ++j) {
+    if (dynamic_shared[j] != kUnset) {
+      throw Failure{"writes behind its shared memory"};
+    }
+  }
+}
+
+}  // namespace cuda_on_cpu
+
 // Launches a kernel of the list, and returns an empty message or what was
-// wrong. Shared memory is not a number before a thread block starts, and is
-// checked behind its end when that has ended.
+// wrong.
 inline std::string launch_on_cpu(
     const std::vector<cuda_on_cpu::Kernel>& kernels, const std::string& name,
     Dim3 grid, int n_threads, size_t shared_bytes, void** arguments,
-    size_t n_arguments, unsigned order) {
+    size_t n_arguments, unsigned order, bool is_cooperative) {
   using namespace cuda_on_cpu;
   auto found = std::find_if(
       kernels.begin(), kernels.end(),
@@ -333,33 +400,36 @@ inline std::string launch_on_cpu(
            " arguments, not " + std::to_string(n_arguments);
   }
   if (n_threads % kWarp != 0) return "the last warp is not complete";
-  if (shared_bytes > kSharedBytes) return "too much shared memory";
+  size_t most = is_cooperative ? kMostSharedBytes : kSharedBytes;
+  if (shared_bytes > most) return "too much shared memory";
   long n_blocks = (long)grid.x * grid.y * grid.z;
   if (n_blocks == 0) return "an empty grid";
-  gridDim = grid;
-  blockDim = {(unsigned)n_threads, 1, 1};
-  body = [&] { found->call(arguments); };
-  try {
-    for (long i : permutation(n_blocks, order)) {
-      blockIdx = {(unsigned)(i % grid.x), (unsigned)(i / grid.x % grid.y),
-                  (unsigned)(i / grid.x / grid.y)};
-      std::memset(dynamic_shared, kUnset, kSharedBytes);
-#if defined(__SANITIZE_ADDRESS__)
-      ASAN_POISON_MEMORY_REGION(dynamic_shared + shared_bytes,
-                                kSharedBytes - shared_bytes);
-#endif
-      run_block(n_threads, order);
-#if defined(__SANITIZE_ADDRESS__)
-      ASAN_UNPOISON_MEMORY_REGION(dynamic_shared, kSharedBytes);
-#endif
-      for (size_t j = shared_bytes; j < kSharedBytes; ++j) {
-        if (dynamic_shared[j] != kUnset) {
-          return name + " writes behind its shared memory";
-        }
-      }
+  std::vector<std::string> messages(n_blocks);
+  auto run = [&](long i) {
+    try {
+      run_thread_block(*found, grid, i, n_threads, shared_bytes, most,
+                       arguments, order);
+    } catch (const Failure& failure) {
+      messages[i] = failure.message;
+      // What another says of this one's failure is not the cause.
+      if (failed.exchange(true)) messages[i].clear();
     }
-  } catch (const Failure& failure) {
-    return name + ": " + failure.message;
+    ++n_ended;
+  };
+  failed = false;
+  n_ended = 0;
+  std::vector<std::thread> threads;
+  for (long i : permutation(n_blocks, order)) {
+    if (is_cooperative) {
+      threads.emplace_back(run, i);
+    } else {
+      run(i);
+      if (failed) break;
+    }
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const std::string& message : messages) {
+    if (!message.empty()) return name + ": " + message;
   }
   return "";
 }

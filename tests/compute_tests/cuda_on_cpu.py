@@ -10,8 +10,8 @@ from mixnorm.compute.gpu.constants import THREADS
 from mixnorm.compute.gpu.launcher import (
     compiler_options, read_source, TYPES)
 
-SOURCES = ('mixture', 'rows', 'sample', 'seeding', 'transform',
-           'transform_aligned')
+SOURCES = ('coefficients', 'fit', 'mixture', 'rows', 'sample', 'seeding',
+           'transform', 'transform_aligned')
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -19,13 +19,14 @@ _LAUNCH = '''
 extern "C" int launch(
     const char* name, const unsigned* grid, int n_threads,
     size_t shared_bytes, void** arguments, size_t n_arguments,
-    unsigned order, char* message, size_t message_size) {{
+    unsigned order, int is_cooperative, char* message,
+    size_t message_size) {{
   static const std::vector<cuda_on_cpu::Kernel> kernels = {{
     {}
   }};
   std::string error = launch_on_cpu(
       kernels, name, {{grid[0], grid[1], grid[2]}}, n_threads, shared_bytes,
-      arguments, n_arguments, order);
+      arguments, n_arguments, order, is_cooperative);
   std::snprintf(message, message_size, "%s", error.c_str());
   return !error.empty();
 }}
@@ -52,7 +53,7 @@ def build(compiler, library, source, flags=('-O1',)):
     with open(os.path.join(folder, 'cuda_fp16.h'), 'w'):
         pass
     names = re.findall(
-        r'^(?:MIXNORM_(?:LARGE_)?KERNEL|extern "C" __global__ void) (\w+)\(',
+        r'^(?:MIXNORM_(?:\w+_)?KERNEL|extern "C" __global__ void) (\w+)\(',
         source, re.MULTILINE)
     main = f'{library}.cpp'
     with open(main, 'w') as f:
@@ -63,7 +64,7 @@ def build(compiler, library, source, flags=('-O1',)):
             for name in names)))
     # A checked longjmp refuses to jump between stacks.
     subprocess.run(
-        [compiler, '-shared', '-fPIC', *flags,
+        [compiler, '-shared', '-fPIC', '-pthread', *flags,
          '-U_FORTIFY_SOURCE',
          '-I', folder, '-I', _HERE, '-o', library, main],
         check=True)
@@ -108,8 +109,11 @@ class Emulator:
             for dtype, library in libraries.items()}
         self.order = 0
 
-    def launch(self, source, name, dtype, grid, shared_bytes, arguments):
+    def launch(self, source, name, dtype, grid, shared_bytes, arguments,
+               cooperative=False):
         """Launches a kernel; see mixnorm.compute.gpu.launcher.
+
+        All thread blocks of a ``cooperative`` launch run at once.
 
         Raises:
             RuntimeError: If the kernel does what would hang or crash.
@@ -129,7 +133,7 @@ class Emulator:
         failed = self._libraries[dtype.name].launch(
             name.encode(), (ctypes.c_uint * 3)(*grid, *(3 - len(grid)) * [1]),
             THREADS, ctypes.c_size_t(shared_bytes), pointers,
-            ctypes.c_size_t(len(values)), self.order, message,
-            ctypes.c_size_t(len(message)))
+            ctypes.c_size_t(len(values)), self.order, int(cooperative),
+            message, ctypes.c_size_t(len(message)))
         if failed:
             raise RuntimeError(message.value.decode())

@@ -22,7 +22,8 @@ def _parameters(function):
 
 def test_functions_are_found():
     assert {module for module, _ in _FUNCTIONS} == {
-        'mixture', 'rows', 'sample', 'seeding', 'transform'}
+        'coefficients', 'fit', 'mixture', 'rows', 'sample', 'seeding',
+        'transform'}
     assert ('mixture', 'em_step') in _FUNCTIONS
 
 

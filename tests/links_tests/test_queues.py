@@ -438,7 +438,7 @@ def test_queue_of_mixtures_of_fewer_components(size):
     queue = ParameterQueue.empty(numpy, numpy.dtype('f'), 3, 4, size)
     pushed = [_parameters(k, size, k) for k in (4, 1, 3, 2)]
     for mixture in pushed:
-        queue = queue.push(None, mixture, .5)
+        queue = queue.push(mixture, .5)
     expected = [numpy.zeros(shape) for shape in (
         (3,), (3, 4), (3, 4) + size, (3, 4) + size)]
     for t, mixture in enumerate(reversed(pushed[1:])):
@@ -455,7 +455,7 @@ def test_queue_never_changes():
     mixture = _parameters(3, (2,), 0)
     queues, contents = [queue], [_arrays(queue)]
     for read_first in (True, False, True, False):
-        queue = queue.push(None, mixture, .5)
+        queue = queue.push(mixture, .5)
         queues.append(queue)
         # A copy reads, so that the queue itself need not have been read.
         contents.append(_arrays(queue if read_first else copy.copy(queue)))
@@ -465,7 +465,7 @@ def test_queue_never_changes():
         for actual, value in zip(queue.arrays.values(), expected):
             numpy.testing.assert_array_equal(actual, value)
     mixture.means[1, 1] = numpy.nan
-    assert _arrays(queue.push(None, mixture, .5))[0].tolist() == [1, .5]
+    assert _arrays(queue.push(mixture, .5))[0].tolist() == [1, .5]
     for actual, value in zip(
-            queue.push(None, mixture, .5).arrays.values(), contents[-1]):
+            queue.push(mixture, .5).arrays.values(), contents[-1]):
         numpy.testing.assert_array_equal(actual, value)

@@ -13,10 +13,14 @@ What is built on points alone lies here: a kernel reads them from the array
 and knows nothing of blocks.  :mod:`~mixnorm.compute.threads` and
 :mod:`~mixnorm.compute.scratch` serve :mod:`mixnorm.compute.sets` as well.
 """
+from mixnorm.compute.cpu import coefficients
+from mixnorm.compute.cpu import fit
 from mixnorm.compute.cpu import mixture
 from mixnorm.compute.cpu import rows
 from mixnorm.compute.cpu import sample
 from mixnorm.compute.cpu import seeding
 from mixnorm.compute.cpu import transform
 
-__all__ = ['mixture', 'rows', 'sample', 'seeding', 'transform']
+__all__ = [
+    'coefficients', 'fit', 'mixture', 'rows', 'sample', 'seeding',
+    'transform']

@@ -7,6 +7,9 @@ A source gets each as a macro: ``THREADS`` as ``MIXNORM_THREADS``.
 THREADS = 256
 WARP = 32
 
+# Components of a mixture, at most.
+MAX_COMPONENTS = 16
+
 # Components are worked on so many at a time.
 QUAD = 4
 

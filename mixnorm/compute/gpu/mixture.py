@@ -3,14 +3,12 @@ import numpy
 
 from mixnorm.compute.gpu import launcher
 from mixnorm.compute.gpu import tile
-from mixnorm.compute.gpu.constants import THREADS, WARP
+from mixnorm.compute.gpu.constants import MAX_COMPONENTS, THREADS, WARP
 from mixnorm.compute.gpu.points import (
     contiguous, divide_up, element_strides, n_points, NULL, stack_arguments)
 from mixnorm.compute.gpu.transform import find_origin
 from mixnorm.compute.layout import get_array_module, working_dtype
 from mixnorm.compute.parameters import Parameters
-
-MAX_COMPONENTS = 16
 
 
 def check_components(n_components):

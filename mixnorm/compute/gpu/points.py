@@ -1,4 +1,7 @@
 """Arrays as the kernels take them; beside ``points.h``."""
+import functools
+import typing
+
 import numpy
 
 from mixnorm.compute.gpu.constants import FOUR
@@ -99,7 +102,21 @@ def stack_arguments(x, n=None):
         n (int): Number of points to work on; all if ``None``.
 
     """
-    return (x, *element_strides(x), numpy.int64(x.shape[2]),
+    return (x, *_stack_numbers(_Layout(x.shape, x.strides, x.itemsize), n))
+
+
+class _Layout(typing.NamedTuple):
+
+    """What the numbers that describe an array follow from."""
+
+    shape: tuple
+    strides: tuple
+    itemsize: int
+
+
+@functools.lru_cache(maxsize=1000)
+def _stack_numbers(x, n):
+    return (*element_strides(x), numpy.int64(x.shape[2]),
             numpy.int64(n_points(x) if n is None else n),
             numpy.int32(x.shape[1]), numpy.int32(channels_fast(x)))
 

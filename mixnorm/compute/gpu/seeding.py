@@ -29,10 +29,11 @@ def seed(x, n_clusters, draws):
     block_points = divide_up(
         n_tiles, min(n_tiles, tile.THREAD_BLOCKS)) * points
     n_thread_blocks = divide_up(n, block_points)
-    draws = xp.asarray(draws[1:], dtype=numpy.float64)
+    # The counts of the thread blocks that have ended, and the draws, in one
+    # copy: a number that is 0 has no bits set.
+    sent = xp.asarray(numpy.concatenate([numpy.zeros(n_clusters), draws[1:]]))
     candidates = xp.empty((n_trials,), numpy.int64)
     chosen = xp.empty((1,), numpy.int32)
-    finished = xp.zeros((n_clusters,), numpy.uint32)
     remaining = xp.empty((n_trials, n), dtype)
     block_sums = xp.empty((n_trials, n_thread_blocks), numpy.float64)
     centers = xp.empty((n_clusters, n_dims), dtype)
@@ -42,10 +43,11 @@ def seed(x, n_clusters, draws):
         launcher.launch(
             'seeding', 'mixnorm_seed', x.dtype, (n_thread_blocks,), n_bytes,
             (*stack_arguments(x), numpy.int32(i), numpy.int64(first),
-             numpy.int32(n_trials if i > 0 else 1), draws[i * n_trials:],
+             numpy.int32(n_trials if i > 0 else 1),
+             sent[n_clusters + i * n_trials:],
              numpy.int32(0 if is_last else n_trials),
              *map(numpy.int32, (points, channels, columns)),
-             numpy.int64(block_points), candidates, chosen, finished[i:],
+             numpy.int64(block_points), candidates, chosen, sent[i:],
              remaining, block_sums, centers, indices))
     return centers, indices
 

@@ -132,7 +132,8 @@ def gradient_sums(x, gy, tau, origin):
     """Computes what the gradients of means and variances are made of."""
     xp = get_array_module(x)
     n_dims, n_columns = x.shape[1], tau.shape[1]
-    sums = xp.zeros((2 * n_columns + 1, n_dims), numpy.float64)
+    make_sums = xp.empty if n_points(x) > 0 else xp.zeros
+    sums = make_sums((2 * n_columns + 1, n_dims), numpy.float64)
     if n_points(x) > 0:
         origin = contiguous(origin, tau.dtype)
         if is_aligned(x, gy, tau):

@@ -9,11 +9,12 @@ from chainer.utils import type_check
 
 from mixnorm import compute
 from mixnorm.checks import array_types, check_affine_types, check_real
+from mixnorm.compute.columns import (
+    coefficients, Columns, gradients, inverse_deviations, inverse_or_zero)
 from mixnorm.compute.layout import stack, unstack, working_dtype
-from mixnorm.functions.normalization.mixture_transform import (
-    inverse_deviations, inverse_or_zero, transform)
+from mixnorm.functions.normalization.mixture_transform import transform
 from mixnorm.functions.normalization.point_mixture_transform import (
-    Columns, PointMixtureTransform)
+    PointMixtureTransform)
 
 
 class FixedMixtureNormalization(PointMixtureTransform):
@@ -48,25 +49,36 @@ class FixedMixtureNormalization(PointMixtureTransform):
         type_check.expect(means.shape[2] == x_type.shape[1])
         check_affine_types(x_type, gamma_type, beta_type, weights.shape[1])
 
-    def compute_columns(self, points):
+    def compute_coefficients(self, points, gamma, beta):
+        tau, self._columns = self._compute_columns(points)
+        return tau, coefficients(
+            self._columns, gamma, beta,
+            compute.arithmetic(points).transform.find_origin(points))
+
+    def compute_parameter_gradients(self, points, gamma, sums):
+        return gradients(
+            self._columns, gamma, self._coefficients.origin, sums)
+
+    def _compute_columns(self, points):
+        """Returns the posteriors ``(B, T * K, L)`` and the columns."""
         xp = backend.get_array_module(points)
         weights, means, variances, factors = (
             z.astype(working_dtype(points.dtype), copy=False)
             for z in self._queue)
         shape = -1, points.shape[1]
-        return Columns(
-            queue_posterior(
-                points, weights, means, variances, self._reg_covar),
-            (factors[:, None] * inverse_or_zero(
-                xp, xp.sqrt(weights))).reshape(-1, 1),
-            means.reshape(shape),
-            inverse_deviations(weights, variances, self.eps).reshape(shape),
-            None)
+        return queue_posterior(
+            points, weights, means, variances, self._reg_covar), Columns(
+                (factors[:, None] * inverse_or_zero(
+                    xp, xp.sqrt(weights))).reshape(-1, 1),
+                means.reshape(shape),
+                inverse_deviations(
+                    weights, variances, self.eps).reshape(shape),
+                None)
 
     def standardize(self, x):
         z = functions.cast(x, working_dtype(x.dtype))
-        columns = self.compute_columns(stack(x.array))
-        tau = unstack(columns.tau, x.shape)
+        tau, columns = self._compute_columns(stack(x.array))
+        tau = unstack(tau, x.shape)
         per_channel = (-1,) + (1,) * (x.ndim - 2)
         for j, (factor, mean, inv_std) in enumerate(zip(
                 columns.factor, columns.mean, columns.inv_std)):

@@ -1,5 +1,4 @@
 import chainer
-from chainer import backend
 from chainer import functions
 from chainer.utils import type_check
 
@@ -7,9 +6,9 @@ from mixnorm import compute
 from mixnorm.checks import array_types, check_affine_types
 from mixnorm.compute.layout import stack, working_dtype
 from mixnorm.functions.normalization.mixture_transform import (
-    inverse_deviations, inverse_or_zero, standardize_by_posterior, transform)
+    standardize_by_posterior, transform)
 from mixnorm.functions.normalization.point_mixture_transform import (
-    Columns, PointMixtureTransform)
+    PointMixtureTransform)
 
 
 class MixtureNormalization(PointMixtureTransform):
@@ -21,15 +20,19 @@ class MixtureNormalization(PointMixtureTransform):
         eps (float): Added to variances.
         statistics (mixnorm.mixture.Parameters or None):
             See :func:`mixture_normalization`.
-        points (array or points): See :func:`mixture_normalization`.
+        rank (array or None): See :func:`mixture_normalization`.
+        coefficients (mixnorm.compute.columns.Coefficients or None):
+            See :func:`mixture_normalization`.
 
     """
 
-    def __init__(self, posterior, eps=2e-5, statistics=None, points=None):
+    def __init__(self, posterior, eps=2e-5, statistics=None, rank=None,
+                 coefficients=None):
         super().__init__(eps)
         self._posterior = posterior
         self._statistics = statistics
-        self._points = points
+        self._rank = rank
+        self._coefficients = coefficients
 
     def check_type_forward(self, in_types):
         type_check._argname(in_types, ('x', 'gamma', 'beta'))
@@ -42,22 +45,31 @@ class MixtureNormalization(PointMixtureTransform):
             posterior.shape[2:] == x_type.shape[2:],
         )
         check_affine_types(
-            x_type, gamma_type, beta_type, posterior.shape[1])
+            x_type, gamma_type, beta_type,
+            # Components that were dropped have a scale and a shift, too.
+            posterior.shape[1] if self._rank is None else gamma_type.shape[0])
 
-    def compute_columns(self, points):
-        xp = backend.get_array_module(points)
+    def compute_coefficients(self, points, gamma, beta):
         tau = stack(self._posterior.astype(
             working_dtype(points.dtype), copy=False))
-        statistics = self._statistics
-        if statistics is None:
-            statistics = compute.arithmetic(points).mixture.statistics(
-                points, tau)
-        weights, means, variances = statistics
-        n_points = points.shape[0] * points.shape[2]
-        return Columns(
-            tau, inverse_or_zero(xp, xp.sqrt(weights))[:, None], means,
-            inverse_deviations(weights, variances, self.eps),
-            inverse_or_zero(xp, weights * n_points)[:, None])
+        arithmetic = compute.arithmetic(points)
+        if self._statistics is None:
+            self._statistics = arithmetic.mixture.statistics(points, tau)
+        if self._coefficients is None:
+            self._coefficients, _, _ = arithmetic.coefficients.of_batch(
+                points, self._statistics, gamma, beta, self.eps)
+        return tau, self._coefficients
+
+    def compute_parameter_gradients(self, points, gamma, sums):
+        arithmetic = compute.arithmetic(points)
+        return arithmetic.coefficients.batch_gradients(
+            points, self._statistics, gamma, self.eps, self._rank,
+            self._coefficients.origin, sums)
+
+    def by_number(self, parameter):
+        if self._rank is None or parameter.ndim == 1:
+            return parameter
+        return functions.get_item(parameter, self._rank)
 
     def standardize(self, x):
         z = functions.cast(x, working_dtype(x.dtype))
@@ -70,7 +82,7 @@ class MixtureNormalization(PointMixtureTransform):
 
 def mixture_normalization(x, gamma, beta, posterior, eps=2e-5,
                           activation=None, statistics=None, delta=None,
-                          points=None):
+                          rank=None, coefficients=None):
     r"""Mixture normalization with the statistics of the batch.
 
     Each component of the mixture standardizes the points by the mean and the
@@ -115,9 +127,13 @@ def mixture_normalization(x, gamma, beta, posterior, eps=2e-5,
             ``delta (xhat_ik^2 - 1) / sqrt(2)`` is added to each component's
             scaled and shifted input, inside ``f``.  It takes memory ``K``
             times ``x``'s.
-        points (array or points): What
-            :meth:`mixnorm.compute.contract.Sample.with_origin` made of ``x``
-            as a stack, from a caller that has it already.
+        rank (array): Which row of ``gamma``, ``beta`` and ``delta`` is each
+            component's, integers ``(K,)``; the component's own number if
+            ``None``.
+        coefficients (mixnorm.compute.columns.Coefficients): What
+            :meth:`mixnorm.compute.contract.Coefficients.of_batch` made of
+            ``statistics``, ``gamma`` and ``beta``, from a caller that has it
+            already.
 
     Returns:
         ~chainer.Variable: Output of ``x``'s shape and dtype.
@@ -144,5 +160,5 @@ def mixture_normalization(x, gamma, beta, posterior, eps=2e-5,
 
     """
     node = MixtureNormalization(
-        chainer.as_array(posterior), eps, statistics, points)
+        chainer.as_array(posterior), eps, statistics, rank, coefficients)
     return transform(node, x, gamma, beta, activation, delta)

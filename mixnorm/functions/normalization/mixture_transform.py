@@ -23,6 +23,7 @@ from chainer import functions
 
 from mixnorm.checks import (
     check_activation, check_delta_type, check_eps, check_input_types)
+from mixnorm.compute.columns import inverse_or_zero
 from mixnorm.functions.normalization.gradient import NormalizationNode
 
 
@@ -54,6 +55,18 @@ class MixtureTransform(NormalizationNode):
         """
         raise NotImplementedError
 
+    def by_number(self, parameter):
+        """Returns what of ``(K, C)`` belongs to which column, row by row.
+
+        Args:
+            parameter (chainer.Variable): ``(C,)`` or ``(K, C)``.
+
+        Returns:
+            chainer.Variable: ``(C,)``, or the rows in the columns' order.
+
+        """
+        return parameter
+
     def sum_columns(self, x, term):
         """Sums over columns in Chainer's functions.
 
@@ -71,6 +84,7 @@ class MixtureTransform(NormalizationNode):
             for j, (xhat, coefficient) in enumerate(self.standardize(x))))
 
     def compose(self, x, gamma, beta):
+        gamma, beta = self.by_number(gamma), self.by_number(beta)
         if gamma.ndim == 2:
             y = self.sum_columns(
                 x, lambda xhat, j: _affine(xhat, gamma, beta, j))
@@ -113,29 +127,6 @@ def standardize_by_posterior(z, tau, axes, eps):
     return deviation / functions.sqrt(variance + eps), coefficient  # (35)
 
 
-def inverse_deviations(weights, variances, eps):
-    """Returns ``1 / sqrt(var + eps)``, and 1 for absent components.
-
-    Args:
-        weights (array): ``(...)``, 0 for absent components.
-        variances (array): ``(..., C)``.
-        eps (float): Added to variances.
-
-    Returns:
-        array: ``(..., C)``.
-
-    """
-    xp = backend.get_array_module(weights)
-    return 1 / xp.sqrt(xp.where(
-        weights[..., None] > 0, variances + variances.dtype.type(eps), 1))
-
-
-def inverse_or_zero(xp, z):
-    """Returns ``1 / z``, and 0 where ``z`` is 0: for absent components."""
-    present = z != 0
-    return xp.where(present, 1 / xp.where(present, z, 1), 0)
-
-
 def transform(node, x, gamma, beta, activation, delta):
     """Applies a node, or composes what it cannot compute.
 
@@ -158,6 +149,7 @@ def transform(node, x, gamma, beta, activation, delta):
     if delta is not None:
         delta = chainer.as_variable(delta)
         check_delta_type(delta.array, gamma.array)
+        delta = node.by_number(delta)
     if activation is None:
         y, = node.apply((x, gamma, beta))
         if delta is None:
@@ -165,6 +157,7 @@ def transform(node, x, gamma, beta, activation, delta):
         return y + functions.cast(node.sum_columns(
             x, lambda xhat, j: _second_order(xhat, delta, j)), x.dtype)
     check_input_types(node, x.array, gamma.array, beta.array)
+    gamma, beta = node.by_number(gamma), node.by_number(beta)
 
     def term(xhat, j):
         z = _affine(xhat, gamma, beta, j)

@@ -1,0 +1,172 @@
+"""Training steps of links on the recorded CuPy; see ``recorded_cupy``.
+
+As a script, it prints what each step of each link asks of a GPU, and how long
+the host takes over a step if all kernels are done at once:
+
+    python -m compute_tests.recorded_steps
+
+in the folder ``tests``.  Chainer finds a CuPy only where there is one when it
+is imported, so that this takes a process of its own.
+"""
+import collections
+import json
+import os
+import statistics
+import sys
+import time
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(_HERE, 'recorded_cupy'))
+
+import cupy  # NOQA
+import mixnorm  # NOQA
+
+import chainer  # NOQA
+from chainer import links as L  # NOQA
+import numpy  # NOQA
+
+from mixnorm.compute import gpu  # NOQA
+
+_AT_ONCE = gpu.fit.at_once
+_SEVERAL = 'mixture, in several launches'
+
+LINKS = {
+    'batch': (L.BatchNormalization, {}),
+    'mixture': (mixnorm.links.MixtureNormalization, {'seed': 0}),
+    _SEVERAL: (
+        mixnorm.links.MixtureNormalization, {'seed': 0}),
+    'mixture, warm start': (
+        mixnorm.links.MixtureNormalization, {'seed': 0, 'warm_start': True}),
+    'mixture, affine by component': (
+        mixnorm.links.MixtureNormalization,
+        {'seed': 0, 'affine': 'component'}),
+    'mode': (mixnorm.links.ModeNormalization, {}),
+}
+
+
+def _never(*args):
+    """Has a fit made in several launches."""
+
+
+class Steps:
+
+    """Training steps of a link: forward, and back to input and parameters.
+
+    Args:
+        name (str): One of ``LINKS``.
+        x (numpy.ndarray): The input.
+        gy (numpy.ndarray): Gradient of the output.
+
+    """
+
+    def __init__(self, name, x, gy):
+        kind, options = LINKS[name]
+        cupy.get_default_memory_pool().free_all_blocks()
+        self._fit_at_once = _never if name == _SEVERAL else _AT_ONCE
+        self.link = kind(x.shape[1], **options)
+        self.link.to_device('@cupy:0')
+        self.x = chainer.Variable(cupy.asarray(x))
+        self._gy = cupy.asarray(gy)
+
+    def run(self):
+        """Runs a step; returns the output."""
+        gpu.fit.at_once = self._fit_at_once
+        self.link.cleargrads()
+        self.x.cleargrad()
+        y = self.link(self.x)
+        y.grad = self._gy
+        y.backward()
+        return y
+
+    def count(self):
+        """Runs a step; returns how many operations of each kind it made."""
+        cupy.recorder.counts.clear()
+        self.run()
+        total = collections.Counter()
+        for (kind, _), n in cupy.recorder.counts.items():
+            total[kind] += n
+        return total
+
+
+def run_kernels(libraries):
+    """Has the kernels run on the CPU, by what ``cuda_on_cpu`` built."""
+    from compute_tests import cuda_on_cpu
+    from mixnorm.compute.gpu.launcher import TYPES
+    emulator = cuda_on_cpu.Emulator(libraries)
+    names = {f'-DMIXNORM_INPUT={word}': name for name, word in TYPES.items()}
+
+    def run(options, name, grid, shared_bytes, arguments, cooperative):
+        dtype, = (names[option] for option in options if option in names)
+        emulator.launch(None, name, numpy.dtype(dtype), grid, shared_bytes,
+                        arguments, cooperative)
+
+    cupy.recorder.run = run
+
+
+def _random(shape, seed):
+    random = numpy.random.RandomState(seed)
+    group = random.randint(3, size=(shape[0], 1) + shape[2:])
+    return (random.randn(*shape) + 3 * group).astype('f')
+
+
+def count_steps(shape=(256, 128, 8, 8), n_steps=4):
+    """Returns what each of some steps of each link asks for, by name."""
+    x, gy = _random(shape, 0), _random(shape, 1)
+    counts = {}
+    for name in LINKS:
+        steps = Steps(name, x, gy)
+        counts[name] = [dict(steps.count()) for _ in range(n_steps)]
+        del steps  # before the pool is emptied for the next
+    return counts
+
+
+def outputs(shape=(16, 5, 4, 4), n_steps=2):
+    """Returns outputs and gradients of the last step of each link."""
+    x, gy = _random(shape, 0), _random(shape, 1)
+    found = {}
+    for name in LINKS:
+        if name == 'batch':
+            continue
+        steps = Steps(name, x, gy)
+        for _ in range(n_steps):
+            y = steps.run()
+        found[name] = [z.get().tolist() for z in (
+            y.array, steps.x.grad, steps.link.gamma.grad,
+            steps.link.beta.grad)]
+    return found
+
+
+def time_steps(shape=(256, 128, 8, 8), n_steps=100):
+    """Returns the median of the host's processor seconds for a step of each,
+    by turns."""
+    x, gy = _random(shape, 0), _random(shape, 1)
+    steps = {name: Steps(name, x, gy) for name in LINKS}
+    cupy.recorder.memory = numpy.zeros(8 * x.size, numpy.uint8)
+    seconds = {name: [] for name in LINKS}
+    for _ in range(n_steps):
+        for name in LINKS:
+            start = time.process_time()
+            steps[name].run()
+            seconds[name].append(time.process_time() - start)
+    cupy.recorder.memory = None
+    return {name: statistics.median(z) for name, z in seconds.items()}
+
+
+def main():
+    counts = count_steps()
+    seconds = time_steps()
+    for name in LINKS:
+        print(f'{name:<30} {counts[name][-1]}  '
+              f'{1e3 * seconds[name]:.2f} ms on the host, '
+              f"{seconds[name] / seconds['batch']:.2f} x batch's")
+
+
+if __name__ == '__main__':
+    if len(sys.argv) == 1:
+        main()
+    else:
+        # For the tests: libraries in, counts and outputs out.
+        found = {'counts': count_steps()}
+        run_kernels(json.loads(sys.argv[1]))
+        found['outputs'] = outputs()
+        json.dump(found, sys.stdout)
