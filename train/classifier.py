@@ -65,6 +65,7 @@ _GROUPS = {
     'run': [
         Setting('seed', 0, f'of all random numbers: {shared_settings.RANDOM}',
                 type=command_line.seed, metavar='N'),
+        shared_settings.use_ideep(),
         *shared_settings.running()]}
 
 SETTINGS = Settings('classifier.py', __doc__, 'run', mixture_paper.RECIPES,
@@ -111,6 +112,7 @@ def train(args, given):
         settings = SETTINGS.complete(given)
         if not args.overwrite:
             run_folder.require_free(args.out)
+    command_line.use_ideep(settings['use_ideep'])
     device = command_line.get_device(settings['device'])
     train_set, test_set = datasets.load(
         settings['dataset'], settings['train_size'], settings['test_size'])

@@ -1,10 +1,12 @@
 """The folder that a training run writes to."""
 
+import importlib.metadata
 import os
 import platform
 
 import chainer
 from chainer.backends import cuda
+from chainer.backends import intel64
 import numpy
 
 import mixnorm
@@ -68,4 +70,6 @@ def _versions():
         'chainer': chainer.__version__, 'mixnorm': mixnorm.__version__}
     if cuda.available:
         versions['cupy'] = cuda.cupy.__version__
+    if intel64.is_ideep_available():
+        versions['torch'] = importlib.metadata.version('torch')
     return versions
