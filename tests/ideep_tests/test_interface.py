@@ -13,10 +13,6 @@ import pytest
 from mixnorm import ideep
 
 
-# What hides PyTorch from a process.
-HIDDEN = "import sys; sys.modules['torch'] = None\n"
-
-
 def _python(code, path=()):
     """Runs a program, which finds packages in further folders first."""
     result = subprocess.run(
@@ -56,7 +52,9 @@ chainer.functions.relu(x)
 
 
 def test_without_torch():
-    status, output, errors = _python(HIDDEN + '''
+    status, output, errors = _python('''
+import sys
+sys.modules['torch'] = None
 import mixnorm, chainer, numpy
 from chainer.backends import intel64
 print(intel64.is_ideep_available())

@@ -20,6 +20,13 @@ def _clone_on_the_path(monkeypatch):
     monkeypatch.setenv('PYTHONPATH', str(ROOT))
 
 
+@pytest.fixture(autouse=True)
+def _use_of_ideep_stays(monkeypatch):
+    """Has what scripts set for their process end with the test."""
+    monkeypatch.setattr(
+        chainer.global_config, 'use_ideep', chainer.global_config.use_ideep)
+
+
 @pytest.fixture
 def run(tmp_path, capfd):
     """Runs the classifier in tmp_path; returns status, output and errors."""
