@@ -34,6 +34,19 @@ def test_relu(shape, used):
     assert used == {'relu.Forward', 'relu.Backward'}
 
 
+@pytest.mark.parametrize('slope', [.2, 0, -1.5])
+def test_leaky_relu(slope, used):
+    assert_same(lambda x: F.leaky_relu(x, slope), normal(5, 7))
+    assert used == {'relu.Forward', 'relu.Backward'}
+
+
+def test_relu_of_infinity(used):
+    with chainer.using_config('use_ideep', 'always'):
+        y = F.relu(numpy.array([[-numpy.inf, numpy.inf]], numpy.float32))
+    numpy.testing.assert_array_equal(y.array, [[0, numpy.inf]])
+    assert used == {'relu.Forward'}
+
+
 def test_gradient_of_gradient_of_relu(used):
     def gradient(x, gy):
         gx, = chainer.grad([F.relu(x)], [x], [gy], enable_double_backprop=True)
