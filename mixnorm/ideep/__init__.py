@@ -14,7 +14,6 @@ The names are iDeep's.  PyTorch is imported when the first operator is used.
 """
 import importlib
 import importlib.metadata
-import importlib.util
 
 from mixnorm.ideep.arrays import (
     array, basic_copyto, check_ndim, check_type, get_array_module, mdarray,
@@ -69,10 +68,11 @@ def reason_unavailable():
         where nothing is.
 
     """
-    if importlib.util.find_spec('torch') is None:
+    try:
+        version = importlib.metadata.version('torch')
+    except importlib.metadata.PackageNotFoundError:
         found = 'not installed'
     else:
-        version = importlib.metadata.version('torch')
         if tuple(map(int, version.split('.')[:2])) >= _OLDEST_TORCH:
             return None
         found = f'{version} here'

@@ -10,6 +10,7 @@ import chainer.functions as F
 import numpy
 import pytest
 
+from ideep_tests.without_torch import WITHOUT_TORCH
 from mixnorm import ideep
 
 
@@ -51,10 +52,10 @@ chainer.functions.relu(x)
     assert status == 1 and errors.endswith('ImportError: imported\n')
 
 
-def test_without_torch():
-    status, output, errors = _python('''
-import sys
-sys.modules['torch'] = None
+def test_without_torch(tmp_path):
+    # A folder of that name is no installation.
+    (tmp_path / 'torch').mkdir()
+    status, output, errors = _python(WITHOUT_TORCH + '''
 import mixnorm, chainer, numpy
 from chainer.backends import intel64
 print(intel64.is_ideep_available())
@@ -63,7 +64,7 @@ chainer.config.use_ideep = 'auto'
 print(chainer.functions.relu(x).array.sum())
 chainer.config.use_ideep = 'always'
 chainer.functions.relu(x)
-''')
+''', [tmp_path])
     assert output == 'False\n6.0\n'
     assert status == 1
     assert errors.splitlines()[-1].endswith(
@@ -75,7 +76,6 @@ chainer.functions.relu(x)
     ('1.13.1', False), ('2.2.2+cpu', False), ('2.3.0', True),
     ('2.13.0a0+git1234', True), ('10.0', True)])
 def test_versions(version, is_new_enough, monkeypatch):
-    monkeypatch.setattr(ideep.importlib.util, 'find_spec', lambda name: name)
     monkeypatch.setattr(
         ideep.importlib.metadata, 'version', lambda name: version)
     reason = ideep.reason_unavailable()

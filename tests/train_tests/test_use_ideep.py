@@ -9,6 +9,7 @@ from chainer.backends import intel64
 import numpy
 import pytest
 
+from ideep_tests.without_torch import WITHOUT_TORCH
 from mixnorm import ideep
 from train import multitask
 from train_tests.small_runs import read_log, SMALL
@@ -20,22 +21,14 @@ def torch():
         pytest.skip(str(ideep.reason_unavailable()))
 
 
-# Hides PyTorch, and runs the classifier.
-_WITHOUT_TORCH = """
-import importlib.util
-import sys
-find_spec = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *package: (
-    None if name == 'torch' else find_spec(name, *package))
-from train import classifier
-sys.exit(classifier.main())
-"""
-
-
 def _without_torch(*arguments):
     """Runs the classifier where there is no PyTorch."""
     result = subprocess.run(
-        [sys.executable, '-c', _WITHOUT_TORCH, *map(str, arguments)],
+        [sys.executable, '-c', WITHOUT_TORCH + '''
+import sys
+from train import classifier
+sys.exit(classifier.main())
+''', *map(str, arguments)],
         capture_output=True, text=True)
     return result.returncode, result.stderr
 
