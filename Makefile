@@ -6,7 +6,8 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/ready
 
-.PHONY: help setup train test test-all coverage lint bench bench-gpu clean
+.PHONY: help setup train test test-all coverage lint bench bench-gpu kernels \
+	clean
 
 # What pytest is to run, for test, test-all and coverage: everything by default.
 ARGS ?=
@@ -21,6 +22,7 @@ help:
 	@echo 'make coverage   run them and say which lines and branches they miss'
 	@echo 'make lint       check the style'
 	@echo 'make bench      measure what the layers cost; make bench-gpu on a GPU'
+	@echo 'make kernels    write the table of what the CUDA kernels take'
 	@echo 'make setup      only make the virtual environment ($(VENV))'
 	@echo 'make clean      remove everything that was made'
 	@echo
@@ -79,6 +81,9 @@ bench-gpu: $(READY)
 	$(BIN)/python -m pip install -q --no-build-isolation -e '.[cuda$(CUDA)]'
 	$(BIN)/python -m tools.benchmark --device @cupy:0 \
 		--out result/benchmark-gpu
+
+kernels: $(READY)
+	$(BIN)/python -m tools.kernel_resources
 
 clean:
 	rm -rf $(VENV) build dist mixnorm.egg-info result .coverage* \

@@ -10,7 +10,8 @@ from mixnorm.compute.gpu.constants import THREADS
 from mixnorm.compute.gpu.launcher import (
     compiler_options, read_source, TYPES)
 
-SOURCES = ('mixture', 'rows', 'sample', 'seeding', 'transform')
+SOURCES = ('mixture', 'rows', 'sample', 'seeding', 'transform',
+           'transform_aligned')
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -51,8 +52,8 @@ def build(compiler, library, source, flags=('-O1',)):
     with open(os.path.join(folder, 'cuda_fp16.h'), 'w'):
         pass
     names = re.findall(
-        r'^(?:MIXNORM_KERNEL|extern "C" __global__ void) (\w+)\(', source,
-        re.MULTILINE)
+        r'^(?:MIXNORM_(?:LARGE_)?KERNEL|extern "C" __global__ void) (\w+)\(',
+        source, re.MULTILINE)
     main = f'{library}.cpp'
     with open(main, 'w') as f:
         f.write('#include "cuda_on_cpu.h"\n')

@@ -28,6 +28,7 @@ SECTIONS = {
     'modes': cases.compare_modes,
     'inference': cases.compare_inference,
     'output': cases.compare_output,
+    'host': cases.compare_host,
     'fit': cases.compare_fit,
     'network': cases.compare_network,
     'growth': measure_growth,

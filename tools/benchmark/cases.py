@@ -10,13 +10,23 @@ import chainer.links as L
 import numpy
 from sklearn.mixture import GaussianMixture
 
+from mixnorm import compute
 from mixnorm.links import MixtureNormalization
 from models.cifar_cnn import CifarCNN
+from models.densenet import DenseNet
+from tools.benchmark.gpu import count_launches
+from tools.benchmark.gpu import KernelTimer
+from tools.benchmark.gpu import measure_host
 from tools.benchmark.harness import measure
 from tools.benchmark.harness import new_process
 
 SHAPE = 256, 128, 8, 8
+OUTPUT_SHAPES = SHAPE, (256, 64, 32, 32)
 BATCH_SIZE = 64  # Four times as many on a GPU.
+
+# DenseNets of table VII of Kalayeh & Shah: layers and batch size. A CPU is
+# given the first only.
+DENSENETS = (19, 64), (40, 64), (40, 128)
 
 
 def activation(device, shape, n_modes=3, seed=0):
@@ -99,14 +109,23 @@ def plain_fit(xp, X, n_components, uniform):
     return moments(tau / tau.sum(axis=0))
 
 
-def training_step(device, batch_size, normalizers):
-    """Returns a function that trains the CIFAR network for one step."""
+def training_step(device, batch_size, normalizers,
+                  network=functools.partial(CifarCNN, 10)):
+    """Returns a function that trains a network for one step.
+
+    Args:
+        device (chainer.backend.Device): Where.
+        batch_size (int): Images in a step.
+        normalizers (dict): As the network takes them.
+        network (callable): Makes it of ``in_channels`` and ``normalizers``.
+
+    """
     random = numpy.random.RandomState(0)
     x = device.send(
         random.randn(batch_size, 3, 32, 32).astype(numpy.float32))
     t = device.send(random.randint(10, size=batch_size).astype('i'))
     numpy.random.seed(0)
-    model = CifarCNN(10, 3, normalizers=normalizers)
+    model = network(in_channels=3, normalizers=normalizers)
     model.to_device(device)
     optimizer = chainer.optimizers.RMSprop(lr=.001, alpha=.9)
     optimizer.setup(model)
@@ -194,7 +213,7 @@ def compare_inference(benchmark):
 
 def compare_output(benchmark):
     """The output, its posterior and statistics given, against a copy."""
-    for shape in (SHAPE, (256, 64, 32, 32)):
+    for shape in OUTPUT_SHAPES:
         x = activation(benchmark.device, shape)
         link = MixtureNormalization(shape[1], 3, seed=0)
         link.to_device(benchmark.device)
@@ -217,6 +236,49 @@ def compare_output(benchmark):
             ours, lambda: x.copy())
         share = (1 + posterior.nbytes / (2 * x.nbytes)) / ratio
         print(f"{'':<10} its bytes/s are {share:.0%} of the copy's")
+    if benchmark.device.xp is not numpy:
+        compare_kernels(benchmark)
+
+
+def compare_kernels(benchmark):
+    """The kernel of the output, against a copy, by the GPU's own clock."""
+    random = numpy.random.RandomState(0)
+    for shape in OUTPUT_SHAPES:
+        x = activation(benchmark.device, shape)
+        x = x.reshape(*shape[:2], -1)
+        tau, slope, offset = (
+            benchmark.device.send(random.rand(*s).astype(numpy.float32))
+            for s in ((shape[0], 3, x.shape[2]), (3, shape[1]),
+                      (3, shape[1])))
+        transform = compute.arithmetic(x).transform
+        timer = KernelTimer(benchmark.device, [x, tau])
+        ratio = benchmark.compare_measured(
+            'output', f'its kernel {_text(shape)}, K 3, beyond the cache',
+            'copy of the input',
+            lambda: timer.measure(lambda x, tau: transform.affine(
+                x, tau, slope, offset, None, None)),
+            lambda: timer.measure(lambda x, tau: x.copy()))
+        share = (1 + tau.nbytes / (2 * x.nbytes)) / ratio
+        print(f"{'':<10} its bytes/s are {share:.0%} of the copy's")
+
+
+def compare_host(benchmark):
+    """What a step takes of the host: time until it returns, and launches."""
+    if benchmark.device.xp is numpy:
+        print('host       only where kernels are launched: on a GPU')
+        return
+    x = activation(benchmark.device, SHAPE)
+    for name, link in (
+            ('mixture', MixtureNormalization(SHAPE[1], 3, seed=0)),
+            ('mode', mixnorm.links.ModeNormalization(SHAPE[1], 2))):
+        ours = forward_and_backward(link, x)
+        theirs = forward_and_backward(L.BatchNormalization(SHAPE[1]), x)
+        ours()
+        benchmark.compare_measured(
+            'host', f'{name} {_text(SHAPE)}', 'L.BatchNormalization',
+            lambda: measure_host(ours, benchmark.device),
+            lambda: measure_host(theirs, benchmark.device),
+            f"{count_launches(ours)} launches of the library's kernels")
 
 
 def compare_fit(benchmark):
@@ -264,7 +326,7 @@ def compare_fit(benchmark):
 
 
 def compare_network(benchmark):
-    """Training steps of the CIFAR network: the rows of table VII."""
+    """Training steps of the CIFAR network, and of table VII's DenseNets."""
     device = benchmark.device
     batch_size = BATCH_SIZE if device.xp is numpy else 4 * BATCH_SIZE
     for layers, n_iter in (
@@ -277,6 +339,17 @@ def compare_network(benchmark):
                 layer: ('mixture', {'n_iter': n_iter, 'seed': 0})
                 for layer in layers}),
             training_step(device, batch_size, {}))
+    for depth, batch_size in DENSENETS[:1 if device.xp is numpy else None]:
+        network = functools.partial(DenseNet, 100, depth)
+        for n_components in (2, 3, 4, 5):
+            benchmark.compare(
+                'network', f'DenseNet of {depth} layers, mixture at last, '
+                           f'K {n_components}, batch {batch_size}',
+                'batch normalization', *(
+                    training_step(device, batch_size, normalizers, network)
+                    for normalizers in (
+                        {'last': ('mixture', {
+                            'n_components': n_components, 'seed': 0})}, {})))
     if device.xp is numpy:
         # A process that keeps its memory keeps it to the end.
         with new_process() as kept, new_process() as other:

@@ -3,7 +3,8 @@
 What the functions do is said in :mod:`mixnorm.compute.contract`.
 
 Arrays are of float16, float32 or float64, in any order of memory; a mixture
-has at most 16 components.  Nothing waits for the GPU and nothing comes back
+has at most 16 components.  Everything is on the device of the first array,
+whichever is the current one.  Nothing waits for the GPU and nothing comes back
 from it.  Sums are added up in an order that depends on shapes alone: the same
 input gives the same bits.
 """

@@ -14,5 +14,11 @@ QUAD = 4
 TRANSFORM_POINTS = 64
 TRANSFORM_CHANNELS = 32
 
+# Neighbouring positions that one load of the aligned transform moves, and the
+# channels that one of its thread blocks has, in all but the sums, and there.
+FOUR = 4
+ALIGNED_CHANNELS = 32
+ALIGNED_SUM_CHANNELS = 16
+
 # Points that the origin is the median of, at most.
 ORIGIN_POINTS = 16

@@ -1,9 +1,17 @@
-"""Compiles the CUDA sources by CuPy and launches their kernels."""
+"""Compiles the CUDA sources by CuPy and launches their kernels.
+
+Everything happens on the device that the arrays lie on, whichever is the
+current one.
+"""
+import contextlib
 import functools
 import os
 import re
 
+import numpy
+
 from mixnorm.compute.gpu import constants
+from mixnorm.compute.layout import get_array_module
 
 # Types of activations, as CUDA names them.
 TYPES = {'float16': '__half', 'float32': 'float', 'float64': 'double'}
@@ -49,8 +57,28 @@ def compiler_options(dtype):
         for name, value in vars(constants).items() if name.isupper())
 
 
+def on_device(function):
+    """Makes a function's device the one that its first argument lies on.
+
+    What it allocates then lies there as well.
+
+    Args:
+        function (callable): Its first argument is an array or
+            :class:`~mixnorm.compute.parameters.Parameters`.
+
+    """
+    @functools.wraps(function)
+    def wrapper(x, *args, **kwargs):
+        array = x[0] if isinstance(x, tuple) else x
+        on_cpu = get_array_module(array) is numpy
+        with contextlib.nullcontext() if on_cpu else array.device:
+            return function(x, *args, **kwargs)
+
+    return wrapper
+
+
 def launch(source, name, dtype, grid, shared_bytes, arguments):
-    """Launches a kernel on the current stream.
+    """Launches a kernel on the current stream of its arrays' device.
 
     Args:
         source (str): Name of the ``.cu`` file without the ending.
@@ -58,12 +86,14 @@ def launch(source, name, dtype, grid, shared_bytes, arguments):
         dtype (numpy.dtype): Type of the activations.
         grid (tuple of ints): Number of thread blocks, by axis.
         shared_bytes (int): Dynamic shared memory of a thread block.
-        arguments (tuple): CuPy arrays and NumPy scalars.
+        arguments (tuple): CuPy arrays, one at least, and NumPy scalars.
 
     """
-    import cupy
-    kernel = _kernel(source, name, dtype.name, cupy.cuda.runtime.getDevice())
-    kernel(grid, (constants.THREADS,), arguments, shared_mem=shared_bytes)
+    device = next(
+        a.device for a in arguments if not isinstance(a, numpy.generic))
+    with device:
+        kernel = _kernel(source, name, dtype.name, device.id)
+        kernel(grid, (constants.THREADS,), arguments, shared_mem=shared_bytes)
 
 
 @functools.lru_cache(maxsize=None)

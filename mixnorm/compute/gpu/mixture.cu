@@ -164,7 +164,7 @@ __device__ void mixture_moments(
 }
 
 // The E- and M-step's sums. With tau, writes the posterior as well.
-MIXNORM_KERNEL mixnorm_em_step(
+MIXNORM_LARGE_KERNEL mixnorm_em_step(
     const Input* x, Index x_batch, Index x_channel, Index x_length,
     Index length, Index n_points, int n_dims, int channels_fast,
     const Working* weights, const Working* means, const Working* variances,
@@ -191,7 +191,7 @@ MIXNORM_KERNEL mixnorm_lloyd_step(
 }
 
 // The sums under responsibilities that are given.
-MIXNORM_KERNEL mixnorm_statistics(
+MIXNORM_LARGE_KERNEL mixnorm_statistics(
     const Input* x, Index x_batch, Index x_channel, Index x_length,
     Index length, Index n_points, int n_dims, int channels_fast,
     const Working* centers, int n_components, Working* tau, Index tau_batch,
@@ -286,7 +286,7 @@ MIXNORM_KERNEL mixnorm_moments(
 
 // Posteriors under several mixtures: tau (B, T * K, L) and log densities
 // (T, B, L). As many mixtures at a time as fill the tile's columns.
-MIXNORM_KERNEL mixnorm_posterior(
+MIXNORM_LARGE_KERNEL mixnorm_posterior(
     const Input* x, Index x_batch, Index x_channel, Index x_length,
     Index length, Index n_points, int n_dims, int channels_fast,
     const Working* weights, const Working* means, const Working* variances,

@@ -20,6 +20,7 @@ def check_components(n_components):
                          f'be at most {MAX_COMPONENTS}')
 
 
+@launcher.on_device
 def lloyd_step(x, centers):
     """Runs one of Lloyd's iterations."""
     check_components(len(centers))
@@ -28,6 +29,7 @@ def lloyd_step(x, centers):
                          (centers, numpy.int32(len(centers))))
 
 
+@launcher.on_device
 def em_step(x, parameters, reg_covar):
     """Runs one iteration of EM."""
     log_density = get_array_module(x).empty((), numpy.float64)
@@ -35,6 +37,7 @@ def em_step(x, parameters, reg_covar):
     return new, log_density
 
 
+@launcher.on_device
 def posterior_and_statistics(x, parameters):
     """Computes the posterior, eq. (31), and the moments under it, (35, 36)."""
     tau = get_array_module(x).empty(
@@ -52,6 +55,7 @@ def _expectation(x, parameters, tau, regularization, log_density):
         regularization, log_density)
 
 
+@launcher.on_device
 def posterior(x, weights, means, variances):
     """Computes the posteriors of points under each of several mixtures."""
     xp = get_array_module(x)
@@ -77,6 +81,7 @@ def posterior(x, weights, means, variances):
     return tau, log_density
 
 
+@launcher.on_device
 def statistics(x, tau):
     """Computes the moments of points under a posterior, eqs. (35, 36)."""
     n_components = tau.shape[1]
@@ -160,6 +165,7 @@ def moments(x, partial, centers, regularization=0, log_density=NULL):
     return parameters
 
 
+@launcher.on_device
 def discard_and_rescale(parameters, min_weight, location, scale):
     """Drops light components, and returns to the units of the points."""
     dtype = parameters[1].dtype

@@ -27,13 +27,18 @@ typedef WorkingType<Input>::Type Working;
 typedef long long Index;
 
 // Every thread block has this many threads, and so few registers that several
-// fit on a multiprocessor: while one waits for memory, another computes.
+// fit on a multiprocessor: while one waits for memory, another computes. Four
+// leave a thread 64 registers, and three leave it 80; numbers of float64 take
+// two each.
 const int kThreads = MIXNORM_THREADS;
 const int kWarp = MIXNORM_WARP;
-const int kResidentBlocks = sizeof(Working) == 4 ? 4 : 2;
 
-#define MIXNORM_KERNEL \
-  extern "C" __global__ void __launch_bounds__(kThreads, kResidentBlocks)
+#define MIXNORM_KERNEL       \
+  extern "C" __global__ void \
+  __launch_bounds__(kThreads, sizeof(Working) == 4 ? 4 : 2)
+#define MIXNORM_LARGE_KERNEL \
+  extern "C" __global__ void \
+  __launch_bounds__(kThreads, sizeof(Working) == 4 ? 3 : 2)
 
 __device__ inline float to_working(__half value) {
   return __half2float(value);

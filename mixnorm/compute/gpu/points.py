@@ -1,6 +1,7 @@
 """Arrays as the kernels take them; beside ``points.h``."""
 import numpy
 
+from mixnorm.compute.gpu.constants import FOUR
 from mixnorm.compute.layout import get_array_module
 
 # The null pointer.
@@ -22,6 +23,11 @@ def element_strides(x):
     return tuple(numpy.int64(s // x.itemsize) for s in x.strides)
 
 
+def strided(x):
+    """Returns an array and its strides in elements, as kernels take them."""
+    return x, *element_strides(x)
+
+
 def channels_fast(x):
     """Tells whether a point's channels lie closer together than points do.
 
@@ -33,6 +39,56 @@ def channels_fast(x):
     if x.shape[2] == 1:
         length = batch
     return channel * min(x.shape[2], 8) < 8 * length
+
+
+def is_aligned(*stacks):
+    """Tells whether kernels can move four neighbouring positions at once.
+
+    Args:
+        stacks (arrays): ``(B, C, L)`` or ``(B, J, L)``, none of them empty.
+
+    Returns:
+        bool: Whether positions lie side by side, all begin whole fours in
+        memory, and 32 bits hold every offset.
+
+    """
+    return all(_is_aligned(z) for z in stacks)
+
+
+def _is_aligned(z):
+    size = z.itemsize
+    if (z.shape[2] % FOUR != 0 or z.strides[2] != size
+            or _address(z) % min(FOUR * size, 16) != 0):
+        return False
+    last = z.shape[2]
+    for n, stride in zip(z.shape[:2], z.strides):
+        if n > 1 and (stride < 0 or stride % (FOUR * size) != 0):
+            return False
+        last += (n - 1) * stride // size
+    return last < 1 << 31
+
+
+def _address(z):
+    # CuPy's, and NumPy's where the kernels run on the CPU.
+    return z.data.ptr if hasattr(z.data, 'ptr') else z.ctypes.data
+
+
+def aligned_arguments(x):
+    """Returns the arguments that describe an aligned stack to a kernel.
+
+    Args:
+        x (array): Stack ``(B, C, L)``, see :func:`is_aligned`.
+
+    """
+    fours = x.shape[2] // FOUR
+    return (*aligned_strides(x), numpy.int32(fours),
+            numpy.int32(x.shape[0] * fours), numpy.int32(x.shape[1]))
+
+
+def aligned_strides(x):
+    """Returns an aligned stack and its strides by sample and channel."""
+    return (x, *(numpy.int32(stride // x.itemsize if n > 1 else 0)
+                 for n, stride in zip(x.shape[:2], x.strides)))
 
 
 def stack_arguments(x, n=None):

@@ -41,8 +41,25 @@ __device__ T* row_start(Stack<T> x, const Row& row) {
   return x.data + row.n * x.batch_stride + row.c * x.channel_stride;
 }
 
-// Few values are added up in the working type, many in float64.
-const int kRun = 64;
+// Values that a thread reads before it uses any: they are on their way at
+// once.
+const int kRowAhead = 4;
+
+// Reads values l, l + parts, ... of a row; 0 from `end` on.
+template <class T>
+__device__ void read_ahead(
+    Working* ahead, const T* values, Index stride, Index l, Index end,
+    int parts) {
+#pragma unroll
+  for (int i = 0; i < kRowAhead; ++i) {
+    Index at = l + i * parts;
+    ahead[i] = at < end ? to_working(values[at * stride]) : Working(0);
+  }
+}
+
+// Few values are added up in the working type, many in float64: so many times
+// kRowAhead.
+const int kRun = 16;
 
 // Adds up what the threads of a row have, in a fixed order; every thread gets
 // its row's sum. All of a thread block's threads call it.
@@ -71,8 +88,12 @@ MIXNORM_KERNEL mixnorm_row_moments(
   double total = 0;
   for (Index l = row.part; l < end;) {
     Working sum = 0;
-    for (int i = 0; i < kRun && l < end; ++i, l += parts) {
-      sum += to_working(values[l * x_length]);
+    for (int run = 0; run < kRun && l < end;
+         ++run, l += kRowAhead * parts) {
+      Working ahead[kRowAhead];
+      read_ahead(ahead, values, x_length, l, end, parts);
+#pragma unroll
+      for (int i = 0; i < kRowAhead; ++i) sum += ahead[i];
     }
     total += sum;
   }
@@ -83,9 +104,15 @@ MIXNORM_KERNEL mixnorm_row_moments(
   total = 0;
   for (Index l = row.part; l < end;) {
     Working sum = 0;
-    for (int i = 0; i < kRun && l < end; ++i, l += parts) {
-      Working deviation = to_working(values[l * x_length]) - mean;
-      sum += deviation * deviation;
+    for (int run = 0; run < kRun && l < end;
+         ++run, l += kRowAhead * parts) {
+      Working ahead[kRowAhead];
+      read_ahead(ahead, values, x_length, l, end, parts);
+#pragma unroll
+      for (int i = 0; i < kRowAhead; ++i) {
+        Working deviation = ahead[i] - mean;
+        if (l + i * parts < end) sum += deviation * deviation;
+      }
     }
     total += sum;
   }
@@ -109,10 +136,16 @@ MIXNORM_KERNEL mixnorm_row_affine(
   Working m = center[row.number];
   Working a = slope[row.number];
   Working b = offset[row.number];
-#pragma unroll 4
-  for (Index l = row.part; l < length; l += parts) {
-    assign(results + l * out_length,
-           (to_working(values[l * x_length]) - m) * a + b);
+  for (Index l = row.part; l < length; l += kRowAhead * parts) {
+    Working ahead[kRowAhead];
+    read_ahead(ahead, values, x_length, l, length, parts);
+#pragma unroll
+    for (int i = 0; i < kRowAhead; ++i) {
+      Index at = l + i * parts;
+      if (at < length) {
+        assign(results + at * out_length, (ahead[i] - m) * a + b);
+      }
+    }
   }
 }
 
@@ -137,10 +170,17 @@ MIXNORM_KERNEL mixnorm_row_gradient_sums(
   for (Index l = row.part; l < end;) {
     Working sum = 0;
     Working product = 0;
-    for (int i = 0; i < kRun && l < end; ++i, l += parts) {
-      Working g = to_working(gradients[l * gy_length]);
-      sum += g;
-      product += g * (to_working(values[l * x_length]) - m);
+    for (int run = 0; run < kRun && l < end;
+         ++run, l += kRowAhead * parts) {
+      Working ahead[kRowAhead];
+      Working g[kRowAhead];
+      read_ahead(ahead, values, x_length, l, end, parts);
+      read_ahead(g, gradients, gy_length, l, end, parts);
+#pragma unroll
+      for (int i = 0; i < kRowAhead; ++i) {
+        sum += g[i];
+        product += g[i] * (ahead[i] - m);
+      }
     }
     total += sum;
     total_product += product;
@@ -175,19 +215,22 @@ MIXNORM_KERNEL mixnorm_row_gradient_input(
   Working m = center[row.number];
   Working a = slope[row.number];
   Working b = offset[row.number];
-  if (quadratic == nullptr) {
-#pragma unroll 4
-    for (Index l = row.part; l < length; l += parts) {
-      assign(results + l * out_length,
-             to_working(gradients[l * gy_length]) * a + b);
+  Working q = quadratic == nullptr ? Working(0) : quadratic[row.number];
+  for (Index l = row.part; l < length; l += kRowAhead * parts) {
+    Working g[kRowAhead];
+    Working ahead[kRowAhead];
+    read_ahead(g, gradients, gy_length, l, length, parts);
+    if (quadratic != nullptr) {
+      read_ahead(ahead, values, x_length, l, length, parts);
     }
-    return;
-  }
-  Working q = quadratic[row.number];
-#pragma unroll 4
-  for (Index l = row.part; l < length; l += parts) {
-    assign(results + l * out_length,
-           to_working(gradients[l * gy_length]) * a +
-               ((to_working(values[l * x_length]) - m) * q + b));
+#pragma unroll
+    for (int i = 0; i < kRowAhead; ++i) {
+      Index at = l + i * parts;
+      if (at < length) {
+        Working result = g[i] * a;
+        result += quadratic == nullptr ? b : (ahead[i] - m) * q + b;
+        assign(results + at * out_length, result);
+      }
+    }
   }
 }

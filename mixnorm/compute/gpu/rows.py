@@ -11,6 +11,7 @@ from mixnorm.compute.layout import get_array_module, working_dtype
 _VALUES = 4
 
 
+@launcher.on_device
 def means(x):
     """Computes the mean of each row."""
     mean = get_array_module(x).empty(x.shape[:2], working_dtype(x.dtype))
@@ -18,6 +19,7 @@ def means(x):
     return mean
 
 
+@launcher.on_device
 def moments(x):
     """Computes the mean and the variance of each row."""
     xp = get_array_module(x)
@@ -27,6 +29,7 @@ def moments(x):
     return mean, variance
 
 
+@launcher.on_device
 def affine(x, center, slope, offset):
     """Computes ``(x - center) * slope + offset`` by rows."""
     y = empty_like(x)
@@ -36,6 +39,7 @@ def affine(x, center, slope, offset):
     return y
 
 
+@launcher.on_device
 def gradient_sums(x, gy, center):
     """Computes the gradients of :func:`affine`'s slope and offset."""
     xp = get_array_module(x)
@@ -46,6 +50,7 @@ def gradient_sums(x, gy, center):
     return slope, offset
 
 
+@launcher.on_device
 def gradient_input(x, gy, center, slope, quadratic, offset):
     """Computes ``gy * slope + (x - center) * quadratic + offset`` by rows."""
     gx = empty_like(x)

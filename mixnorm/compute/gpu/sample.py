@@ -12,6 +12,7 @@ from mixnorm.compute.gpu.points import (
 from mixnorm.compute.layout import get_array_module, working_dtype
 
 
+@launcher.on_device
 def count_not_finite(x):
     """Counts values that are not a number or infinite."""
     return x.size - get_array_module(x).isfinite(x).sum()
@@ -27,6 +28,7 @@ def precompute(x):
     return x
 
 
+@launcher.on_device
 def standardized_sample(x, indices):
     """Gathers points, relative to their mean and in units of deviations.
 

@@ -9,6 +9,7 @@ from mixnorm.compute.gpu.points import divide_up, n_points, stack_arguments
 from mixnorm.compute.layout import get_array_module, working_dtype
 
 
+@launcher.on_device
 def seed(x, n_clusters, draws):
     """Chooses centres among the points by K-means++ with local trials."""
     check_components(n_clusters)
@@ -49,6 +50,7 @@ def seed(x, n_clusters, draws):
     return centers, indices
 
 
+@launcher.on_device
 def seeded_lloyd_step(x, n_clusters, draws):
     """Chooses centres by K-means++, runs the first of Lloyd's iterations."""
     centers, _ = seed(x, n_clusters, draws)

@@ -73,35 +73,60 @@ __device__ inline int power_of_two(int n) {
   return power;
 }
 
+// Values that a thread reads before it writes any to shared memory: they are
+// on their way at once.
+const int kReadAhead = 8;
+
 // Reads channels [first, first + n_channels) of the points at `offsets` into
 // values (channels, points + 1); the rows' odd length spreads both directions
-// over the banks. Points from n_points on are 0.
+// over the banks. Points from n_points on are 0. Threads side by side read
+// what lies side by side.
 template <class T>
 __device__ void load_values(
     Working* values, const Index* offsets, int points, int n_points,
     Stack<T> x, int first, int n_channels, bool channels_fast) {
   const T* data = x.data + first * x.channel_stride;
+  int width =
+      channels_fast ? power_of_two(min_int(n_channels, kThreads)) : points;
+  int lane = threadIdx.x % width;
+  int step = kThreads / width;
   if (channels_fast) {
-    int width = power_of_two(min_int(n_channels, kThreads));
-    int lane = threadIdx.x % width;
-    for (int p = threadIdx.x / width; p < points; p += kThreads / width) {
-      for (int c = lane; c < n_channels; c += width) {
-        values[c * (points + 1) + p] =
-            p < n_points
-                ? to_working(data[offsets[p] + c * x.channel_stride])
-                : Working(0);
+    for (int c = lane; c < n_channels; c += width) {
+      for (int start = threadIdx.x / width; start < points;
+           start += kReadAhead * step) {
+        Working ahead[kReadAhead];
+#pragma unroll
+        for (int i = 0; i < kReadAhead; ++i) {
+          int p = start + i * step;
+          ahead[i] = p < n_points
+                         ? to_working(data[offsets[p] + c * x.channel_stride])
+                         : Working(0);
+        }
+#pragma unroll
+        for (int i = 0; i < kReadAhead; ++i) {
+          int p = start + i * step;
+          if (p < points) values[c * (points + 1) + p] = ahead[i];
+        }
       }
     }
   } else {
-    int p = threadIdx.x % points;
-    Index offset = offsets[p];
-    bool inside = p < n_points;
-#pragma unroll 8
-    for (int c = threadIdx.x / points; c < n_channels;
-         c += kThreads / points) {
-      values[c * (points + 1) + p] =
-          inside ? to_working(data[offset + c * x.channel_stride])
-                 : Working(0);
+    const T* point = data + offsets[lane];
+    bool inside = lane < n_points;
+    for (int start = threadIdx.x / width; start < n_channels;
+         start += kReadAhead * step) {
+      Working ahead[kReadAhead];
+#pragma unroll
+      for (int i = 0; i < kReadAhead; ++i) {
+        int c = start + i * step;
+        ahead[i] = inside && c < n_channels
+                       ? to_working(point[c * x.channel_stride])
+                       : Working(0);
+      }
+#pragma unroll
+      for (int i = 0; i < kReadAhead; ++i) {
+        int c = start + i * step;
+        if (c < n_channels) values[c * (points + 1) + lane] = ahead[i];
+      }
     }
   }
 }

@@ -7,7 +7,7 @@ from mixnorm.compute.gpu.points import divide_up
 THREAD_BLOCKS = 512
 
 # Every GPU's thread blocks have this much shared memory, in bytes.
-_SHARED_BYTES = 48 * 1024
+SHARED_BYTES = 48 * 1024
 
 
 def choose(n_points, n_dims, n_columns, n_constants, dtype):
@@ -33,11 +33,11 @@ def choose(n_points, n_dims, n_columns, n_constants, dtype):
 
     points = THREADS
     # Where there are few points, small tiles make more thread blocks.
-    while points > 16 and (size(points, n_dims) > _SHARED_BYTES
+    while points > 16 and (size(points, n_dims) > SHARED_BYTES
                            or points * THREAD_BLOCKS // 2 > n_points):
         points //= 2
     channels = n_dims
-    while size(points, channels) > _SHARED_BYTES:
+    while size(points, channels) > SHARED_BYTES:
         channels = divide_up(channels, 2)
     return points, channels, n_columns, size(points, channels)
 

@@ -180,9 +180,8 @@ MIXNORM_KERNEL mixnorm_affine(
   }
 }
 
-// The gradient through the statistics as well; without them (quadratic and
-// offset are null), gx = gy * (tau slope).
-MIXNORM_KERNEL mixnorm_gradient_input(
+// The gradient through the statistics as well.
+MIXNORM_LARGE_KERNEL mixnorm_gradient_input(
     const Input* x, Index x_batch, Index x_channel, Index x_length,
     Index length, Index n_points, int n_dims, int channels_fast,
     const Input* gy, Index gy_batch, Index gy_channel, Index gy_length,
@@ -197,17 +196,7 @@ MIXNORM_KERNEL mixnorm_gradient_input(
   Stack<const Working> coefficients =
       make_stack(tau, tau_batch, tau_column, tau_length, length);
   Stack<Input> out = make_stack(gx, gx_batch, gx_channel, gx_length, length);
-  if (quadratic == nullptr) {
-    if (channels_fast) {
-      combine<true, 1, true>(in, upstream, n_points, n_dims, coefficients,
-                             n_columns, slope, nullptr, nullptr, nullptr,
-                             nullptr, out, &shared);
-    } else {
-      combine<true, 1, false>(in, upstream, n_points, n_dims, coefficients,
-                              n_columns, slope, nullptr, nullptr, nullptr,
-                              nullptr, out, &shared);
-    }
-  } else if (channels_fast) {
+  if (channels_fast) {
     combine<true, 3, true>(in, upstream, n_points, n_dims, coefficients,
                            n_columns, slope, offset, quadratic, origin,
                            nullptr, out, &shared);
@@ -215,6 +204,30 @@ MIXNORM_KERNEL mixnorm_gradient_input(
     combine<true, 3, false>(in, upstream, n_points, n_dims, coefficients,
                             n_columns, slope, offset, quadratic, origin,
                             nullptr, out, &shared);
+  }
+}
+
+// The gradient without them, gx = gy * (tau slope).
+MIXNORM_KERNEL mixnorm_gradient_direct(
+    const Input* gy, Index gy_batch, Index gy_channel, Index gy_length,
+    Index length, Index n_points, int n_dims, int channels_fast,
+    const Working* tau, Index tau_batch, Index tau_column, Index tau_length,
+    int n_columns, const Working* slope, Input* gx, Index gx_batch,
+    Index gx_channel, Index gx_length) {
+  __shared__ Shared shared;
+  Stack<const Input> upstream =
+      make_stack(gy, gy_batch, gy_channel, gy_length, length);
+  Stack<const Working> coefficients =
+      make_stack(tau, tau_batch, tau_column, tau_length, length);
+  Stack<Input> out = make_stack(gx, gx_batch, gx_channel, gx_length, length);
+  if (channels_fast) {
+    combine<true, 1, true>(upstream, upstream, n_points, n_dims, coefficients,
+                           n_columns, slope, nullptr, nullptr, nullptr,
+                           nullptr, out, &shared);
+  } else {
+    combine<true, 1, false>(upstream, upstream, n_points, n_dims,
+                            coefficients, n_columns, slope, nullptr, nullptr,
+                            nullptr, nullptr, out, &shared);
   }
 }
 
@@ -319,7 +332,7 @@ __device__ void add_gradients(
 // Thread blocks' rows (2 J + 1, C) of sum_i tau_ij g_ic, of
 // sum_i tau_ij g_ic (x_ic - origin_c), and of sum_i g_ic. Thread blocks
 // share points (x), channels (y) and columns by 4 n_quads (z).
-MIXNORM_KERNEL mixnorm_gradient_sums(
+MIXNORM_LARGE_KERNEL mixnorm_gradient_sums(
     const Input* x, Index x_batch, Index x_channel, Index x_length,
     Index length, Index n_points, int n_dims, int channels_fast,
     const Input* gy, Index gy_batch, Index gy_channel, Index gy_length,

@@ -3,6 +3,7 @@ import pytest
 
 from compute_tests.gpu_tests import cases
 from mixnorm.compute import gpu
+from mixnorm.compute.gpu import launcher, tile
 
 
 def test_find_origin(device, case):
@@ -110,3 +111,54 @@ def test_rounding_to_half_precision(device):
         device.send(0 * ones), None, None))
     with numpy.errstate(over='ignore'):
         numpy.testing.assert_array_equal(y, tau.astype('f2'))
+
+
+@pytest.mark.parametrize('shape,n_columns,dtype,n_blocks', [
+    ((3, 70, 48), 3, 'float32', 512),
+    ((2, 5, 2304), 4, 'float32', 3),
+    ((7, 9, 4), 1, 'float16', 512),
+    ((2, 40, 260), 13, 'float16', 2),
+    ((5, 33, 36), 6, 'float64', 512),
+    ((1, 3, 8), 150, 'float32', 512),
+], ids=str)
+def test_aligned_as_in_any_order_of_memory(
+        device, monkeypatch, shape, n_columns, dtype, n_blocks):
+    monkeypatch.setattr(tile, 'THREAD_BLOCKS', n_blocks)
+    monkeypatch.setattr(gpu.transform, '_THREAD_BLOCKS', n_blocks)
+    launched = []
+    launch = launcher.launch
+
+    def recorded(source, name, *args):
+        launched.append(name)
+        launch(source, name, *args)
+
+    monkeypatch.setattr(launcher, 'launch', recorded)
+    case = cases.Case(shape, n_columns, dtype)
+    gy = case.random.randn(*shape).astype(dtype)
+    matrices = [device.send(case.matrix(n_columns)) for _ in range(3)]
+    row = device.send(case.row())
+
+    def run(layout):
+        x, g, tau = (device.send(z, layout) for z in (case.x, gy, case.tau))
+        return device.get((
+            gpu.transform.affine(x, tau, *matrices[:2], row, row),
+            gpu.transform.gradient_input(x, g, tau, *matrices, row),
+            gpu.transform.gradient_input(x, g, tau, matrices[0], None, None,
+                                         row),
+            *gpu.transform.gradient_sums(x, g, tau, row)))
+
+    general = run('strided')
+    assert not [name for name in launched if 'aligned' in name]
+    del launched[:]
+    aligned = run('contiguous')
+    expected = ['affine', 'gradient_input', 'gradient_direct', 'gradient_sums']
+    if n_columns == 150:  # Shared memory does not hold three such matrices.
+        expected.remove('gradient_input')
+    assert [name[len('mixnorm_aligned_'):] for name in launched
+            if 'aligned' in name] == expected
+    for a, b in zip(aligned[:3], general):
+        cases.assert_close(a, b, case.rtol_out)
+    for a, b in zip(aligned[3:], general[3:]):
+        cases.assert_close(a, b, case.rtol)
+    for a, b in zip(run('contiguous'), aligned):
+        numpy.testing.assert_array_equal(a, b)

@@ -3,6 +3,7 @@ import chainer
 import numpy
 import pytest
 
+from models.densenet import DenseNet
 from tools.benchmark import cases
 from tools.benchmark.harness import Benchmark
 
@@ -27,6 +28,7 @@ def benchmark(monkeypatch):
 
     monkeypatch.setattr(cases, 'activation', small_activation)
     monkeypatch.setattr(cases, 'BATCH_SIZE', 2)
+    monkeypatch.setattr(cases, 'DENSENETS', [(7, 2), (7, 3)])
     monkeypatch.setattr(Benchmark, 'compare_measured', measure_once)
     return Benchmark(_numpy, .01)
 
@@ -46,7 +48,7 @@ def benchmark(monkeypatch):
      ('fit', '16384x128, K 3, 1 + 1 iterations, 1 of points',
       'scikit-learn, 2 iterations'),
      ('fit', '16384x128, K 3, to convergence', 'scikit-learn, its defaults')),
-    (cases.compare_network, 6,
+    (cases.compare_network, 10,
      ('network', 'mixture at conv3, K 3, EM iter. 2, batch 2',
       'batch normalization'),
      ('network', 'batch normalization, batch 2, memory kept',
@@ -60,6 +62,19 @@ def test_rows(compare, n_rows, first, last, benchmark, capsys):
     assert len(set(rows)) == n_rows
     assert all(row['ratio'] > 0 for row in benchmark.rows)
     assert f"{benchmark.rows[-1]['ratio']:.3f}" in capsys.readouterr().out
+
+
+def test_densenets_of_the_paper():
+    # What table VII prints as their dimension: channels at the last layer.
+    for (depth, _), channels in zip(cases.DENSENETS, (196, 448, 448)):
+        network = DenseNet(100, depth, normalizers={})
+        assert network.last.avg_mean.shape == (channels,)
+
+
+def test_host_on_a_cpu(benchmark, capsys):
+    cases.compare_host(benchmark)
+    assert benchmark.rows == []
+    assert 'on a GPU' in capsys.readouterr().out
 
 
 def test_rows_of_modes(benchmark):
