@@ -83,6 +83,7 @@ _GROUPS = {
     'run': [
         Setting('seed', 0, f'of all random numbers: {shared_settings.RANDOM}',
                 type=command_line.seed, metavar='N'),
+        shared_settings.use_ideep(),
         *shared_settings.running()]}
 
 
@@ -141,6 +142,7 @@ def train(args, given):
         settings = SETTINGS.complete(given)
         if not args.overwrite:
             run_folder.require_free(args.out)
+    command_line.use_ideep(settings['use_ideep'])
     device = command_line.get_device(settings['device'])
     check_device(settings['dtype'], device)
     with chainer.using_config('dtype', _DTYPES[settings['dtype']]):

@@ -5,6 +5,9 @@ import math
 import sys
 
 import chainer
+from chainer.backends import intel64
+
+from mixnorm import ideep
 
 
 class UserError(Exception):
@@ -37,6 +40,23 @@ def get_device(name):
         # Chainer, CuPy and the CUDA driver each raise their own.
         raise UserError(f'--device {name} cannot be used: {one_line(error)}')
     return device
+
+
+def use_ideep(level):
+    """Has Chainer use iDeep in this process, or not.
+
+    Args:
+        level (str): Chainer's ``use_ideep``: ``'always'``, ``'auto'`` or
+            ``'never'``.
+
+    Raises:
+        UserError: If a run that was started with it cannot go on with it.
+
+    """
+    if level != 'never' and not intel64.is_ideep_available():
+        raise UserError(f'the run was started with --use-ideep {level}, and '
+                        f'keeps it: {ideep.reason_unavailable()}')
+    chainer.global_config.use_ideep = level
 
 
 def one_line(error):

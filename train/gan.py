@@ -94,6 +94,7 @@ _GROUPS = {
         Setting('seed', 0, 'of all random numbers: weights, order of the '
                 'images, latent vectors, seeding of mixtures',
                 type=command_line.seed, metavar='N'),
+        shared_settings.use_ideep(),
         Setting('device', '@numpy', "Chainer's name for a device, such as "
                 '@numpy or @cupy:0', CHANGE, metavar='DEVICE'),
         Setting('log_every', 100, 'updates from one to the next line of the '
@@ -154,6 +155,7 @@ def train(args, given):
         settings = SETTINGS.complete(given)
         if not args.overwrite:
             run_folder.require_free(args.out)
+    command_line.use_ideep(settings['use_ideep'])
     device = command_line.get_device(settings['device'])
     images, labels, _ = task_sets.load(
         [settings['dataset']], settings['train_size'])[0]

@@ -77,6 +77,7 @@ _GROUPS = {
         Setting('seeds', [0], 'a run for each, the seed of all its random '
                 f'numbers: {shared_settings.RANDOM}', ADD, check=distinct,
                 type=command_line.seed, nargs='+', metavar='N'),
+        shared_settings.use_ideep(),
         *shared_settings.running(test_every='a twentieth of the run')]}
 
 
@@ -125,6 +126,7 @@ def train(args, given):
         settings, seeds = complete(given)
         if not args.overwrite:
             series.require_free(args.out)
+    command_line.use_ideep(settings['use_ideep'])
     device = command_line.get_device(settings['device'])
     sets = task_sets.load(
         settings['sets'], settings['train_size'], settings['test_size'])

@@ -1,5 +1,8 @@
 """Settings that both training scripts have."""
 
+from chainer.backends import intel64
+
+from mixnorm import ideep
 from train.command_line import (
     factor, non_negative_float, non_negative_int, positive_float,
     positive_int, share)
@@ -53,6 +56,25 @@ def optimization(optimizer, lr, decay, batch_size):
                 'given or not, and all decays of the learning rate are '
                 'multiplied with it (default: 1)', before=[1.], type=factor,
                 metavar='FACTOR')]
+
+
+def use_ideep():
+    """Returns the setting of what computes the layers on a CPU."""
+    is_available = intel64.is_ideep_available()
+    default = 'auto' if is_available else 'never'
+
+    def check(level):
+        if level == 'always' and not is_available:
+            raise ValueError(f'always: {ideep.reason_unavailable()}')
+        # It is saved, and so has to say what was used.
+        return level if is_available else 'never'
+
+    return Setting(
+        'use_ideep', default, "Chainer's use_ideep: compute convolutions, "
+        'poolings and other layers on a CPU by PyTorch, which rounds '
+        'otherwise (default: auto where PyTorch is installed, never elsewhere;'
+        f' {default} here)', choices=('always', 'auto', 'never'), check=check,
+        before=['never'])
 
 
 def running(test_every='an epoch'):

@@ -16,6 +16,7 @@ repaired in place. Where its import had failed, importing this package raises
 """
 
 # Each registers the repairs of its kind.
+from mixnorm.compat import ideep  # NOQA
 from mixnorm.compat import numpy_names  # NOQA
 from mixnorm.compat import numpy_values  # NOQA
 from mixnorm.compat import onnx_export  # NOQA

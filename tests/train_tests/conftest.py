@@ -21,6 +21,13 @@ def _clone_on_the_path(monkeypatch):
     monkeypatch.setenv('PYTHONPATH', str(ROOT))
 
 
+@pytest.fixture(autouse=True)
+def _use_of_ideep_stays(monkeypatch):
+    """Has what scripts set for their process end with the test."""
+    monkeypatch.setattr(
+        chainer.global_config, 'use_ideep', chainer.global_config.use_ideep)
+
+
 def _runner(main, tmp_path, capfd):
     def run(*arguments, out='run'):
         capfd.readouterr()

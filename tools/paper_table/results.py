@@ -21,7 +21,7 @@ TOP5 = 'validation/main/top5_accuracy'
 # those that are told as conditions.
 _IGNORED = ('recipe', 'seed', 'device', 'log_every', 'snapshot_every',
             'samples_every', 'recalibrate', 'workers', 'images', 'image_set',
-            'features')
+            'features', 'use_ideep')
 
 _OF_THE_NORMALIZER = tuple(
     setting.name for setting in normalizer_settings(''))

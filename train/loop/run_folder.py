@@ -1,11 +1,13 @@
 """The folder that a training run writes to."""
 
+import importlib.metadata
 import os
 import platform
 import re
 
 import chainer
 from chainer.backends import cuda
+from chainer.backends import intel64
 import numpy
 
 import mixnorm
@@ -86,4 +88,6 @@ def _versions():
         'chainer': chainer.__version__, 'mixnorm': mixnorm.__version__}
     if cuda.available:
         versions['cupy'] = cuda.cupy.__version__
+    if intel64.is_ideep_available():
+        versions['torch'] = importlib.metadata.version('torch')
     return versions
