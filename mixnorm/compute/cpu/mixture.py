@@ -151,7 +151,8 @@ def _sums_about(points, centers, sample_weight, responsibilities):
     def work(block, scratch):
         z = points.load(block, scratch)
         squares = points.squares(block, z, scratch)
-        tau, log_density = responsibilities(block, z, squares, scratch)
+        with scratch.step():
+            tau, log_density = responsibilities(block, z, squares, scratch)
         if sample_weight is not None:
             weight = block_view(sample_weight[:, None], block)
             tau = tau * weight.astype(points.dtype, copy=False)
@@ -164,11 +165,12 @@ def _sums_about(points, centers, sample_weight, responsibilities):
         spread = second - square
         shift = mean - centers
         first, second = n * shift, spread + n * shift * shift
-        lost = (spread < least * square).any(axis=1)
-        if lost.any():
-            deviation = scratch.empty_like('deviation', z)
-        for k in numpy.flatnonzero(lost):
-            center = centers[k].astype(points.dtype)
+        if not (spread < least * square).any():
+            return counts, first, second, log_density.sum(dtype=numpy.float64)
+        deviation = scratch.empty_like('deviation', z)
+        for k in range(len(counts)):
+            # About the block's own mean, where least is to be rounded.
+            center = mean[k].astype(points.dtype)
             shift = center - centers[k]
             numpy.subtract(z, center[:, None], out=deviation)
             total = _weighted_sum(deviation, tau[:, :, k]).astype('d')
