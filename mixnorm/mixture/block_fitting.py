@@ -160,5 +160,7 @@ def _lloyd_step(blocks, centers, reg_covar):
 
 def _array_blocks(points, sample_weight):
     """Makes a block of points ``(M, C)`` and weights ``(M,)`` or ``None``."""
+    x = points.T[None]
     return ArrayBlocks(
-        points.T[None], None if sample_weight is None else sample_weight[None])
+        compute.arithmetic(x).sample.precompute(x),
+        None if sample_weight is None else sample_weight[None])

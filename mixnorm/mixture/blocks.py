@@ -63,7 +63,7 @@ class Blocks:
         n_dims (int): Number of dimensions ``C``.
         dtype (numpy.dtype): Their dtype.
         xp (module): NumPy or CuPy, whose arrays they are.
-        total_weight (float): Sum of their weights.
+        total_weight (float or array): Sum of their weights, no axes.
         is_weighted (bool): Whether there are weights.
 
     Attributes:
@@ -74,7 +74,7 @@ class Blocks:
 
     def __init__(self, sizes, n_dims, dtype, xp, total_weight, is_weighted):
         self.sizes = tuple(sizes)
-        self.n_points = sum(sizes)
+        self.n_points = sum(self.sizes)
         self.n_dims = n_dims
         self.dtype = working_dtype(dtype)
         self.xp = xp
@@ -147,19 +147,19 @@ class ArrayBlocks(Blocks):
     """An array, which is a single block.
 
     Args:
-        x (array): Stack ``(B, C, L)``.
+        x (array or points): Stack ``(B, C, L)``, or what
+            :meth:`mixnorm.compute.contract.Sample.precompute` made of one.
         sample_weight (array or None): ``(B, L)``.
 
     """
 
     def __init__(self, x, sample_weight=None):
-        n_points = x.shape[0] * x.shape[2]
+        size = n_points(x.shape)
         super().__init__(
-            (n_points,), x.shape[1], x.dtype, get_array_module(x),
-            n_points if sample_weight is None
-            else sample_weight.sum(dtype=numpy.float64),
+            [size], x.shape[1], x.dtype, get_array_module(x),
+            size if sample_weight is None else sample_weight.sum(),
             sample_weight is not None)
-        self.x = compute.arithmetic(x).sample.precompute(x)
+        self.x = x
         self.sample_weight = sample_weight
 
     def map(self, function, arguments=None):
@@ -196,9 +196,12 @@ def as_blocks(X, sample_weight=None):
     else:
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, X)
-        blocks = ArrayBlocks(*as_stack(X, sample_weight))
+        x, sample_weight = as_stack(X, sample_weight)
+        blocks = ArrayBlocks(
+            compute.arithmetic(x).sample.precompute(x), sample_weight)
     if not bool(blocks.total_weight > 0):
-        raise ValueError('sample_weight holds no value above 0')
+        raise ValueError('sample_weight is zero for every point: it must be '
+                         'positive for at least one')
     return blocks
 
 

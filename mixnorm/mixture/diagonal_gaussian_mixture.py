@@ -175,7 +175,7 @@ numpy.random.Generator): Source of the random numbers.
     def _fit(self, X, sample_weight):
         self._check()
         blocks = as_blocks(self._validated(X, reset=True), sample_weight)
-        self._check_n_features(blocks.n_dims, reset=True)
+        self._check_n_dims(blocks.n_dims, reset=True)
         start = self._start(blocks)
         is_seeded = any(value is None for value in start)
         generator = as_generator(self.random_state)
@@ -231,10 +231,10 @@ numpy.random.Generator): Source of the random numbers.
         if get_array_module(X) is numpy:
             return check_points(_scikit_learns_array(self, X, reset))
         X = check_points(X)
-        self._check_n_features(X.shape[1], reset)
+        self._check_n_dims(X.shape[1], reset)
         return X
 
-    def _check_n_features(self, n_features, reset):
+    def _check_n_dims(self, n_features, reset):
         if reset:
             self.n_features_in_ = n_features
         elif n_features != self.n_features_in_:
@@ -409,7 +409,7 @@ numpy.random.Generator): Source of the random numbers.
         if not is_dask(X):
             return (method(block) for block in X)
         X = whole_points(X)
-        self._check_n_features(X.shape[1], reset=False)
+        self._check_n_dims(X.shape[1], reset=False)
         axes = {'drop_axis': 1} if n_columns is None else {
             'chunks': X.chunks[:1] + ((n_columns,),) + X.chunks[2:]}
         dtype = working_dtype(X.dtype) if dtype is None else dtype
@@ -465,7 +465,7 @@ numpy.random.Generator): Source of the random numbers.
         """Returns the log density of all points together, and the points."""
         validation.check_is_fitted(self, 'weights_')
         blocks = as_blocks(self._validated(X, reset=False), sample_weight)
-        self._check_n_features(blocks.n_dims, reset=False)
+        self._check_n_dims(blocks.n_dims, reset=False)
         parameters = Parameters(self.weights_, self.means_, self.covariances_)
         return float(blocks.sum(functools.partial(
             _sum_of_log_densities, parameters=parameters))), blocks

@@ -4,8 +4,10 @@ import numpy
 from mixnorm import compute
 from mixnorm.compute.layout import get_array_module
 from mixnorm.compute.parameters import Parameters, without_absent
+from mixnorm.mixture.blocks import ArrayBlocks
 from mixnorm.mixture.kmeans import seeding_draws
 from mixnorm.mixture.randomness import sample_indices
+from mixnorm.mixture.seeding import seed
 
 
 # Added to the variances of a standardized activation.
@@ -18,13 +20,14 @@ WARM_REG_COVAR = .05
 
 
 def fit_activation(x, generator, *, n_components, n_iter, kmeans_iter,
-                   n_init_trials, sample_ratio, min_weight, start=None):
+                   n_init_trials, sample_ratio, min_weight, start=None,
+                   seeding='k-means++'):
     """Fits a mixture to an activation: sample, seed, K-means, EM, discard.
 
     Distances and what is added to variances are in units of each channel's
     standard deviation, so that the fit follows when a channel is scaled.
-    Nothing waits for a GPU; values that are not finite make parameters that
-    are not.
+    Seeded by K-means++, nothing waits for a GPU; values that are not finite
+    make parameters that are not.
 
     Args:
         x (array or points): Stack ``(B, C, L)``, or what
@@ -38,6 +41,8 @@ def fit_activation(x, generator, *, n_components, n_iter, kmeans_iter,
         min_weight (float): Components of smaller weight are dropped.
         start (Parameters or None): A mixture, as :func:`in_deviations`
             returns it, from which EM starts, in place of seeding and K-means.
+        seeding (str): One of :data:`mixnorm.mixture.seeding.SEEDINGS`; on a
+            GPU, all but ``'k-means++'`` wait for it.
 
     Returns:
         Parameters: The mixture: ``n_components`` components, of which those
@@ -50,9 +55,15 @@ def fit_activation(x, generator, *, n_components, n_iter, kmeans_iter,
         x, _sample(x, sample_ratio, generator))
     if start is None:
         reg_covar = REG_COVAR
-        parameters = without_absent(_kmeans(
-            sample, seeding_draws(n_components, n_init_trials, generator),
-            n_components, kmeans_iter, reg_covar))
+        if seeding == 'k-means++':
+            found = _kmeans(
+                sample, seeding_draws(n_components, n_init_trials, generator),
+                n_components, kmeans_iter, reg_covar)
+        else:
+            found = lloyd(sample, seed(
+                ArrayBlocks(sample), n_components, seeding, generator,
+                n_init_trials), kmeans_iter, reg_covar)
+        parameters = without_absent(found)
     else:
         reg_covar = WARM_REG_COVAR
         parameters = _regularized(Parameters(*(

@@ -59,15 +59,18 @@ def seed(blocks, n_clusters, method, generator, n_local_trials=None):
         array: Centres ``(K, C)`` in the working dtype.
 
     """
-    if method == 'k-means||':
-        return _kmeans_parallel(blocks, n_clusters, generator, n_local_trials)
-    if method == 'afk-mc2':
-        return _afk_mc2(blocks, n_clusters, generator)
-    draws = seeding_draws(n_clusters, n_local_trials, generator)
-    if isinstance(blocks, ArrayBlocks) and not blocks.is_weighted:
-        return compute.arithmetic(blocks.x).seeding.seed(
-            blocks.x, n_clusters, draws)[0]
-    return _kmeans_plusplus(blocks, n_clusters, draws)
+    # What is not finite passes silently, as it does everywhere.
+    with numpy.errstate(all='ignore'):
+        if method == 'k-means||':
+            return _kmeans_parallel(
+                blocks, n_clusters, generator, n_local_trials)
+        if method == 'afk-mc2':
+            return _afk_mc2(blocks, n_clusters, generator)
+        draws = seeding_draws(n_clusters, n_local_trials, generator)
+        if isinstance(blocks, ArrayBlocks) and not blocks.is_weighted:
+            return compute.arithmetic(blocks.x).seeding.seed(
+                blocks.x, n_clusters, draws)[0]
+        return _kmeans_plusplus(blocks, n_clusters, draws)
 
 
 def draw(blocks, masses, uniform, totals=None):
