@@ -10,7 +10,7 @@ from mixnorm.compute.parameters import Parameters
 from mixnorm.mixture import statistics
 from mixnorm.mixture.blocks import ArrayBlocks
 from mixnorm.mixture.randomness import random_numbers, sample_indices
-from mixnorm.mixture.seeding import seed
+from mixnorm.mixture.seeding import seed, to_host, weight_masses
 
 # So many points are put in an order of their own before a fit: it then
 # depends neither on how they are ordered nor on whether a point comes twice
@@ -131,7 +131,14 @@ def fit_mixture(blocks, generator, *, n_components, init, n_init_trials,
 def _seed(blocks, generator, n_components, init, n_init_trials):
     if init != 'random':
         return seed(blocks, n_components, init, generator, n_init_trials)
-    order = random_numbers(generator, blocks.n_points).argsort()
+    keys = random_numbers(generator, blocks.n_points)
+    if blocks.is_weighted:
+        # Without replacement, in proportion to the weights: Efraimidis &
+        # Spirakis, 2006.
+        with numpy.errstate(divide='ignore'):
+            keys = -numpy.log(1 - keys) / numpy.concatenate(
+                list(map(to_host, blocks.map(weight_masses))))
+    order = keys.argsort()
     # Fewer points than components: some are taken again.
     return blocks.take(numpy.resize(order[:n_components], n_components))[0]
 

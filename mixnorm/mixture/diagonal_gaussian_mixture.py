@@ -189,9 +189,10 @@ numpy.random.Generator): Source of the random numbers.
                 kmeans_iter=self.kmeans_iter, max_iter=self.max_iter,
                 tol=self.tol, reg_covar=self.reg_covar,
                 min_weight=self.min_weight, start=start, report=report)
-            # What is not a number is no improvement.
-            if found is None or float(new.lower_bound) > float(
-                    found.lower_bound):
+            # Of those that differ by rounding the first is kept.  What is not
+            # a number is no improvement.
+            if found is None or float(new.lower_bound - found.lower_bound) > (
+                    1e-6 * abs(float(found.lower_bound))):
                 found = new
         if not bool(are_finite(found.parameters)):
             raise ValueError(

@@ -203,9 +203,9 @@ def _afk_mc2(blocks, n_clusters, generator):
             squared_distance_masses, centers=first))))
     # Where all points are one, every proposal is as good.
     factors = .5 / (total or 1.), .5 / float(blocks.total_weight)
-    candidates = _to_host(draw(blocks, functools.partial(
+    candidates = to_host(draw(blocks, functools.partial(
         _proposal_masses, center=first, factors=factors), proposals))
-    centers = _to_host(first)
+    centers = to_host(first)
     closest = numpy.full(n_draws, math.inf)
     for k in range(n_clusters):
         closest = numpy.minimum(
@@ -246,7 +246,7 @@ def _last_state(ratios, uniform):
     return state
 
 
-def _to_host(z):
-    """Copies points to the host, as float64."""
+def to_host(z):
+    """Copies an array to the host, as float64."""
     xp = get_array_module(z)
     return (z if xp is numpy else xp.asnumpy(z)).astype(numpy.float64)
