@@ -32,6 +32,7 @@ def test_parts_add_up(weighted):
         numpy.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-9)
 
 
+@pytest.mark.filterwarnings('ignore::sklearn.exceptions.ConvergenceWarning')
 @pytest.mark.parametrize('dtype,shift,tolerance', [
     ('d', 0, 1e-10), ('d', 1e5, 1e-6), ('f', 0, 1e-4), ('f', 1e3, 1e-2)])
 def test_em_is_scikit_learns(dtype, shift, tolerance):

@@ -165,20 +165,19 @@ def _sums_about(points, centers, sample_weight, responsibilities):
         spread = second - square
         shift = mean - centers
         first, second = n * shift, spread + n * shift * shift
-        if not (spread < least * square).any():
-            return counts, first, second, log_density.sum(dtype=numpy.float64)
-        deviation = scratch.empty_like('deviation', z)
-        for k in range(len(counts)):
-            # About the block's own mean, where least is to be rounded.
-            center = mean[k].astype(points.dtype)
-            shift = center - centers[k]
-            numpy.subtract(z, center[:, None], out=deviation)
-            total = _weighted_sum(deviation, tau[:, :, k]).astype('d')
-            first[k] = total + n[k] * shift
-            deviation *= deviation
-            second[k] = (
-                _weighted_sum(deviation, tau[:, :, k])
-                + shift * (2 * total + n[k] * shift))
+        if (spread < least * square).any():
+            deviation = scratch.empty_like('deviation', z)
+            for k in range(len(counts)):
+                # About the block's own mean, where least is to be rounded.
+                center = mean[k].astype(points.dtype)
+                shift = center - centers[k]
+                numpy.subtract(z, center[:, None], out=deviation)
+                total = _weighted_sum(deviation, tau[:, :, k]).astype('d')
+                first[k] = total + n[k] * shift
+                deviation *= deviation
+                second[k] = (
+                    _weighted_sum(deviation, tau[:, :, k])
+                    + shift * (2 * total + n[k] * shift))
         return (counts, first, second,
                 log_density.sum(dtype=numpy.float64))
 
