@@ -78,7 +78,8 @@ numpy.random.Generator): Source of the random numbers.
             is kept.
         warm_start (bool): If ``True``, a fit starts EM from the mixture of
             the last one, if there is one, whatever ``init`` and ``n_init``.
-        verbose (int or bool): If not 0, a line is printed for every pass.
+        verbose (int or bool): If not 0, a line tells of the seeding and of
+            every iteration.
 
     Attributes:
         weights_ (array): ``(K,)``.
