@@ -275,11 +275,12 @@ def naming_initializer(name, value, shape):
 # Arrays and types
 
 
-def check_points(X):
+def check_points(X, name='X'):
     """Validates points.
 
     Args:
         X (array-like): Points ``(N, C, *S)``.
+        name (str): What messages call them.
 
     Returns:
         array: ``X`` as a NumPy or CuPy array of a floating dtype.
@@ -293,20 +294,50 @@ def check_points(X):
     try:
         X = xp.asarray(X)
     except ValueError as error:
-        raise ValueError(f'X is no array: {error}')
+        raise ValueError(f'{name} is no array: {error}')
     if X.dtype.kind in 'biu':
         X = X.astype(numpy.float64)
     if X.dtype.kind != 'f':
-        raise ValueError(f'X has dtype {X.dtype}: it must be real')
+        raise ValueError(f'{name} has dtype {X.dtype}: it must be real')
     if X.ndim < 2 or X.size == 0:
         raise ValueError(
-            f'X has shape {X.shape}: it must be (points, dimensions), or '
+            f'{name} has shape {X.shape}: it must be (points, dimensions), or '
             '(samples, dimensions, *spatial), and hold at least one point')
     n_bad = int(compute.arithmetic(X).sample.count_not_finite(stack(X)))
     if n_bad:
-        raise ValueError(f'X holds {n_bad} of {X.size} values that are not '
-                         'finite')
+        raise ValueError(f'{name} holds {n_bad} of {X.size} values that are '
+                         'not finite, NaN or inf')
     return X
+
+
+def check_sample_weight(sample_weight, X):
+    """Validates the weights of points.
+
+    Args:
+        sample_weight (array-like): Weights ``(N, *S)``.
+        X (array): The points, ``(N, C, *S)``.
+
+    Returns:
+        array: The weights, float64, where ``X`` is.
+
+    Raises:
+        ValueError: If their shape is another, or they are not finite numbers
+            of at least 0.
+
+    """
+    xp = get_array_module(X)
+    shape = X.shape[:1] + X.shape[2:]
+    try:
+        weights = xp.asarray(sample_weight, dtype=numpy.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'sample_weight is no array of numbers: {error}')
+    if weights.shape != shape:
+        raise ValueError(f'sample_weight has shape {weights.shape}: it must '
+                         f'be {shape}')
+    if not bool(xp.isfinite(weights).all()) or bool((weights < 0).any()):
+        raise ValueError('sample_weight holds values that are negative or not '
+                         'finite')
+    return weights
 
 
 def array_types(**arrays):

@@ -74,7 +74,7 @@ class Sample(typing.Protocol):
 
 class Seeding(typing.Protocol):
 
-    """K-means++ with local trials.
+    """K-means++ with local trials, and what other seedings are made of.
 
     Source: D. Arthur and S. Vassilvitskii, *k-means++: the advantages of
     careful seeding* (2007).
@@ -112,6 +112,32 @@ class Seeding(typing.Protocol):
 
         Raises:
             ValueError: If a GPU's kernels cannot have so many centres.
+
+        """
+
+    def nearest(self, x, centers):
+        """Finds the nearest of some centres for every point.
+
+        Args:
+            x (array or points): Stack ``(B, C, L)``.
+            centers (array): ``(T, C)`` in the working dtype, however many.
+
+        Returns:
+            tuple of arrays: Numbers of the centres, the first of equals, and
+            the squared distances from them: ``(B * L,)`` in the order of the
+            points' numbers, int64 and the working dtype.
+
+        """
+
+    def take(self, x, indices):
+        """Gathers points.
+
+        Args:
+            x (array or points): Stack ``(B, C, L)``.
+            indices (array): Numbers ``(m,)`` of the points, int64.
+
+        Returns:
+            array: ``(m, C)`` in the working dtype.
 
         """
 
@@ -182,6 +208,40 @@ class Mixture(typing.Protocol):
         Returns:
             tuple: The new mixture, and the mean log density of the points
             under the one given, float64 without axes.
+
+        """
+
+    def em_sums(self, x, parameters, sample_weight):
+        """Sums what an iteration of EM is made of, eq. (31) and after it.
+
+        With ``t_ik = w_i tau_k(x_i)``, they are the counts
+        ``n_k = sum_i t_ik`` and the first and second moments about the means
+        given, ``sum_i t_ik (x_i - m_k)`` and ``sum_i t_ik (x_i - m_k)^2``.
+        Sums of several stacks under one mixture add up to those of all their
+        points.
+
+        Args:
+            x (array or points): Stack ``(B, C, L)``.
+            parameters (Parameters): The mixture.
+            sample_weight (array or None): ``w``, ``(B, L)``; ``None`` for 1.
+
+        Returns:
+            tuple of arrays: ``(K,)`` and twice ``(K, C)``, and
+            ``sum_i w_i log p(x_i)`` without axes; float64.
+
+        """
+
+    def lloyd_sums(self, x, centers, sample_weight):
+        """Sums what one of Lloyd's iterations is made of.
+
+        Args:
+            x (array or points): Stack ``(B, C, L)``.
+            centers (array): ``(K, C)``.
+            sample_weight (array or None): ``w``, ``(B, L)``; ``None`` for 1.
+
+        Returns:
+            tuple of arrays: The first three sums of :meth:`em_sums`, of the
+            points nearest to each centre and about it.
 
         """
 

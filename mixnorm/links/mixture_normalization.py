@@ -17,6 +17,7 @@ from mixnorm.links.running_averages import parse_finetune
 from mixnorm.links.warm_start import WarmStart
 from mixnorm.mixture.fitting import (
     fit_activation, REG_COVAR, WARM_REG_COVAR)
+from mixnorm.mixture.seeding import SEEDINGS
 
 
 class MixtureNormalization(FittedNormalization):
@@ -32,7 +33,7 @@ class MixtureNormalization(FittedNormalization):
     last mini-batches.
 
     A fit draws a share of the points at random, seeds ``n_components``
-    centres by K-means++, runs ``n_iter`` iterations, the first half of them
+    centres, runs ``n_iter`` iterations, the first half of them
     Lloyd's and the others EM's, and drops the components of small weight.
     It measures distances in units of each channel's standard deviation, so
     that scaling a channel changes nothing.  Components are ordered by their
@@ -103,6 +104,9 @@ class MixtureNormalization(FittedNormalization):
             in place of seeding and K-means, and components keep their
             numbers.  The first mini-batch, and one after a component was
             dropped or held less than one point, is seeded as without.
+        seeding (str): ``'k-means++'``, ``'k-means||'`` or ``'afk-mc2'``: see
+            :func:`mixnorm.mixture.seeding.seed`.  On a GPU, the latter two
+            wait for it at every mini-batch.
 
     Attributes:
         gamma (~chainer.Parameter): Scale, or ``None``.
@@ -135,7 +139,8 @@ class MixtureNormalization(FittedNormalization):
                  affine='shared', seed=None, eps=2e-5, dtype=None,
                  use_gamma=True, use_beta=True,
                  initial_gamma=None, initial_beta=None, axis=None, order=1,
-                 kmeans_iter=None, n_init_trials=None, warm_start=False):
+                 kmeans_iter=None, n_init_trials=None, warm_start=False,
+                 seeding='k-means++'):
         super().__init__(
             size, n_components, n_iter, sample_ratio, min_weight, activation,
             affine, seed, eps, dtype, use_gamma, use_beta, initial_gamma,
@@ -144,6 +149,7 @@ class MixtureNormalization(FittedNormalization):
         check_real('queue_decay', queue_decay, 0, 1, closed_low=False)
         check_choice('inference', inference, ('parameters', 'samples'))
         check_flag('warm_start', warm_start)
+        check_choice('seeding', seeding, SEEDINGS)
         if warm_start and inference == 'samples':
             raise ValueError(
                 "warm_start is True: inference must be 'parameters' then, not "
@@ -153,6 +159,7 @@ class MixtureNormalization(FittedNormalization):
         self.queue_decay = queue_decay
         self.inference = inference
         self.warm_start = warm_start
+        self.seeding = seeding
         # There is none before the size is known.
         self._queue = None
         self._start = None
@@ -166,6 +173,10 @@ class MixtureNormalization(FittedNormalization):
                 ParameterQueue, self._n_entries))
         if self.warm_start and self._start is None:
             self._start = self._empty(WarmStart)
+
+    @property
+    def _fit_options(self):
+        return dict(super()._fit_options, seeding=self.seeding)
 
     @property
     def _n_entries(self):

@@ -1,15 +1,12 @@
-"""A whole fit: sample, seed, K-means, EM, discard."""
-import math
-import typing
-
-import numpy
+"""A whole fit to a mini-batch: sample, seed, K-means, EM, discard."""
 
 from mixnorm import compute
-from mixnorm.compute.layout import (
-    get_array_module, stack, take, working_dtype)
+from mixnorm.compute.layout import get_array_module, working_dtype
 from mixnorm.compute.parameters import Parameters, without_absent
+from mixnorm.mixture.blocks import ArrayBlocks
 from mixnorm.mixture.kmeans import seeding_draws
-from mixnorm.mixture.randomness import random_numbers, sample_indices
+from mixnorm.mixture.randomness import sample_indices
+from mixnorm.mixture.seeding import seed
 
 
 # Added to the variances of a standardized activation.
@@ -21,85 +18,15 @@ REG_COVAR = 1e-6
 WARM_REG_COVAR = .05
 
 
-class Fit(typing.NamedTuple):
-
-    """Outcome of a fit.
-
-    Attributes:
-        parameters (Parameters): The mixture.
-        n_iter (int): Iterations of EM that were run.
-        converged (bool): Whether the tolerance was reached.
-        lower_bound (array): Mean log density of the points that were used,
-            as of the last E-step; no axes.
-
-    """
-
-    parameters: Parameters
-    n_iter: int
-    converged: bool
-    lower_bound: typing.Any
-
-
-def fit_mixture(x, generator, *, n_components, kmeans_iter, max_iter, tol,
-                reg_covar, sample_ratio, min_weight, init='k-means++',
-                n_init_trials=None, start=Parameters(None, None, None)):
-    """Fits a diagonal Gaussian mixture.
-
-    Values that are not finite make parameters that are not.  With ``tol=0``
-    nothing waits for a GPU.
-
-    Args:
-        x (array): Stack ``(B, C, L)``.
-        generator (numpy.random.RandomState or numpy.random.Generator):
-            Source of the random numbers.
-        n_components (int): Number of components ``K``.
-        kmeans_iter (int): Number of Lloyd's iterations.
-        max_iter (int): Most iterations of EM.
-        tol (float): EM stops when the lower bound gains less.
-        reg_covar (float): Added to variances.
-        sample_ratio (float): Share of the points to use.
-        min_weight (float): Components of smaller weight are dropped.
-        init (str): ``'k-means++'`` or ``'random'``.
-        n_init_trials (int): Candidates per centre in K-means++.
-        start (Parameters): Values to start EM from in place of those that
-            K-means gives; ``None`` for those to be found.
-
-    Returns:
-        Fit: The mixture and how it was reached.
-
-    """
-    arithmetic = compute.arithmetic(x)
-    indices = _sample(x, sample_ratio, generator)
-    if indices is not None:
-        x = stack(take(x, get_array_module(x).asarray(indices)))
-    points = arithmetic.sample.precompute(x)
-    parameters = _start(
-        x, points, generator, n_components, init, n_init_trials, kmeans_iter,
-        reg_covar, start)
-    previous = -math.inf
-    converged = False
-    for n_iter in range(1, max_iter + 1):
-        parameters, lower_bound = arithmetic.mixture.em_step(
-            points, parameters, reg_covar)
-        if tol > 0:
-            converged = abs(float(lower_bound) - previous) < tol
-            if converged:
-                break
-            previous = float(lower_bound)
-    return Fit(
-        arithmetic.mixture.discard_and_rescale(
-            parameters, min_weight, None, None),
-        n_iter, converged, lower_bound)
-
-
 def fit_activation(x, generator, *, n_components, n_iter, kmeans_iter,
-                   n_init_trials, sample_ratio, min_weight, start=None):
+                   n_init_trials, sample_ratio, min_weight, start=None,
+                   seeding='k-means++'):
     """Fits a mixture to an activation: sample, seed, K-means, EM, discard.
 
     Distances and what is added to variances are in units of each channel's
     standard deviation, so that the fit follows when a channel is scaled.
-    Nothing waits for a GPU; values that are not finite make parameters that
-    are not.
+    Seeded by K-means++, nothing waits for a GPU; values that are not finite
+    make parameters that are not.
 
     Args:
         x (array or points): Stack ``(B, C, L)``, or what
@@ -114,6 +41,8 @@ def fit_activation(x, generator, *, n_components, n_iter, kmeans_iter,
         start (Parameters or None): A mixture, as
             :func:`mixnorm.compute.carried.in_deviations` returns it, from
             which EM starts, in place of seeding and K-means.
+        seeding (str): One of :data:`mixnorm.mixture.seeding.SEEDINGS`; on a
+            GPU, all but ``'k-means++'`` wait for it.
 
     Returns:
         Parameters: The mixture: ``n_components`` components, of which those
@@ -128,21 +57,29 @@ def fit_activation(x, generator, *, n_components, n_iter, kmeans_iter,
     reg_covar = WARM_REG_COVAR
     if start is None:
         reg_covar = REG_COVAR
-        draws = seeding_draws(n_components, n_init_trials, generator)
+        if seeding == 'k-means++':
+            draws = seeding_draws(n_components, n_init_trials, generator)
     else:
         dtype = working_dtype(x.dtype)
         start = Parameters(*(z.astype(dtype, copy=False) for z in start))
     em_iter = n_iter - kmeans_iter
-    found = arithmetic.fit.at_once(
-        x, indices, draws, n_components, kmeans_iter, em_iter, reg_covar,
-        min_weight, start)
-    if found is not None:
-        return found
+    if start is not None or draws is not None:
+        found = arithmetic.fit.at_once(
+            x, indices, draws, n_components, kmeans_iter, em_iter, reg_covar,
+            min_weight, start)
+        if found is not None:
+            return found
     sample, location, scale, center = arithmetic.sample.standardized_sample(
         x, indices if indices is None else xp.asarray(indices))
     if start is None:
-        parameters = without_absent(_kmeans(
-            sample, draws, n_components, kmeans_iter, reg_covar))
+        if draws is not None:
+            found = _kmeans(
+                sample, draws, n_components, kmeans_iter, reg_covar)
+        else:
+            found = lloyd(sample, seed(
+                ArrayBlocks(sample), n_components, seeding, generator,
+                n_init_trials), kmeans_iter, reg_covar)
+        parameters = without_absent(found)
     else:
         parameters = _regularized(start, reg_covar)
         if center is not None:
@@ -211,27 +148,3 @@ def _sample(x, ratio, generator):
     if ratio == 1:
         return None
     return sample_indices(x.shape[0] * x.shape[2], ratio, generator)
-
-
-def _start(x, points, generator, n_components, init, n_init_trials,
-           kmeans_iter, reg_covar, start):
-    """Completes ``start``; ``points`` serve as ``x`` in every pass."""
-    if all(value is not None for value in start):
-        return start
-    if start.means is None and init == 'k-means++':
-        found = _kmeans(
-            points, seeding_draws(n_components, n_init_trials, generator),
-            n_components, kmeans_iter, reg_covar)
-    else:
-        centers = start.means
-        if centers is None:
-            n_points = x.shape[0] * x.shape[2]
-            order = random_numbers(generator, n_points).argsort()
-            # Fewer points than components: some are taken again.
-            indices = numpy.resize(order[:n_components], n_components)
-            centers = take(x, get_array_module(x).asarray(indices)).astype(
-                working_dtype(x.dtype), copy=False)
-        found = lloyd(points, centers, kmeans_iter, reg_covar)
-    return Parameters(*(
-        other if value is None else value
-        for value, other in zip(start, found)))

@@ -232,7 +232,8 @@ def _one_hot(labels):
 @pytest.mark.parametrize('kwargs', [
     {}, {'n_iter': 5}, {'sample_ratio': 1}, {'affine': 'component'},
     {'activation': F.tanh},
-    {'activation': F.tanh, 'affine': 'component'}], ids=str)
+    {'activation': F.tanh, 'affine': 'component'},
+    {'seeding': 'k-means||'}, {'seeding': 'afk-mc2'}], ids=str)
 @pytest.mark.parametrize('shape', [(200, 2), (20, 2, 3, 4)], ids=str)
 def test_separate_groups_are_the_components(shape, kwargs):
     # The posterior is the groups' own then, whatever was drawn.
@@ -698,13 +699,13 @@ def test_repr_says_what_it_was_built_with():
         3, 4, n_iter=6, sample_ratio=.5, min_weight=.02, queue_size=7,
         queue_decay=.8, inference='samples', activation=F.relu,
         affine='component', seed=11, eps=1e-3, dtype='d', use_beta=False,
-        axis=(0, 2))
+        axis=(0, 2), seeding='afk-mc2')
     for spec in ('size=(3,)', 'n_components=4', 'n_iter=6',
                  'sample_ratio=0.5', 'min_weight=0.02', 'queue_size=7',
                  'queue_decay=0.8', 'inference=samples', 'activation=relu',
                  'affine=component', 'seed=11', 'eps=0.001',
                  'dtype=float64', 'use_gamma=True', 'use_beta=False',
-                 'axis=(0, 2)'):
+                 'axis=(0, 2)', 'seeding=afk-mc2'):
         assert spec in repr(link), spec
     assert repr(link) == str(link)
     assert 'size=None' in repr(MixtureNormalization())
@@ -727,7 +728,8 @@ def test_arguments_in_the_documented_order():
 @pytest.mark.parametrize('kwargs', [
     {}, {'n_iter': 6, 'n_components': 5}, {'inference': 'samples'},
     {'affine': 'component'}, {'activation': F.relu},
-    {'sample_ratio': 1}], ids=str)
+    {'sample_ratio': 1}, {'seeding': 'k-means||'}, {'seeding': 'afk-mc2'}],
+    ids=str)
 @pytest.mark.parametrize('dtype', ['e', 'f', 'd'])
 @pytest.mark.parametrize('shape', [(200, 3), (16, 3, 8, 9)], ids=str)
 def test_gpu_gives_the_same_numbers(shape, dtype, kwargs):
@@ -849,6 +851,7 @@ def _infer(link, x):
     ('activation', ('relu', 3), 'None or a function'),
     ('affine', ('no', 1, None, True), "'shared' or 'inside' or 'component'"),
     ('seed', (-1, 1.5, 'a', True), 'integer of at least 0'),
+    ('seeding', ('random', None, 1), "'k-means\\+\\+' or .* or 'afk-mc2'"),
     ('eps', (-1e-5, float('nan'), float('inf'), None), r'\[0, inf\)'),
     ('dtype', ('i', numpy.int32, bool, complex), 'floating'),
     ('axis', (-1, (0, -1), (2, 0), (0, 0), (), 1.5, 'a', True),
@@ -946,7 +949,8 @@ _SPOILT = [
     'a few', 'with -inf', 'nan', 'inf', 'overflow'])
 @pytest.mark.parametrize('kwargs', [
     {}, {'inference': 'samples'}, {'n_components': 1}, {'n_iter': 1},
-    {'activation': F.relu}], ids=str)
+    {'activation': F.relu}, {'seeding': 'k-means||'},
+    {'seeding': 'afk-mc2'}], ids=str)
 def test_queue_is_never_poisoned(kwargs, x):
     if kwargs.get('inference') == 'samples' and numpy.isfinite(x).all():
         pytest.skip('the sample queue keeps values, which are finite')

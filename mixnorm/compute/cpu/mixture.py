@@ -98,6 +98,92 @@ def _expectation(points, parameters, with_log_density):
     return tau, moments, log_densities
 
 
+def em_sums(x, parameters, sample_weight):
+    """Sums what an iteration of EM is made of, about the means."""
+    points = as_points(x)
+    density = Density(
+        *(z[None] for z in parameters), points.origin, points.dtype)
+
+    def responsibilities(block, z, squares, scratch):
+        tau, log_density = density.posterior(z, squares, scratch)
+        return tau, log_density()
+
+    return _sums_about(
+        points, parameters.means, sample_weight, responsibilities)
+
+
+def lloyd_sums(x, centers, sample_weight):
+    """Sums what one of Lloyd's iterations is made of, about the centres."""
+    points = as_points(x)
+    relative = centers if points.origin is None else centers - points.origin
+    numbers = numpy.arange(len(centers))[:, None]
+
+    def responsibilities(block, z, squares, scratch):
+        distances = squared_distances(
+            z, points.squared_norms(block, z), relative, scratch)
+        nearest = distances.argmin(axis=-2)[..., None, :]
+        return (nearest == numbers).astype(z.dtype), numpy.zeros(1)
+
+    return _sums_about(points, centers, sample_weight, responsibilities)[:3]
+
+
+def _sums_about(points, centers, sample_weight, responsibilities):
+    """Sums points, their squares and log densities over all blocks.
+
+    Args:
+        points (Points): The points.
+        centers (numpy.ndarray): ``(K, C)``, what deviations are taken from.
+        sample_weight (numpy.ndarray or None): ``(B, L)``.
+        responsibilities (callable): From a block, its points ``z``, their
+            squares and scratch memory to ``tau`` and log densities.
+
+    Returns:
+        tuple: See :meth:`mixnorm.compute.contract.Mixture.em_sums`.
+
+    """
+    blocks = divide(points.shape, len(centers))
+    centers = centers.astype(numpy.float64)
+    if points.origin is not None:
+        centers = centers - points.origin
+    least = _LEAST_ROUNDINGS[points.dtype.char] * numpy.finfo(
+        points.dtype).eps
+
+    def work(block, scratch):
+        z = points.load(block, scratch)
+        squares = points.squares(block, z, scratch)
+        with scratch.step():
+            tau, log_density = responsibilities(block, z, squares, scratch)
+        if sample_weight is not None:
+            weight = block_view(sample_weight[:, None], block)
+            tau = tau * weight.astype(points.dtype, copy=False)
+            # What cannot be is allowed to points that do not count.
+            log_density = numpy.where(weight > 0, log_density * weight, 0)
+        counts, first, second = _block_sums(z, squares, tau)
+        n = counts[:, None]
+        mean = first / numpy.where(n > 0, n, 1)
+        square = mean * first
+        spread = second - square
+        shift = mean - centers
+        first, second = n * shift, spread + n * shift * shift
+        if (spread < least * square).any():
+            deviation = scratch.empty_like('deviation', z)
+            for k in range(len(counts)):
+                # About the block's own mean, where least is to be rounded.
+                center = mean[k].astype(points.dtype)
+                shift = center - centers[k]
+                numpy.subtract(z, center[:, None], out=deviation)
+                total = _weighted_sum(deviation, tau[:, :, k]).astype('d')
+                first[k] = total + n[k] * shift
+                deviation *= deviation
+                second[k] = (
+                    _weighted_sum(deviation, tau[:, :, k])
+                    + shift * (2 * total + n[k] * shift))
+        return (counts, first, second,
+                log_density.sum(dtype=numpy.float64))
+
+    return tuple(sum(parts) for parts in zip(*for_blocks(work, blocks)))
+
+
 def posterior(x, weights, means, variances):
     """Computes the posteriors of points under each of several mixtures."""
     points = as_points(x)

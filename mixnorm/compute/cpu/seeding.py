@@ -28,6 +28,32 @@ def seeded_lloyd_step(x, n_clusters, draws):
     return assigned_lloyd_step(points, centers, nearest)
 
 
+def nearest(x, centers):
+    """Finds the nearest of some centres for every point."""
+    points = as_points(x)
+    n_batch, _, length = points.shape
+    relative = centers if points.origin is None else centers - points.origin
+    labels = numpy.empty((n_batch, 1, length), numpy.int64)
+    closest = numpy.empty((n_batch, 1, length), points.dtype)
+
+    def work(block, scratch):
+        z = points.load(block, scratch)
+        distances = squared_distances(
+            z, points.squared_norms(block, z), relative, scratch)
+        found = distances.argmin(axis=-2)[..., None, :]
+        block_view(labels, block)[...] = found
+        block_view(closest, block)[...] = numpy.take_along_axis(
+            distances, found, axis=-2)
+
+    for_blocks(work, divide(points.shape, len(centers)))
+    return labels.ravel(), closest.ravel()
+
+
+def take(x, indices):
+    """Gathers points."""
+    return as_points(x).take(indices)
+
+
 def _seed(points, n_clusters, draws):
     """Seeds as :func:`seed`; returns as well which centre is nearest.
 

@@ -54,6 +54,68 @@ def _expectation(x, parameters, tau, regularization, log_density):
 
 
 @launcher.on_device
+def em_sums(x, parameters, sample_weight):
+    """Sums what an iteration of EM is made of, about the means."""
+    n_components, n_dims = parameters.means.shape
+    check_components(n_components)
+    parameters = Parameters(*(
+        contiguous(z, working_dtype(x.dtype)) for z in parameters))
+    if sample_weight is None:
+        return _total(_partial_sums(
+            x, 'mixnorm_em_step', parameters.means,
+            (*parameters, numpy.int32(n_components), NULL)),
+            n_components, n_dims)
+    tau, log_density = posterior(x, *(z[None] for z in parameters))
+    # What cannot be is allowed to points that do not count.
+    log_density = get_array_module(x).where(
+        sample_weight > 0, log_density[0] * sample_weight, 0)
+    return (*_weighted_sums(x, tau, parameters.means, sample_weight),
+            log_density.sum(dtype=numpy.float64))
+
+
+@launcher.on_device
+def lloyd_sums(x, centers, sample_weight):
+    """Sums what one of Lloyd's iterations is made of, about the centres."""
+    n_components, n_dims = centers.shape
+    check_components(n_components)
+    centers = contiguous(centers, working_dtype(x.dtype))
+    if sample_weight is None:
+        return _total(_partial_sums(
+            x, 'mixnorm_lloyd_step', centers,
+            (centers, numpy.int32(n_components))), n_components, n_dims)[:3]
+    xp = get_array_module(x)
+    distances = xp.stack([
+        ((x - center[:, None]) ** 2).sum(axis=1) for center in centers])
+    nearest = distances.argmin(axis=0)[:, None]
+    tau = nearest == xp.arange(n_components)[:, None]
+    return _weighted_sums(x, tau, centers, sample_weight)
+
+
+def _total(partial, n_components, n_dims):
+    """Adds up the thread blocks' sums; returns them one by one."""
+    totals = partial.sum(axis=0)
+    size = n_components * n_dims
+    first, second, counts = totals[:size], totals[size:2 * size], totals[
+        2 * size:2 * size + n_components]
+    return (counts, first.reshape(n_components, n_dims),
+            second.reshape(n_components, n_dims), totals[-1])
+
+
+def _weighted_sums(x, tau, centers, sample_weight):
+    """Returns weighted counts and moments, in a pass for each component."""
+    xp = get_array_module(x)
+    tau = tau * sample_weight[:, None].astype(numpy.float64)
+    moments = []
+    for k, center in enumerate(centers):
+        deviation = x.astype(center.dtype, copy=False) - center[:, None]
+        weight = tau[:, k, None]
+        moments.append(((weight * deviation).sum(axis=(0, 2)),
+                        (weight * deviation * deviation).sum(axis=(0, 2))))
+    first, second = map(xp.stack, zip(*moments))
+    return tau.sum(axis=(0, 2)), first, second
+
+
+@launcher.on_device
 def posterior(x, weights, means, variances):
     """Computes the posteriors of points under each of several mixtures."""
     xp = get_array_module(x)
@@ -111,6 +173,12 @@ def _mixture_pass(x, name, centers, arguments, regularization=0,
         Parameters: The new mixture.
 
     """
+    return moments(x, _partial_sums(x, name, centers, arguments), centers,
+                   regularization, log_density)
+
+
+def _partial_sums(x, name, centers, arguments):
+    """Runs such a kernel; returns its thread blocks' sums, a row each."""
     n_components = len(centers)
     points, channels, _, n_bytes = tile.choose(
         n_points(x), x.shape[1], n_components, n_components, centers.dtype)
@@ -121,7 +189,7 @@ def _mixture_pass(x, name, centers, arguments, regularization=0,
         'mixture', name, x.dtype, (n_rows,), n_bytes,
         (*stack_arguments(x), *arguments, numpy.int32(points),
          numpy.int32(channels), partial))
-    return moments(x, partial, centers, regularization, log_density)
+    return partial
 
 
 def empty_sums(x, n_rows, n_components):

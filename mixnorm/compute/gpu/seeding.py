@@ -6,6 +6,7 @@ from mixnorm.compute.gpu import tile
 from mixnorm.compute.gpu.mixture import (
     check_components, lloyd_step, MAX_COMPONENTS)
 from mixnorm.compute.gpu.points import divide_up, n_points, stack_arguments
+from mixnorm.compute import layout
 from mixnorm.compute.layout import get_array_module, working_dtype
 
 
@@ -57,3 +58,22 @@ def seeded_lloyd_step(x, n_clusters, draws):
     """Chooses centres by K-means++, runs the first of Lloyd's iterations."""
     centers, _ = seed(x, n_clusters, draws)
     return lloyd_step(x, centers)
+
+
+def nearest(x, centers):
+    """Finds the nearest of some centres for every point, one by one."""
+    xp = get_array_module(x)
+    z = x.astype(working_dtype(x.dtype), copy=False)
+    labels = xp.zeros((x.shape[0], x.shape[2]), numpy.int64)
+    closest = xp.full(labels.shape, numpy.inf, z.dtype)
+    for k, center in enumerate(centers):
+        deviation = z - center[:, None]
+        distances = (deviation * deviation).sum(axis=1)
+        labels[distances < closest] = k
+        closest = xp.minimum(closest, distances)
+    return labels.ravel(), closest.ravel()
+
+
+def take(x, indices):
+    """Gathers points."""
+    return layout.take(x, indices).astype(working_dtype(x.dtype), copy=False)

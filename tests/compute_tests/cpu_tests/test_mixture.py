@@ -263,3 +263,35 @@ def test_infinitely_wide_components_say_nothing(dtype):
     numpy.testing.assert_allclose(tau, expected[0], rtol=1e-4, atol=1e-6)
     numpy.testing.assert_allclose(
         log_density, expected[1] - .5 * numpy.log(2 * numpy.pi), rtol=1e-4)
+
+
+@pytest.mark.parametrize('shift', [0, 1e6])
+@pytest.mark.parametrize('n_points', [1, 50, 200000])
+@pytest.mark.parametrize('weighted', [False, True])
+def test_sums_by_the_equations(weighted, n_points, shift):
+    X = _points(n_points) + shift
+    parameters = _PARAMETERS._replace(means=_PARAMETERS.means + shift)
+    w = numpy.random.RandomState(1).uniform(size=n_points)
+    weight = w[None] if weighted else None
+    w = w if weighted else numpy.ones(n_points)
+    deviation = X[:, None] - parameters.means
+    joint = numpy.log(parameters.weights) - .5 * (
+        deviation ** 2 / parameters.variances
+        + numpy.log(2 * numpy.pi * parameters.variances)).sum(axis=2)
+    log_density = numpy.logaddexp.reduce(joint, axis=1)
+    tau = w[:, None] * numpy.exp(joint - log_density[:, None])
+    nearest = (deviation ** 2).sum(axis=2).argmin(axis=1)
+    one_hot = w[:, None] * (nearest[:, None] == numpy.arange(3))
+    for found, t in [
+            (cpu.mixture.em_sums(stack(X), parameters, weight), tau),
+            (cpu.mixture.lloyd_sums(stack(X), parameters.means, weight),
+             one_hot)]:
+        expected = (t.sum(axis=0), numpy.einsum('mk,mkc->kc', t, deviation),
+                    numpy.einsum('mk,mkc->kc', t, deviation ** 2))
+        for actual, wanted in zip(found, expected):
+            numpy.testing.assert_allclose(
+                actual, wanted, rtol=1e-7,
+                atol=1e-8 * (1 + abs(wanted).max()))
+    numpy.testing.assert_allclose(
+        cpu.mixture.em_sums(stack(X), parameters, weight)[3],
+        w @ log_density, rtol=1e-7)

@@ -50,6 +50,49 @@ def test_lloyd_step(device, case):
     cases.assert_parameters(found, (weights, means, variances), case)
 
 
+def _check_sums(device, case, found, tau, centers, log_density=None):
+    """Compares sums with counts and moments about centres, in float64."""
+    assert all(z.dtype == 'float64' for z in found)
+    # A sum without axes is an array of CuPy's, but a scalar of NumPy's.
+    found = device.get(tuple(found[:3])) + tuple(
+        numpy.array(float(z)) for z in found[3:])
+    deviations = cases.rows(case.x)[:, None] - centers.astype('d')
+    expected = [tau.sum(axis=0), numpy.einsum('mk,mkc->kc', tau, deviations),
+                numpy.einsum('mk,mkc->kc', tau, deviations ** 2)]
+    if log_density is not None:
+        expected.append(numpy.array(log_density))
+    assert len(found) == len(expected)
+    for actual, wanted in zip(found, expected):
+        cases.assert_close(actual, wanted, 40 * case.rtol)
+
+
+@pytest.mark.parametrize('weighted', [False, True])
+def test_em_sums(device, case, weighted):
+    weight = case.random.randint(0, 3, case.x[:, 0].shape).astype('d')
+    found = gpu.mixture.em_sums(
+        device.send(case.x, case.layout),
+        Parameters(*map(device.send, case.parameters)),
+        device.send(weight) if weighted else None)
+    w = weight.ravel() if weighted else numpy.ones(weight.size)
+    tau, log_density = cases.posterior(case.x, case.parameters)
+    _check_sums(device, case, found, w[:, None] * tau,
+                case.parameters.means, w @ log_density)
+
+
+@pytest.mark.parametrize('weighted', [False, True])
+def test_lloyd_sums(device, case, weighted):
+    centers = case.parameters.means
+    weight = case.random.randint(0, 3, case.x[:, 0].shape).astype('d')
+    found = gpu.mixture.lloyd_sums(
+        device.send(case.x, case.layout), device.send(centers),
+        device.send(weight) if weighted else None)
+    w = weight.ravel() if weighted else numpy.ones(weight.size)
+    distance = (cases.rows(case.x)[:, None] - centers.astype('d')) ** 2
+    nearest = distance.sum(axis=2).argmin(axis=1)
+    tau = (nearest[:, None] == numpy.arange(len(centers))).astype('d')
+    _check_sums(device, case, found, w[:, None] * tau, centers)
+
+
 def test_infinitely_wide_components_say_nothing(device, case):
     # As if the channel were not there, but for its share of the constant.
     wide = Parameters(*(z.copy() for z in case.parameters))

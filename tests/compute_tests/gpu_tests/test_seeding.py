@@ -63,3 +63,24 @@ def test_seed_takes_distinct_points_first(device):
         _, indices = device.get(gpu.seeding.seed(device.send(x), 3, draws))
         if indices[0] not in (71, 333):
             assert set(indices[1:]) == {71, 333}, seed
+
+
+def test_nearest_of_any_number_of_centers(device, case):
+    centers = case.matrix(20)
+    labels, distances = device.get(gpu.seeding.nearest(
+        device.send(case.x, case.layout), device.send(centers)))
+    expected = ((cases.rows(case.x)[:, None] - centers.astype('d')) ** 2).sum(
+        axis=2)
+    assert labels.dtype == 'int64' and distances.dtype == case.working
+    cases.assert_close(distances, expected.min(axis=1), 20 * case.rtol)
+    numpy.testing.assert_allclose(
+        expected[numpy.arange(len(labels)), labels], expected.min(axis=1),
+        rtol=20 * case.rtol)
+
+
+def test_take(device, case):
+    numbers = case.random.randint(case.x[:, 0].size, size=7)
+    points = device.get(gpu.seeding.take(
+        device.send(case.x, case.layout), device.send(numbers)))
+    assert points.dtype == case.working
+    numpy.testing.assert_array_equal(points, cases.rows(case.x)[numbers])
