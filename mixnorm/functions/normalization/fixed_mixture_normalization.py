@@ -23,20 +23,24 @@ class FixedMixtureNormalization(PointMixtureTransform):
     Its columns are the components of the first entry, then of the second and
     so on.
 
+    Attributes:
+        queue (tuple of arrays): Weights, means, variances and factors.
+        reg_covar (float): See :func:`fixed_mixture_normalization`.
+
     """
 
     def __init__(self, weights, means, variances, factors, eps=2e-5,
                  reg_covar=1e-6):
         super().__init__(eps)
-        self._queue = weights, means, variances, factors
-        self._reg_covar = reg_covar
+        self.queue = weights, means, variances, factors
+        self.reg_covar = reg_covar
 
     def check_type_forward(self, in_types):
         type_check._argname(in_types, ('x', 'gamma', 'beta'))
         x_type, gamma_type, beta_type = in_types
         weights, means, variances, factors = array_types(
-            weights=self._queue[0], means=self._queue[1],
-            variances=self._queue[2], factors=self._queue[3])
+            weights=self.queue[0], means=self.queue[1],
+            variances=self.queue[2], factors=self.queue[3])
         type_check.expect(
             weights.ndim == 2,
             means.ndim == 3,
@@ -49,41 +53,91 @@ class FixedMixtureNormalization(PointMixtureTransform):
         check_affine_types(x_type, gamma_type, beta_type, weights.shape[1])
 
     def compute_columns(self, points):
-        xp = backend.get_array_module(points)
-        weights, means, variances, factors = (
-            z.astype(working_dtype(points.dtype), copy=False)
-            for z in self._queue)
-        shape = -1, points.shape[1]
+        weights, means, variances, _ = self.queue
         return Columns(
-            queue_posterior(
-                points, weights, means, variances, self._reg_covar),
+            queue_posterior(points, weights, means, variances, self.reg_covar),
+            *self._coefficients(working_dtype(points.dtype)), None)
+
+    def _coefficients(self, dtype):
+        """Returns factors, means and inverse deviations of columns."""
+        weights, means, variances, factors = _cast(self.queue, dtype)
+        xp = backend.get_array_module(weights)
+        shape = -1, means.shape[2]
+        return (
             (factors[:, None] * inverse_or_zero(
                 xp, xp.sqrt(weights))).reshape(-1, 1),
             means.reshape(shape),
-            inverse_deviations(weights, variances, self.eps).reshape(shape),
-            None)
+            inverse_deviations(weights, variances, self.eps).reshape(shape))
 
     def standardize(self, x):
         z = functions.cast(x, working_dtype(x.dtype))
-        columns = self.compute_columns(stack(x.array))
-        tau = unstack(columns.tau, x.shape)
+        weights, means, variances, _ = self.queue
+        tau = fixed_posterior(
+            x, weights=weights, means=means, variances=variances,
+            reg_covar=self.reg_covar)
         per_channel = (-1,) + (1,) * (x.ndim - 2)
         for j, (factor, mean, inv_std) in enumerate(zip(
-                columns.factor, columns.mean, columns.inv_std)):
+                *self._coefficients(z.dtype))):
             deviation = z - mean.reshape(per_channel)
             yield (deviation * inv_std.reshape(per_channel),
                    tau[:, j:j + 1] * factor)
 
 
+def _cast(arrays, dtype):
+    return (z.astype(dtype, copy=False) for z in arrays)
+
+
+def fixed_posterior(x, weights, means, variances, reg_covar):
+    """Computes the posteriors of an activation under the mixtures of a queue.
+
+    It takes a variable, not its array, so that an exporter can trace what the
+    posterior comes from.
+
+    Args:
+        x (chainer.Variable): ``(N, C, *S)``.
+        weights (array): ``(T, K)``.
+        means (array): ``(T, K, C)``.
+        variances (array): ``(T, K, C)``.
+        reg_covar (float): See :func:`regularized_variances`.
+
+    Returns:
+        array: ``(N, T * K, *S)`` in the working dtype.
+
+    """
+    return unstack(queue_posterior(
+        stack(x.array), weights, means, variances, reg_covar), x.shape)
+
+
 def queue_posterior(x, weights, means, variances, reg_covar):
     """Computes the posteriors of points under the mixtures of a queue.
 
-    A mixture is regularized, as a fit is.  A channel that did not vary, or
-    whose least variance the dtype cannot invert, or whose variance it cannot
-    hold, does not tell components apart.
-
     Args:
         x (array): Stack ``(B, C, L)``.
+        weights (array): ``(T, K)``.
+        means (array): ``(T, K, C)``.
+        variances (array): ``(T, K, C)``.
+        reg_covar (float): See :func:`regularized_variances`.
+
+    Returns:
+        array: ``(B, T * K, L)``.
+
+    """
+    weights, means, variances = _cast(
+        (weights, means, variances), working_dtype(x.dtype))
+    tau, _ = compute.arithmetic(x).mixture.posterior(
+        x, weights, means, regularized_variances(
+            weights, means, variances, reg_covar))
+    return tau
+
+
+def regularized_variances(weights, means, variances, reg_covar):
+    """Returns the variances that the mixtures of a queue have in posteriors.
+
+    A mixture is regularized, as a fit is.  A channel that did not vary, or
+    whose least variance the dtype cannot invert, or whose variance it cannot
+    hold, does not tell components apart: its variances are infinite.
+
+    Args:
         weights (array): ``(T, K)``.
         means (array): ``(T, K, C)``.
         variances (array): ``(T, K, C)``.
@@ -91,20 +145,17 @@ def queue_posterior(x, weights, means, variances, reg_covar):
             channel's variance.
 
     Returns:
-        array: ``(B, T * K, L)``.
+        array: ``(T, K, C)``.
 
     """
-    xp = backend.get_array_module(x)
+    xp = backend.get_array_module(weights)
     share = weights[..., None]
     deviation = means - (share * means).sum(axis=1, keepdims=True)
     total = (share * (variances + deviation ** 2)).sum(axis=1, keepdims=True)
     least = reg_covar * total
     tells = (least >= numpy.finfo(variances.dtype).tiny) & xp.isfinite(total)
-    tau, _ = compute.arithmetic(x).mixture.posterior(
-        x, weights, means, xp.where(
-            tells, xp.maximum(variances, least), numpy.inf).astype(
-                variances.dtype, copy=False))
-    return tau
+    return xp.where(tells, xp.maximum(variances, least), numpy.inf).astype(
+        variances.dtype, copy=False)
 
 
 def fixed_mixture_normalization(x, gamma, beta, weights, means, variances,
