@@ -1,38 +1,16 @@
-"""What Chainer's exporter is told while it traces a model."""
-import contextlib
-import functools
+"""What Chainer's exporter is told while it traces a model.
 
+Arrays that follow from the input, and not variables, would be taken for
+constants of the graph: a posterior, or a mixture that was fitted.
+"""
+import contextlib
+
+import chainer
 from onnx_chainer.replace_func import fake_as_funcnode
 
+from mixnorm import links
 from mixnorm.compat.repairs import lent
-
 from mixnorm.functions.normalization import fixed_mixture_normalization
-from mixnorm.links import group_mixture_normalization
-from mixnorm.links import mixture_normalization
-
-
-def _refuse(message, *args, **kwargs):
-    raise ValueError(message)
-
-
-# By module, what stands in the place of names there.  Arrays that follow from
-# the input would be taken for constants of the graph.
-_REPLACED = (
-    (fixed_mixture_normalization, {
-        'fixed_posterior': fake_as_funcnode(
-            fixed_mixture_normalization.fixed_posterior, 'fixed_posterior',
-            experimental_warning=False)}),
-    (group_mixture_normalization, {
-        'fit_sets': functools.partial(
-            _refuse, 'group mixture normalization cannot be exported to ONNX: '
-            'it fits a mixture to each sample, in test mode as well, and ONNX '
-            'has no such fit')}),
-    (mixture_normalization, {
-        'mixture_normalization': functools.partial(
-            _refuse, 'mixture normalization can be exported to ONNX in test '
-            'mode only: in training mode it fits a mixture to the '
-            'mini-batch, and ONNX has no such fit')}),
-)
 
 
 def tracing(patch_functions):
@@ -45,12 +23,35 @@ def tracing(patch_functions):
         callable: Likewise makes a context manager.
 
     """
+    posterior = fake_as_funcnode(
+        fixed_mixture_normalization.fixed_posterior, 'fixed_posterior',
+        experimental_warning=False)
+
     @contextlib.contextmanager
     def extended():
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(patch_functions())
-            for module, names in _REPLACED:
-                stack.enter_context(lent(vars(module), **names))
+        with patch_functions(), _Refusal(), lent(
+                vars(fixed_mixture_normalization),
+                fixed_posterior=posterior):
             yield
 
     return extended
+
+
+class _Refusal(chainer.LinkHook):
+
+    """Refuses links that fit a mixture, before they do."""
+
+    name = 'mixnorm.exporting'
+
+    def forward_preprocess(self, args):
+        if isinstance(args.link, links.GroupMixtureNormalization):
+            raise ValueError(
+                'group mixture normalization cannot be exported to ONNX: it '
+                'fits a mixture to each sample, in test mode as well, and '
+                'ONNX has no such fit')
+        if chainer.config.train and isinstance(
+                args.link, links.MixtureNormalization):
+            raise ValueError(
+                'mixture normalization can be exported to ONNX in test mode '
+                'only: in training mode it fits a mixture to the mini-batch, '
+                'and ONNX has no such fit')
