@@ -8,7 +8,6 @@ installed, in ONNX's reference evaluator.
 """
 import argparse
 import importlib
-import importlib.util
 import json
 import os
 import sys
@@ -58,7 +57,9 @@ def main(argv=None):
 
 
 def _run(args):
-    _import('onnx')
+    if _import('onnx') is None:
+        raise UserError(
+            'exporting needs the package onnx: pip install mixnorm[onnx]')
     if os.path.isdir(args.out):
         raise UserError(f'--out {args.out} is a folder: name a file')
     run = load_run(args.run)
@@ -167,12 +168,12 @@ def make_evaluator(exported):
         UserError: If a runtime is installed that is too old.
 
     """
-    if importlib.util.find_spec('onnxruntime') is None:
+    runtime = _import('onnxruntime')
+    if runtime is None:
         from onnx import reference
         session = reference.ReferenceEvaluator(exported)
         name = "ONNX's reference evaluator"
     else:
-        runtime = _import('onnxruntime')
         session = runtime.InferenceSession(
             exported.SerializeToString(),
             providers=['CPUExecutionProvider'])
@@ -181,19 +182,16 @@ def make_evaluator(exported):
 
 
 def _import(name):
-    """Imports a package of the extra ``onnx``, if it is recent enough."""
-    least = '.'.join(map(str, _LEAST_VERSIONS[name]))
+    """Imports a package, if it is recent enough; ``None`` if it is missing."""
     try:
         module = importlib.import_module(name)
     except ImportError:
-        raise UserError(
-            f'exporting needs {name} {least} or later: pip install '
-            'mixnorm[onnx]')
+        return None
     version = tuple(map(int, module.__version__.split('.')[:2]))
     if version < _LEAST_VERSIONS[name]:
         raise UserError(
-            f'{name} {module.__version__} is too old, exporting needs {least} '
-            'or later: pip install mixnorm[onnx]')
+            f'{name} {module.__version__} is too old: pip install -U '
+            'mixnorm[onnx]')
     return module
 
 
