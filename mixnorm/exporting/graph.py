@@ -80,11 +80,29 @@ class Graph:
         return x if len(self.shape) == 3 else self.op(
             'Reshape', x, [0, self.shape[1], -1])
 
+    def reduce(self, how, x, axis):
+        """Reduces along an axis, which stays with length 1.
+
+        Args:
+            how (str): ``'Max'``, ``'Mean'`` or ``'Sum'``.
+            x (str): What is reduced.
+            axis (int): The axis.
+
+        """
+        # An attribute, which became an input.
+        if self._params.opset_version < (13 if how == 'Sum' else 18):
+            return self.op(f'Reduce{how}', x, axes=[axis], keepdims=1)
+        return self.op(f'Reduce{how}', x, [axis], keepdims=1)
+
     def mean(self, x, axis):
-        """Averages along an axis, which stays with length 1."""
-        if self._params.opset_version < 18:
-            return self.op('ReduceMean', x, axes=[axis], keepdims=1)
-        return self.op('ReduceMean', x, [axis], keepdims=1)
+        return self.reduce('Mean', x, axis)
+
+    def softmax(self, x, axis):
+        """Computes the softmax along any axis; ONNX's is of the last ones."""
+        exponentials = self.op('Exp', self.op(
+            'Sub', x, self.reduce('Max', x, axis)))
+        return self.op(
+            'Div', exponentials, self.reduce('Sum', exponentials, axis))
 
     def square(self, x):
         return self.op('Mul', x, x)

@@ -124,13 +124,9 @@ class _Mixtures:
     def posterior(self, z):
         """Computes the posteriors of points, eq. (31): ``(B, J, L)``."""
         graph = self._graph
-        n_entries, n_components = self.weights.shape
-        joint = graph.op('Transpose', self._log_joint(z), perm=[0, 2, 1])
-        joint = graph.op(
-            'Reshape', joint, [0, 0, n_entries, n_components])
-        tau = graph.op('Softmax', joint, axis=3)
-        tau = graph.op('Reshape', tau, [0, 0, n_entries * n_components])
-        return graph.op('Transpose', tau, perm=[0, 2, 1])
+        tau = graph.softmax(graph.op(
+            'Reshape', self._log_joint(z), [0, *self.weights.shape, -1]), 2)
+        return graph.op('Reshape', tau, [0, self.weights.size, -1])
 
     def _log_joint(self, z):
         """Computes ``log(lambda_j N_j(z))``, ``(B, J, L)``.

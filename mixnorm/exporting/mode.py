@@ -15,8 +15,7 @@ def gated_fixed_mode_normalization(graph, node, x, gate_W, gate_b, gamma,
     b = graph.op('Add', gate_b, graph.op('MatMul', W, origin))
     means = graph.op(
         'Reshape', graph.mean(z, 2), [0, graph.shape[1]])
-    scores = graph.op('Add', graph.op(
-        'MatMul', means, graph.op('Transpose', W, perm=[1, 0])), b)
+    scores = graph.op('Gemm', means, W, b, transB=1)
     gates = graph.op('Softmax', scores, axis=1)
     return _sum_over_modes(graph, node, z, origin, gates, gamma, beta)
 
@@ -79,9 +78,8 @@ def mode_group_normalization(graph, node, x, gates, gamma, beta):
     """Converts ``ModeGroupNormalization``."""
     x = graph.rows(x)
     gates = graph.op('Transpose', gates, perm=[0, 2, 1])
-    ones = numpy.ones((graph.shape[1], 1))
     shares = graph.op('Div', gates, graph.op(
-        'Max', graph.op('MatMul', gates, ones),
+        'Max', graph.reduce('Sum', gates, 2),
         float(numpy.finfo(graph.dtype).tiny)))
     return _mean_over_modes(
         graph, node, x, graph.mean(x, 2), shares, gamma, beta)
@@ -101,12 +99,10 @@ def _mean_over_modes(graph, node, x, means, shares, gamma, beta):
         beta (str): As ``gamma``.
 
     """
-    n_modes = node.inputs[1].shape[-1]
     origin = graph.mean(means, 1)
     z = graph.op('Sub', x, origin)
     means = graph.op('Sub', means, origin)
-    variances = graph.mean(graph.square(graph.op('Sub', graph.op(
-        'Sub', x, origin), means)), 2)
+    variances = graph.mean(graph.square(graph.op('Sub', z, means)), 2)
     # Means of modes (N, K, 1), and their variances: those of channels' means
     # around them, and those over positions.
     mode_means = graph.op('MatMul', shares, means)
@@ -114,26 +110,18 @@ def _mean_over_modes(graph, node, x, means, shares, gamma, beta):
         'Transpose', means, perm=[0, 2, 1]), mode_means))
     squares = graph.op('Mul', shares, graph.op('Add', between, graph.op(
         'Transpose', variances, perm=[0, 2, 1])))
-    mode_variances = graph.op(
-        'MatMul', squares, numpy.ones((graph.shape[1], 1)))
-    # Rows (N, 1, K).
-    factor = graph.op('Transpose', graph.standardize(
-        1 / n_modes, mode_variances, node.eps), perm=[0, 2, 1])
-    shift = graph.op('Mul', factor, graph.op(
-        'Transpose', mode_means, perm=[0, 2, 1]))
+    mode_variances = graph.reduce('Sum', squares, 2)
+    factor = graph.standardize(1., mode_variances, node.eps)
+    shift = graph.op('Mul', factor, mode_means)
     if len(node.inputs[-1].shape) == 1:
         slope, intercept = (
-            graph.op('MatMul', row, numpy.ones((n_modes, 1)))
-            for row in (factor, shift))
+            graph.mean(of_mode, 1) for of_mode in (factor, shift))
         y = graph.op('Sub', graph.op('Mul', z, slope), intercept)
         y = _affine_by_channel(graph, y, gamma, beta)
     else:
-        slope, intercept = (
-            graph.op('Transpose', graph.op('MatMul', row, gamma),
-                     perm=[0, 2, 1]) for row in (factor, shift))
-        intercept = graph.op('Sub', graph.op('Reshape', graph.mean(
-            beta, 0), [-1, 1]), intercept)
-        y = graph.op('Add', graph.op('Mul', z, slope), intercept)
+        y = _affine(graph, z, graph.mean(
+            graph.op('Mul', gamma, factor), 1), graph.mean(graph.op(
+                'Sub', beta, graph.op('Mul', gamma, shift)), 1))
     return graph.restore(y)
 
 
@@ -147,7 +135,7 @@ def _without_common_part(graph, W):
 
 
 def _affine(graph, z, slope, intercept):
-    """Maps ``(N, C, L)`` by coefficients ``(N, C)``."""
+    """Maps ``(N, C, L)`` by coefficients of ``N * C`` values."""
     shape = [0, graph.shape[1], 1]
     return graph.op(
         'Add', graph.op('Mul', z, graph.op('Reshape', slope, shape)),
