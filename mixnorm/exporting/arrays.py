@@ -6,7 +6,9 @@ from mixnorm.exporting.graph import Graph
 
 def reshape(params):
     """Converts ``Reshape``; a first axis that stays has any length."""
-    shape, old = params.func.shape, params.func.inputs[0].shape
+    # It has no shape where the shape is an input.
+    shape, old = (getattr(z, 'shape', ()) for z in (
+        params.func, params.func.inputs[0]))
     if not (shape and old and shape[0] == old[0] > 0):
         return convert_Reshape(
             params.func, params.opset_version, params.input_names,

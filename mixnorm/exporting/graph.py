@@ -7,7 +7,8 @@ from onnx_chainer.onnx_helper import GraphBuilder
 
 from mixnorm.compute.layout import working_dtype
 
-_LEAST_OPSET_VERSION = 9
+# Versions since which these operators broadcast.
+_LEAST_OPSET_VERSIONS = {'Max': 8, 'Min': 8}
 
 
 class Graph:
@@ -50,6 +51,12 @@ class Graph:
             str: Name of the output.
 
         """
+        version = self._params.opset_version
+        least = _LEAST_OPSET_VERSIONS.get(operator, version)
+        if version < least:
+            raise ValueError(
+                f'opset_version is {version}: '
+                f'{type(self._params.func).__name__} needs {least} at least')
         return self._builder.op(
             operator, list(map(self._name, inputs)), **attributes)
 
@@ -144,13 +151,8 @@ def converter(convert):
 
     """
     @functools.wraps(convert)
-    def checked(params):
-        if params.opset_version < _LEAST_OPSET_VERSION:
-            raise ValueError(
-                f'opset_version is {params.opset_version}: '
-                f'{type(params.func).__name__} needs '
-                f'{_LEAST_OPSET_VERSION} at least')
+    def convert_all(params):
         graph = Graph(params)
         return graph.finish(convert(graph, params.func, *graph.inputs()))
 
-    return checked
+    return convert_all
