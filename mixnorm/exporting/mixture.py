@@ -16,8 +16,8 @@ def fixed_mixture_normalization(graph, node, x, gamma, beta):
     mixtures = _Mixtures(graph, *node.queue[:3], node.reg_covar)
     factors = get_device('@numpy').send(node.queue[3]).astype(numpy.float64)
     weights = mixtures.weights
-    z = mixtures.points(x)
-    tau = mixtures.posterior(z)
+    points, z = mixtures.points(x)
+    tau = mixtures.posterior(points, z)
     factor = (factors[:, None] * inverse_or_zero(
         numpy, numpy.sqrt(weights))).reshape(-1)
     slope = (factor * inverse_deviations(
@@ -45,7 +45,7 @@ def fixed_posterior(graph, node, x):
     """Converts what ``fixed_posterior`` is traced as."""
     mixtures = _Mixtures(
         graph, node.weights, node.means, node.variances, node.reg_covar)
-    tau = mixtures.in_rows(mixtures.posterior(mixtures.points(x)))
+    tau = mixtures.in_rows(mixtures.posterior(*mixtures.points(x)))
     spatial = graph.shape[2:]
     if len(spatial) == 1:
         return tau
@@ -102,18 +102,18 @@ class _Mixtures:
             axis=(0, 1)) / len(means)
         # As it is in the graph.
         self._origin = origin.astype(graph.dtype)
+        self._means = means.reshape(-1, means.shape[2])
         self.means = numpy.where(
-            self._present,
-            (means - self._origin).reshape(-1, means.shape[2]), 0)
+            self._present, self._means - self._origin, 0)
 
     def points(self, x):
-        """Returns the points relative to the origin."""
+        """Returns the points, and relative to the origin."""
         graph = self._graph
         points = graph.rows(x)
         if len(graph.shape) == 2:
             # One product of all points, not one for each.
             points = graph.op('Transpose', points, perm=[2, 1, 0])
-        return graph.op('Sub', points, self._origin[:, None])
+        return points, graph.op('Sub', points, self._origin[:, None])
 
     def in_rows(self, y):
         """Returns to the order of :meth:`Graph.rows`."""
@@ -121,20 +121,21 @@ class _Mixtures:
             y = self._graph.op('Transpose', y, perm=[2, 1, 0])
         return y
 
-    def posterior(self, z):
+    def posterior(self, points, z):
         """Computes the posteriors of points, eq. (31): ``(B, J, L)``."""
         graph = self._graph
         tau = graph.softmax(graph.op(
-            'Reshape', self._log_joint(z), [0, *self.weights.shape, -1]), 2)
+            'Reshape', self._log_joint(points, z),
+            [0, *self.weights.shape, -1]), 2)
         return graph.op('Reshape', tau, [0, self.weights.size, -1])
 
-    def _log_joint(self, z):
+    def _log_joint(self, points, z):
         """Computes ``log(lambda_j N_j(z))``, ``(B, J, L)``.
 
-        The square ``-(z - m)^2 / 2 s^2`` is expanded, for one product of all
-        components.  Of an expansion whose terms are far larger than their
-        sum's uncertainty allows, nothing would be left: the square is
-        computed as it stands for these.
+        The square ``(z - m)^2 / 2 s^2`` is expanded, for one product of all
+        components.  Where this would take more than half of the digits, as of
+        narrow components far from the origin, it is computed as it stands,
+        and of the points as they are.
 
         """
         graph, limits = self._graph, numpy.finfo(self._graph.dtype)
@@ -155,7 +156,7 @@ class _Mixtures:
                      self._finite_square(z)),
             graph.op('MatMul', numpy.where(narrow, 0, linear), z))
         for j in numpy.flatnonzero(narrow):
-            deviation = graph.op('Sub', z, self.means[j, :, None])
+            deviation = graph.op('Sub', points, self._means[j, :, None])
             joint = graph.op('Add', joint, graph.op(
                 'MatMul', numpy.eye(len(narrow))[:, j, None],
                 graph.op('MatMul', -.5 * precisions[j, None],

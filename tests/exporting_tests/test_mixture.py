@@ -52,7 +52,7 @@ def _check(run, link, x, expected):
     y = run(export(link, x), x)
     assert y.dtype == x.dtype
     numpy.testing.assert_allclose(
-        y, expected, rtol=0, atol=1e-4 * max(1, abs(expected).max()))
+        y, expected, rtol=0, atol=2e-5 * max(1, abs(expected).max()))
 
 
 def _random_queue(random, n_entries, n_components, n_channels, distance):
@@ -81,6 +81,16 @@ def test_by_the_equation(n_channels, distance, offset, run):
     x = (means[:, :, None] + random.normal(
         size=(3, 2, 20, n_channels))).reshape(24, 5, n_channels)
     x = x.swapaxes(1, 2).astype('f')
+    _check(run, link, x, link.expected(x))
+
+
+@every_runtime
+def test_components_near_each_other_and_far_from_a_third(run):
+    """Their posteriors are uncertain, and squares from amid them large."""
+    random = numpy.random.RandomState(5)
+    means = numpy.array([[[100.] * 4, [101.] * 4, [-200.] * 4]])
+    link = _Queue([[.3, .3, .4]], means, numpy.full((1, 3, 4), 1.))
+    x = (100.5 + random.normal(size=(12, 4, 3))).astype('f')
     _check(run, link, x, link.expected(x))
 
 
