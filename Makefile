@@ -38,7 +38,7 @@ $(READY): setup.cfg pyproject.toml Makefile
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install -q 'setuptools>=64,<81' wheel
 	$(BIN)/python -m pip install -q --no-build-isolation chainer==7.8.1
-	$(BIN)/python -m pip install -q --no-build-isolation -e '.[plot,test]'
+	$(BIN)/python -m pip install -q --no-build-isolation -e '.[onnx,plot,test]'
 	@touch $@
 
 # Two runs at a time, each on one core.

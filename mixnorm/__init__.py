@@ -3,6 +3,7 @@
 # Before everything else: it makes Chainer importable on today's NumPy.
 from mixnorm import compat  # NOQA
 
+from mixnorm import exporting  # NOQA  (registers its converters)
 from mixnorm import extensions
 from mixnorm import functions
 from mixnorm import inspection

@@ -91,8 +91,17 @@ def repairs_module(name, needed=True):
     def register(repair):
         if needed:
             _repairs[name] = contextlib.contextmanager(repair)
+            if _finder in sys.meta_path:
+                _repair_loaded(name)
         return repair
     return register
+
+
+def _repair_loaded(name):
+    """Repairs a module in place if it is loaded."""
+    if name in sys.modules:
+        with _repairs[name](sys.modules[name]):
+            pass
 
 
 class _Loader(importlib.abc.Loader):
@@ -126,6 +135,9 @@ class _Finder(importlib.abc.MetaPathFinder):
         return spec
 
 
+_finder = _Finder()
+
+
 def import_chainer():
     """Imports Chainer with the repairs that are registered by then."""
     if 'chainer' not in sys.modules and any(
@@ -133,11 +145,9 @@ def import_chainer():
         raise ImportError(
             'an earlier import of chainer failed and left it half loaded: '
             'start a new Python and import mixnorm first, before chainer')
-    for name, repair in _repairs.items():
-        if name in sys.modules:
-            with repair(sys.modules[name]):
-                pass
-    sys.meta_path.insert(0, _Finder())
+    for name in _repairs:
+        _repair_loaded(name)
+    sys.meta_path.insert(0, _finder)
     with warnings.catch_warnings():
         # Chainer's source is older than what Python and NumPy warn of in it.
         for category in (DeprecationWarning, SyntaxWarning):

@@ -190,15 +190,15 @@ class BatchRenormalization(
         dtype = functools.reduce(numpy.promote_types, (
             x.dtype, self._highprec_dtype, numpy.float32))
         y = self._normalize(
-            functions.cast(x, dtype), *self._scale_and_shift(dtype),
-            point_axes, finetune)
-        return functions.cast(y, x.dtype)
+            _cast(x, dtype), *self._scale_and_shift(dtype), point_axes,
+            finetune)
+        return _cast(y, x.dtype)
 
     def _scale_and_shift(self, dtype):
         with chainer.using_device(self.device):
             return tuple(
                 make(self.size, dtype) if parameter is None
-                else functions.cast(parameter, dtype)
+                else _cast(parameter, dtype)
                 for parameter, make in (
                     (self.gamma, self.xp.ones), (self.beta, self.xp.zeros)))
 
@@ -235,3 +235,13 @@ class BatchRenormalization(
         d = xp.clip((x.mean(axis=point_axes) - avg_mean) / running,
                     -self.dmax, self.dmax)
         return r, d
+
+
+def _cast(x, dtype):
+    """Casts a variable if that changes it.
+
+    Chainer's function would leave a node in the graph in any case, which
+    Chainer's exporter to Caffe does not know.
+
+    """
+    return x if x.dtype == dtype else functions.cast(x, dtype)

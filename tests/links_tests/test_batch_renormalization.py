@@ -2,6 +2,7 @@
 import chainer
 import chainer.functions as F
 import chainer.links as L
+from chainer.exporters import caffe
 from chainer import testing
 import numpy
 import pytest
@@ -199,3 +200,15 @@ def test_state_of_batch_normalization():
 
 
 testing.run_module(__name__, __file__)
+
+
+def test_export_to_caffe(tmp_path):
+    """In test mode, Chainer's exporter takes it for batch normalization."""
+    link = _link(3, 5)
+    with chainer.using_config('train', False):
+        caffe.export(chainer.Sequential(link, F.relu),
+                     [chainer.Variable(_data(2, 3, 4, 4))], str(tmp_path))
+    text = (tmp_path / 'chainer_model.prototxt').read_text()
+    assert [line.split()[1] for line in text.splitlines()
+            if line.strip().startswith('type:')][-3:] == [
+                '"BatchNorm"', '"Scale"', '"ReLU"']

@@ -78,7 +78,7 @@ def divisive_normalization(x, gamma, beta, rho=1., window=5, eps=2e-5):
         rho = chainer.as_variable(rho)
         type_check.expect(type_check.make_variable(rho.size, 'rho.size') == 1)
         rho = functions.reshape(functions.cast(rho, dtype), (1,) * x.ndim)
-        square += functions.broadcast_to(rho * rho, square.shape)
+        square += rho * rho
     y = gamma * (v / functions.sqrt(square)) + beta
     return functions.cast(y, in_dtype)
 

@@ -24,20 +24,24 @@ class FixedMixtureNormalization(PointMixtureTransform):
     Its columns are the components of the first entry, then of the second and
     so on.
 
+    Attributes:
+        queue (tuple of arrays): Weights, means, variances and factors.
+        reg_covar (float): See :func:`fixed_mixture_normalization`.
+
     """
 
     def __init__(self, weights, means, variances, factors, eps=2e-5,
                  reg_covar=1e-6):
         super().__init__(eps)
-        self._queue = weights, means, variances, factors
-        self._reg_covar = reg_covar
+        self.queue = weights, means, variances, factors
+        self.reg_covar = reg_covar
 
     def check_type_forward(self, in_types):
         type_check._argname(in_types, ('x', 'gamma', 'beta'))
         x_type, gamma_type, beta_type = in_types
         weights, means, variances, factors = array_types(
-            weights=self._queue[0], means=self._queue[1],
-            variances=self._queue[2], factors=self._queue[3])
+            weights=self.queue[0], means=self.queue[1],
+            variances=self.queue[2], factors=self.queue[3])
         type_check.expect(
             weights.ndim == 2,
             means.ndim == 3,
@@ -50,35 +54,36 @@ class FixedMixtureNormalization(PointMixtureTransform):
         check_affine_types(x_type, gamma_type, beta_type, weights.shape[1])
 
     def compute_coefficients(self, points, gamma, beta):
-        tau, self._columns = self._compute_columns(points)
-        return tau, coefficients(
-            self._columns, gamma, beta,
-            compute.arithmetic(points).transform.find_origin(points))
+        weights, means, variances, _ = self.queue
+        self._columns = self._make_columns(working_dtype(points.dtype))
+        return (
+            queue_posterior(points, weights, means, variances, self.reg_covar),
+            coefficients(
+                self._columns, gamma, beta,
+                compute.arithmetic(points).transform.find_origin(points)))
 
     def compute_parameter_gradients(self, points, gamma, sums):
         return gradients(
             self._columns, gamma, self._coefficients.origin, sums)
 
-    def _compute_columns(self, points):
-        """Returns the posteriors ``(B, T * K, L)`` and the columns."""
-        xp = backend.get_array_module(points)
-        weights, means, variances, factors = (
-            z.astype(working_dtype(points.dtype), copy=False)
-            for z in self._queue)
-        shape = -1, points.shape[1]
-        return queue_posterior(
-            points, weights, means, variances, self._reg_covar), Columns(
-                (factors[:, None] * inverse_or_zero(
-                    xp, xp.sqrt(weights))).reshape(-1, 1),
-                means.reshape(shape),
-                inverse_deviations(
-                    weights, variances, self.eps).reshape(shape),
-                None)
+    def _make_columns(self, dtype):
+        weights, means, variances, factors = _cast(self.queue, dtype)
+        xp = backend.get_array_module(weights)
+        shape = -1, means.shape[2]
+        return Columns(
+            (factors[:, None] * inverse_or_zero(
+                xp, xp.sqrt(weights))).reshape(-1, 1),
+            means.reshape(shape),
+            inverse_deviations(weights, variances, self.eps).reshape(shape),
+            None)
 
     def standardize(self, x):
         z = functions.cast(x, working_dtype(x.dtype))
-        tau, columns = self._compute_columns(stack(x.array))
-        tau = unstack(tau, x.shape)
+        weights, means, variances, _ = self.queue
+        tau = fixed_posterior(
+            x, weights=weights, means=means, variances=variances,
+            reg_covar=self.reg_covar)
+        columns = self._make_columns(z.dtype)
         per_channel = (-1,) + (1,) * (x.ndim - 2)
         for j, (factor, mean, inv_std) in enumerate(zip(
                 columns.factor, columns.mean, columns.inv_std)):
@@ -87,15 +92,61 @@ class FixedMixtureNormalization(PointMixtureTransform):
                    tau[:, j:j + 1] * factor)
 
 
+def _cast(arrays, dtype):
+    return (z.astype(dtype, copy=False) for z in arrays)
+
+
+def fixed_posterior(x, weights, means, variances, reg_covar):
+    """Computes the posteriors of an activation under the mixtures of a queue.
+
+    It takes a variable, not its array, so that an exporter can trace what the
+    posterior comes from.
+
+    Args:
+        x (chainer.Variable): ``(N, C, *S)``.
+        weights (array): ``(T, K)``.
+        means (array): ``(T, K, C)``.
+        variances (array): ``(T, K, C)``.
+        reg_covar (float): See :func:`regularized_variances`.
+
+    Returns:
+        array: ``(N, T * K, *S)`` in the working dtype.
+
+    """
+    return unstack(queue_posterior(
+        stack(x.array), weights, means, variances, reg_covar), x.shape)
+
+
 def queue_posterior(x, weights, means, variances, reg_covar):
     """Computes the posteriors of points under the mixtures of a queue.
 
-    A mixture is regularized, as a fit is.  A channel that did not vary, or
-    whose least variance the dtype cannot invert, or whose variance it cannot
-    hold, does not tell components apart.
-
     Args:
         x (array): Stack ``(B, C, L)``.
+        weights (array): ``(T, K)``.
+        means (array): ``(T, K, C)``.
+        variances (array): ``(T, K, C)``.
+        reg_covar (float): See :func:`regularized_variances`.
+
+    Returns:
+        array: ``(B, T * K, L)``.
+
+    """
+    weights, means, variances = _cast(
+        (weights, means, variances), working_dtype(x.dtype))
+    tau, _ = compute.arithmetic(x).mixture.posterior(
+        x, weights, means, regularized_variances(
+            weights, means, variances, reg_covar))
+    return tau
+
+
+def regularized_variances(weights, means, variances, reg_covar):
+    """Returns the variances that the mixtures of a queue have in posteriors.
+
+    A mixture is regularized, as a fit is.  A channel that did not vary, or
+    whose least variance the dtype cannot invert, or whose variance it cannot
+    hold, does not tell components apart: its variances are infinite.
+
+    Args:
         weights (array): ``(T, K)``.
         means (array): ``(T, K, C)``.
         variances (array): ``(T, K, C)``.
@@ -103,20 +154,17 @@ def queue_posterior(x, weights, means, variances, reg_covar):
             channel's variance.
 
     Returns:
-        array: ``(B, T * K, L)``.
+        array: ``(T, K, C)``.
 
     """
-    xp = backend.get_array_module(x)
+    xp = backend.get_array_module(weights)
     share = weights[..., None]
     deviation = means - (share * means).sum(axis=1, keepdims=True)
     total = (share * (variances + deviation ** 2)).sum(axis=1, keepdims=True)
     least = reg_covar * total
     tells = (least >= numpy.finfo(variances.dtype).tiny) & xp.isfinite(total)
-    tau, _ = compute.arithmetic(x).mixture.posterior(
-        x, weights, means, xp.where(
-            tells, xp.maximum(variances, least), numpy.inf).astype(
-                variances.dtype, copy=False))
-    return tau
+    return xp.where(tells, xp.maximum(variances, least), numpy.inf).astype(
+        variances.dtype, copy=False)
 
 
 def fixed_mixture_normalization(x, gamma, beta, weights, means, variances,

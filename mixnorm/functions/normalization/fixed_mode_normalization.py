@@ -12,21 +12,27 @@ from mixnorm.functions.normalization.row_normalization import RowNormalization
 
 class FixedModeNormalization(RowNormalization):
 
-    """Node of :func:`fixed_mode_normalization`."""
+    """Node of :func:`fixed_mode_normalization`.
+
+    Attributes:
+        mean (array): See :func:`fixed_mode_normalization`.
+        sqmean (array): See :func:`fixed_mode_normalization`.
+
+    """
 
     needs_variances = False
 
     def __init__(self, mean, sqmean, eps=2e-5):
         self.eps = eps
-        self._mean = mean
-        self._sqmean = sqmean
+        self.mean = mean
+        self.sqmean = sqmean
 
     def check_type_forward(self, in_types):
         check_types_with_gates(in_types, 1)
         self._check_moments(in_types[0], in_types[1].shape[1])
 
     def _check_moments(self, x_type, n_modes):
-        mean, sqmean = array_types(mean=self._mean, sqmean=self._sqmean)
+        mean, sqmean = array_types(mean=self.mean, sqmean=self.sqmean)
         type_check.expect(mean.ndim == 2)
         type_check.expect(
             mean.shape[0] == n_modes,
@@ -35,12 +41,12 @@ class FixedModeNormalization(RowNormalization):
         )
 
     def compute_origin(self, means):
-        return self._mean.astype(numpy.float64).mean(axis=0)
+        return self.mean.astype(numpy.float64).mean(axis=0)
 
     def compute_coefficients(self, moments, parameters, origin):
-        mean = self._mean.astype(numpy.float64)
+        mean = self.mean.astype(numpy.float64)
         variance = backend.get_array_module(mean).maximum(
-            self._sqmean - mean * mean, 0)
+            self.sqmean - mean * mean, 0)
         slope, intercept, sum_gradients = sum_over_modes(
             *parameters, mean - origin, variance, self.eps)
 

@@ -1,0 +1,57 @@
+"""What Chainer's exporter is told while it traces a model.
+
+Arrays that follow from the input, and not variables, would be taken for
+constants of the graph: a posterior, or a mixture that was fitted.
+"""
+import contextlib
+
+import chainer
+from onnx_chainer.replace_func import fake_as_funcnode
+
+from mixnorm import links
+from mixnorm.compat.repairs import lent
+from mixnorm.functions.normalization import fixed_mixture_normalization
+
+
+def tracing(patch_functions):
+    """Extends what Chainer's exporter replaces while it traces a model.
+
+    Args:
+        patch_functions (callable): Its own ``patch_functions``.
+
+    Returns:
+        callable: Likewise makes a context manager.
+
+    """
+    posterior = fake_as_funcnode(
+        fixed_mixture_normalization.fixed_posterior, 'fixed_posterior',
+        experimental_warning=False)
+
+    @contextlib.contextmanager
+    def extended():
+        with patch_functions(), _Refusal(), lent(
+                vars(fixed_mixture_normalization),
+                fixed_posterior=posterior):
+            yield
+
+    return extended
+
+
+class _Refusal(chainer.LinkHook):
+
+    """Refuses links that fit a mixture, before they do."""
+
+    name = 'mixnorm.exporting'
+
+    def forward_preprocess(self, args):
+        if isinstance(args.link, links.GroupMixtureNormalization):
+            raise ValueError(
+                'group mixture normalization cannot be exported to ONNX: it '
+                'fits a mixture to each sample, in test mode as well, and '
+                'ONNX has no such fit')
+        if chainer.config.train and isinstance(
+                args.link, links.MixtureNormalization):
+            raise ValueError(
+                'mixture normalization can be exported to ONNX in test mode '
+                'only: in training mode it fits a mixture to the mini-batch, '
+                'and ONNX has no such fit')
