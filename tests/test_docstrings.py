@@ -24,7 +24,7 @@ def test_examples(name):
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as e:
-        if e.name not in ('cupy', 'torch'):
+        if e.name not in ('cupy', 'onnx', 'torch'):
             raise
         pytest.skip(f'it needs {e.name}')
     results = doctest.testmod(

@@ -3,11 +3,10 @@ import numpy
 
 from chainer import get_device
 
+from mixnorm.compute.columns import inverse_deviations, inverse_or_zero
 from mixnorm.exporting.graph import converter
 from mixnorm.functions.normalization.fixed_mixture_normalization import (
     regularized_variances)
-from mixnorm.functions.normalization.mixture_transform import (
-    inverse_deviations, inverse_or_zero)
 
 
 @converter

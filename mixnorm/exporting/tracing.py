@@ -13,28 +13,21 @@ from mixnorm.compat.repairs import lent
 from mixnorm.functions.normalization import fixed_mixture_normalization
 
 
+@contextlib.contextmanager
 def tracing(patch_functions):
-    """Extends what Chainer's exporter replaces while it traces a model.
+    """Traces a model for export.
 
     Args:
-        patch_functions (callable): Its own ``patch_functions``.
-
-    Returns:
-        callable: Likewise makes a context manager.
+        patch_functions (callable): Chainer's own, which makes a context
+            manager that replaces functions it cannot trace otherwise.
 
     """
     posterior = fake_as_funcnode(
         fixed_mixture_normalization.fixed_posterior, 'fixed_posterior',
         experimental_warning=False)
-
-    @contextlib.contextmanager
-    def extended():
-        with patch_functions(), _Refusal(), lent(
-                vars(fixed_mixture_normalization),
-                fixed_posterior=posterior):
-            yield
-
-    return extended
+    with patch_functions(), _Refusal(), lent(
+            vars(fixed_mixture_normalization), fixed_posterior=posterior):
+        yield
 
 
 class _Refusal(chainer.LinkHook):

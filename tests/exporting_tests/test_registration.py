@@ -12,7 +12,7 @@ def test_nothing_is_loaded_before_it_is_used():
         loaded = [name for name in sys.modules
                   if name.partition('.')[0] in ('onnx', 'onnx_chainer')]
         assert not loaded, loaded
-        assert 'mixnorm.exporting.converters' not in sys.modules
+        assert 'mixnorm.exporting.mixture' not in sys.modules
         ''')
 
 
