@@ -97,7 +97,7 @@ def test_local_response_normalization(n, used):
                     'localResponseNormalization.Backward'}
 
 
-def test_lstm():
+def test_lstm(used):
     assert_same(lambda c, x: F.concat(F.lstm(c, x)), normal(3, 4),
                 normal(3, 16))
 
