@@ -41,6 +41,7 @@ LINKS = {
         mixnorm.links.MixtureNormalization,
         {'seed': 0, 'affine': 'component'}),
     'mode': (mixnorm.links.ModeNormalization, {}),
+    'mode, by channel': (mixnorm.links.ModeGroupNormalization, {}),
 }
 
 
