@@ -26,6 +26,16 @@ _MOST = {
     'mode, by channel': 9,
 }
 
+# The same of a pass in test mode, after one of the same training.
+_MOST_IN_TEST_MODE = {
+    'batch': 4,
+    'mixture': 10,
+    'mixture, warm start': 10,
+    'mixture, affine by component': 13,
+    'mode': 5,
+    'mode, by channel': 4,
+}
+
 
 @pytest.fixture(scope='module')
 def recorded(libraries):
@@ -56,6 +66,14 @@ def test_nothing_waits_or_allocates(recorded, name):
         # A warm start asks what the mini-batch before found.
         assert counts.get('synchronizations', 0) == (
             name == 'mixture, warm start')
+
+
+@pytest.mark.parametrize('name', sorted(_MOST_IN_TEST_MODE))
+def test_operations_in_test_mode(recorded, name):
+    counts = recorded['test mode'][name][1]
+    assert sum(counts.get(kind, 0) for kind in (
+        'launches', 'memsets', 'copies')) <= _MOST_IN_TEST_MODE[name]
+    assert counts.get('synchronizations', 0) == 0
 
 
 def test_recorder_counts():

@@ -1,4 +1,5 @@
 import math
+import typing
 
 import numpy
 
@@ -27,10 +28,11 @@ class FixedMixtureNormalization(PointMixtureTransform):
     """
 
     def __init__(self, weights, means, variances, factors, eps=2e-5,
-                 reg_covar=1e-6):
+                 reg_covar=1e-6, columns=None):
         super().__init__(eps)
         self._queue = weights, means, variances, factors
         self._reg_covar = reg_covar
+        self._queue_columns = columns
 
     def check_type_forward(self, in_types):
         type_check._argname(in_types, ('x', 'gamma', 'beta'))
@@ -61,19 +63,14 @@ class FixedMixtureNormalization(PointMixtureTransform):
 
     def _compute_columns(self, points):
         """Returns the posteriors ``(B, T * K, L)`` and the columns."""
-        xp = backend.get_array_module(points)
-        weights, means, variances, factors = (
-            z.astype(working_dtype(points.dtype), copy=False)
-            for z in self._queue)
-        shape = -1, points.shape[1]
-        return queue_posterior(
-            points, weights, means, variances, self._reg_covar), Columns(
-                (factors[:, None] * inverse_or_zero(
-                    xp, xp.sqrt(weights))).reshape(-1, 1),
-                means.reshape(shape),
-                inverse_deviations(
-                    weights, variances, self.eps).reshape(shape),
-                None)
+        if self._queue_columns is None:
+            self._queue_columns = queue_columns(
+                *self._queue, working_dtype(points.dtype), self.eps,
+                self._reg_covar)
+        *mixtures, columns = self._queue_columns
+        tau, _ = compute.arithmetic(points).mixture.posterior(
+            points, *mixtures)
+        return tau, columns
 
     def standardize(self, x):
         z = functions.cast(x, working_dtype(x.dtype))
@@ -85,6 +82,54 @@ class FixedMixtureNormalization(PointMixtureTransform):
             deviation = z - mean.reshape(per_channel)
             yield (deviation * inv_std.reshape(per_channel),
                    tau[:, j:j + 1] * factor)
+
+
+class QueueColumns(typing.NamedTuple):
+
+    """What follows from a queue alone, in the working dtype.
+
+    Attributes:
+        weights (array): ``(T, K)``.
+        means (array): ``(T, K, C)``.
+        variances (array): Those of the posteriors, ``(T, K, C)``.
+        columns (mixnorm.compute.columns.Columns): ``T * K`` columns.
+
+    """
+
+    weights: typing.Any
+    means: typing.Any
+    variances: typing.Any
+    columns: Columns
+
+
+def queue_columns(weights, means, variances, factors, dtype, eps, reg_covar):
+    """Computes what :func:`fixed_mixture_normalization` needs of a queue.
+
+    Args:
+        weights (array): See :func:`fixed_mixture_normalization`.
+        means (array): Likewise.
+        variances (array): Likewise.
+        factors (array): Likewise.
+        dtype (numpy.dtype): Working dtype of the points.
+        eps (float): Added to variances.
+        reg_covar (float): See :func:`fixed_mixture_normalization`.
+
+    Returns:
+        QueueColumns: The same for all points.
+
+    """
+    xp = backend.get_array_module(weights)
+    weights, means, variances, factors = (
+        z.astype(dtype, copy=False)
+        for z in (weights, means, variances, factors))
+    shape = -1, means.shape[2]
+    return QueueColumns(
+        weights, means, _regularized(weights, means, variances, reg_covar),
+        Columns(
+            (factors[:, None] * inverse_or_zero(
+                xp, xp.sqrt(weights))).reshape(-1, 1),
+            means.reshape(shape),
+            inverse_deviations(weights, variances, eps).reshape(shape), None))
 
 
 def queue_posterior(x, weights, means, variances, reg_covar):
@@ -106,22 +151,27 @@ def queue_posterior(x, weights, means, variances, reg_covar):
         array: ``(B, T * K, L)``.
 
     """
-    xp = backend.get_array_module(x)
+    tau, _ = compute.arithmetic(x).mixture.posterior(
+        x, weights, means, _regularized(weights, means, variances, reg_covar))
+    return tau
+
+
+def _regularized(weights, means, variances, reg_covar):
+    """Returns the variances that :func:`queue_posterior` takes."""
+    xp = backend.get_array_module(weights)
     share = weights[..., None]
     deviation = means - (share * means).sum(axis=1, keepdims=True)
     total = (share * (variances + deviation ** 2)).sum(axis=1, keepdims=True)
     least = reg_covar * total
     tells = (least >= numpy.finfo(variances.dtype).tiny) & xp.isfinite(total)
-    tau, _ = compute.arithmetic(x).mixture.posterior(
-        x, weights, means, xp.where(
-            tells, xp.maximum(variances, least), numpy.inf).astype(
-                variances.dtype, copy=False))
-    return tau
+    return xp.where(
+        tells, xp.maximum(variances, least), numpy.inf).astype(
+            variances.dtype, copy=False)
 
 
 def fixed_mixture_normalization(x, gamma, beta, weights, means, variances,
                                 factors, eps=2e-5, activation=None,
-                                delta=None, reg_covar=1e-6):
+                                delta=None, reg_covar=1e-6, columns=None):
     r"""Mixture normalization with the statistics of earlier batches.
 
     Each entry ``t`` of the queue is a mixture with its own posterior
@@ -157,6 +207,8 @@ def fixed_mixture_normalization(x, gamma, beta, weights, means, variances,
         reg_covar (float): Least variance that a component has in a
             posterior, in units of the channel's variance under the entry;
             positive.
+        columns (QueueColumns): What :func:`queue_columns` made of the queue
+            for ``x``'s working dtype, from a caller that has it already.
 
     Returns:
         ~chainer.Variable: Output of ``x``'s shape and dtype.
@@ -176,5 +228,5 @@ def fixed_mixture_normalization(x, gamma, beta, weights, means, variances,
                closed_high=False)
     node = FixedMixtureNormalization(*map(
         chainer.as_array, (weights, means, variances, factors)), eps,
-        reg_covar)
+        reg_covar, columns)
     return transform(node, x, gamma, beta, activation, delta)
