@@ -3,6 +3,8 @@
 :mod:`mixnorm.compute.cpu` and :mod:`mixnorm.compute.gpu` have the same
 functions, from arrays to arrays; :mod:`mixnorm.compute.contract` says which.
 """
+import functools
+
 import numpy
 
 from mixnorm.compute import cpu
@@ -25,5 +27,11 @@ def arithmetic(x):
     """
     if get_array_module(x) is numpy:
         return cpu
+    return _gpu()
+
+
+@functools.lru_cache(maxsize=None)
+def _gpu():
+    # Not before it is needed, and not at every call.
     from mixnorm.compute import gpu
     return gpu

@@ -511,6 +511,75 @@ class Rows(typing.Protocol):
         """
 
 
+class Modes(typing.Protocol):
+
+    """What mode normalization computes between its passes over rows.
+
+    It is arithmetic on ``(N, C)``, ``(N, K)`` and ``(K, C)``, from the rows'
+    moments; see :mod:`mixnorm.functions.normalization.modes` for the
+    equations.  ``gating`` is either the gates alone, or what they are
+    computed by, ``W`` and ``b`` of ``softmax(W means + b)``; gamma and beta
+    are ``(C,)``, or ``(K, C)`` by mode.
+
+    """
+
+    def of_samples(self, means, variances, gating, gamma, beta, eps,
+                   statistics=None):
+        """Computes the rows' coefficients by modes that samples belong to.
+
+        Args:
+            means (array): Of :meth:`Rows.moments`, ``(N, C)``.
+            variances (array or None): Likewise; ``None`` with ``statistics``.
+            gating (sequence of arrays): Gates ``(N, K)``; or ``(K, C)`` and
+                ``(K,)``.
+            gamma (array): Scale.
+            beta (array): Shift.
+            eps (float): Added to variances.
+            statistics (sequence of arrays or None): The modes' means of ``x``
+                and of ``x^2``, ``(K, C)``, where they are constants.
+
+        Returns:
+            mixnorm.compute.row_coefficients.RowCoefficients or None: ``None``
+            if it has to be composed of functions of arrays.
+
+        """
+
+    def of_channels(self, means, variances, gating, gamma, beta, eps):
+        """Computes the rows' coefficients by modes that each sample's channels
+        belong to.
+
+        Args:
+            means (array): Of :meth:`Rows.moments`, ``(N, C)``.
+            variances (array): Likewise.
+            gating (sequence of arrays): Gates ``(N, C, K)``; or ``(K,)``
+                twice.
+            gamma (array): Scale.
+            beta (array): Shift.
+            eps (float): Added to variances.
+
+        Returns:
+            mixnorm.compute.row_coefficients.RowCoefficients or None: ``None``
+            if it has to be composed of functions of arrays.
+
+        """
+
+    def averages(self, old, found, decay):
+        """Computes running averages, ``decay * old + (1 - decay) * found``.
+
+        Args:
+            old (tuple of arrays): Averages of ``x`` and of ``x^2``, of one
+                shape, float64.
+            found (sequence of arrays): A mini-batch's, of as many elements.
+            decay (float): Share that the old ones keep.
+
+        Returns:
+            tuple: A list of the new ones, which are the old ones if not all
+            would be finite; and whether they would, a boolean array without
+            axes.
+
+        """
+
+
 class Arithmetic(typing.Protocol):
 
     """The modules of :mod:`mixnorm.compute.cpu` and of ``compute.gpu``."""
@@ -520,5 +589,6 @@ class Arithmetic(typing.Protocol):
     sample: Sample
     seeding: Seeding
     mixture: Mixture
+    modes: Modes
     transform: Transform
     rows: Rows

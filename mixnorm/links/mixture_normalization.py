@@ -7,10 +7,12 @@ from mixnorm import compute
 from mixnorm.checks import (
     check_choice, check_flag, check_integer, check_real)
 from mixnorm.compute.carried import Carried, unbiased
-from mixnorm.compute.layout import stack, unstack
+from mixnorm.compute.layout import stack, unstack, working_dtype
 from mixnorm.compute.parameters import Parameters
 from mixnorm.functions import fixed_mixture_normalization
 from mixnorm.functions import mixture_normalization
+from mixnorm.functions.normalization.fixed_mixture_normalization import (
+    queue_columns)
 from mixnorm.links.fitted_normalization import FittedNormalization
 from mixnorm.links.queues import Entries, ParameterQueue, SampleQueue
 from mixnorm.links.running_averages import parse_finetune
@@ -287,16 +289,16 @@ class MixtureNormalization(FittedNormalization):
         """
         if self.size is None:
             return Entries(None, None, None)
-        return self._read_queue()[1]
+        return self._fitted_queue().read()[1]
 
-    def _read_queue(self):
-        """Returns how much each entry counts, and the entries."""
+    def _fitted_queue(self):
+        """Returns the queue, with the mixtures that serve inference."""
         # Read once: another thread may replace it.
         queue = self._queue
         fitted = queue.fitted(self._fit_samples)
         if fitted is not queue:
             self._queue = fitted
-        return fitted.read()
+        return fitted
 
     def inference_moments(self):
         """Returns the mean and variance of all entries' mixtures together.
@@ -308,7 +310,7 @@ class MixtureNormalization(FittedNormalization):
         """
         if self.size is None:
             return None
-        factors, entries = self._read_queue()
+        factors, entries = self._fitted_queue().read()
         if len(factors) == 0:
             return None
         weights, means, variances = (
@@ -397,7 +399,8 @@ class MixtureNormalization(FittedNormalization):
         return y
 
     def _normalize_by_queue(self, x):
-        factors, entries = self._read_queue()
+        queue = self._fitted_queue()
+        factors, entries = queue.read()
         if len(factors) == 0:
             raise RuntimeError(
                 f'{self._title} has seen no training mini-batch, and no state '
@@ -405,10 +408,13 @@ class MixtureNormalization(FittedNormalization):
                 '(chainer.config.train is False)')
         matrices = (len(factors), self.n_components, math.prod(self.size))
         gamma, beta, delta = self._parameters()
+        arrays = (entries.weights, entries.means.reshape(matrices),
+                  entries.variances.reshape(matrices), factors)
+        options = working_dtype(x.dtype), self.eps, self.reg_covar
         return fixed_mixture_normalization(
-            x, gamma, beta, entries.weights, entries.means.reshape(matrices),
-            entries.variances.reshape(matrices), factors, self.eps,
-            self.activation, delta, self.reg_covar)
+            x, gamma, beta, *arrays, self.eps, self.activation, delta,
+            self.reg_covar, queue.derived(
+                options, lambda: queue_columns(*arrays, *options)))
 
     def _fit(self, x, seed, start=None):
         """Fits a mixture; returns the points' posterior, their statistics

@@ -2,6 +2,7 @@ import numpy
 
 import chainer
 
+from mixnorm import compute
 from mixnorm.checks import check_real
 from mixnorm.functions.normalization.fixed_mode_normalization import (
     GatedFixedModeNormalization)
@@ -180,9 +181,9 @@ class ModeNormalization(RunningAverages, GatedNormalization):
         y = self._apply(node, points)
         # A recomputation (F.forget) leaves no trace.
         if not chainer.config.in_recomputing:
-            decay = self._decay(finetune)
-            mean, sqmean = (
-                decay * old + (1 - decay) * new.reshape(old.shape)
-                for old, new in zip(averages, node.statistics))
-            self._take_averages(finetune, avg_mean=mean, avg_sqmean=sqmean)
+            modes = compute.arithmetic(points.array).modes
+            (mean, sqmean), finite = modes.averages(
+                averages, node.statistics, self._decay(finetune))
+            self._set_averages(
+                finetune, finite, avg_mean=mean, avg_sqmean=sqmean)
         return restore(y)

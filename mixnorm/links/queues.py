@@ -50,6 +50,8 @@ class ParameterQueue:
         self._weights = weights
         # Means and variances: arrays, or tuples of an array for each entry.
         self._moments = means, variances
+        self._shares = None
+        self._derived = {}
 
     @staticmethod
     def shapes(n_entries, n_components, size):
@@ -164,7 +166,7 @@ class ParameterQueue:
         return self
 
     def read(self):
-        """Reads what is there, which waits for a GPU.
+        """Reads what is there, which waits for a GPU the first time.
 
         Returns:
             tuple: How much each entry counts, ``(t,)`` with the sum 1, and
@@ -172,10 +174,30 @@ class ParameterQueue:
 
         """
         factors, *moments = self._arrays
-        n_entries = int((factors > 0).sum())
-        factors = factors[:n_entries]
-        return factors / factors.sum(), Entries(*(
-            z[:n_entries] for z in moments))
+        if self._shares is None:
+            factors = factors[:int((factors > 0).sum())]
+            self._shares = factors / factors.sum()
+        return self._shares, Entries(*(
+            z[:len(self._shares)] for z in moments))
+
+    def derived(self, key, make):
+        """Computes what follows from the queue, once.
+
+        Args:
+            key (hashable): What else it follows from.
+            make (callable): Computes it.
+
+        Returns:
+            What ``make`` returned when it was first called with the key.
+
+        """
+        if key not in self._derived:
+            self._derived[key] = make()
+        return self._derived[key]
+
+    def __getstate__(self):
+        # Copies compute it themselves.
+        return dict(vars(self), _shares=None, _derived={})
 
 
 class SampleQueue:
@@ -268,3 +290,7 @@ class SampleQueue:
     def read(self):
         """Reads the mixture; see :meth:`ParameterQueue.read`."""
         return self._mixture.read()
+
+    def derived(self, key, make):
+        """See :meth:`ParameterQueue.derived`."""
+        return self._mixture.derived(key, make)

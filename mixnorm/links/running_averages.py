@@ -40,7 +40,7 @@ class RunningAverages:
     def _read_averages(self, *names):
         """Returns running averages of one moment, as other threads train."""
         with _lock:
-            return [getattr(self, name) for name in names]
+            return tuple(getattr(self, name) for name in names)
 
     def _take_averages(self, finetune, **averages):
         """Takes new running averages, if all of them are finite.
@@ -55,10 +55,21 @@ class RunningAverages:
                 getattr(self, name).dtype, copy=False)
                 for name, value in averages.items()}
         finite = are_finite(new.values())
-        new = {name: self.xp.where(finite, value, getattr(self, name))
-               for name, value in new.items()}
+        self._set_averages(finetune, finite, **{
+            name: self.xp.where(finite, value, getattr(self, name))
+            for name, value in new.items()})
+
+    def _set_averages(self, finetune, finite, **averages):
+        """Sets running averages.
+
+        Args:
+            finetune (bool): Whether to count the mini-batch, if
+            finite (array): is true, a boolean without axes.
+            averages (arrays): By name.
+
+        """
         with _lock:
-            for name, value in new.items():
+            for name, value in averages.items():
                 setattr(self, name, value)
         if finetune:
             self.N += int(finite)

@@ -40,7 +40,7 @@ def emulated(libraries, monkeypatch):
     monkeypatch.setattr(launcher, 'launch', emulator.launch)
     monkeypatch.setattr(cooperative, 'launch', functools.partial(
         emulator.launch, cooperative=True))
-    monkeypatch.setattr(cooperative, 'current_device', lambda: 0)
+    monkeypatch.setattr(launcher, 'current_device', lambda: 0)
     monkeypatch.setattr(
         cooperative, 'shared_bytes', lambda *arguments: _SHARED_BYTES)
     monkeypatch.setattr(

@@ -10,8 +10,8 @@ from mixnorm.compute.gpu.constants import THREADS
 from mixnorm.compute.gpu.launcher import (
     compiler_options, read_source, TYPES)
 
-SOURCES = ('coefficients', 'fit', 'mixture', 'rows', 'sample', 'seeding',
-           'transform', 'transform_aligned')
+SOURCES = ('coefficients', 'fit', 'mixture', 'modes', 'rows', 'sample',
+           'seeding', 'transform', 'transform_aligned')
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 

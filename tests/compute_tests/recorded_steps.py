@@ -41,6 +41,7 @@ LINKS = {
         mixnorm.links.MixtureNormalization,
         {'seed': 0, 'affine': 'component'}),
     'mode': (mixnorm.links.ModeNormalization, {}),
+    'mode, by channel': (mixnorm.links.ModeGroupNormalization, {}),
 }
 
 
@@ -63,6 +64,7 @@ class Steps:
         kind, options = LINKS[name]
         cupy.get_default_memory_pool().free_all_blocks()
         self._fit_at_once = _never if name == _SEVERAL else _AT_ONCE
+        numpy.random.seed(0)  # for the noise of gates
         self.link = kind(x.shape[1], **options)
         self.link.to_device('@cupy:0')
         self.x = chainer.Variable(cupy.asarray(x))
@@ -82,10 +84,14 @@ class Steps:
         """Runs a step; returns how many operations of each kind it made."""
         cupy.recorder.counts.clear()
         self.run()
-        total = collections.Counter()
-        for (kind, _), n in cupy.recorder.counts.items():
-            total[kind] += n
-        return total
+        return _by_kind()
+
+
+def _by_kind():
+    total = collections.Counter()
+    for (kind, _), n in cupy.recorder.counts.items():
+        total[kind] += n
+    return total
 
 
 def run_kernels(libraries):
@@ -117,6 +123,26 @@ def count_steps(shape=(256, 128, 8, 8), n_steps=4):
         steps = Steps(name, x, gy)
         counts[name] = [dict(steps.count()) for _ in range(n_steps)]
         del steps  # before the pool is emptied for the next
+    return counts
+
+
+def count_test_mode(shape=(256, 128, 8, 8), n_batches=11):
+    """Returns what a pass in test mode asks for, by name: a first one after
+    training and the next one."""
+    x, batch = _random(shape, 0), _random((16, shape[1], 2, 2), 1)
+    counts = {}
+    for name, (kind, options) in LINKS.items():
+        link = kind(shape[1], **options)
+        for _ in range(n_batches):
+            link(batch)
+        link.to_device('@cupy:0')
+        sent = cupy.asarray(x)
+        counts[name] = []
+        with chainer.using_config('train', False), chainer.no_backprop_mode():
+            for _ in range(2):
+                cupy.recorder.counts.clear()
+                link(sent)
+                counts[name].append(dict(_by_kind()))
     return counts
 
 
@@ -153,10 +179,11 @@ def time_steps(shape=(256, 128, 8, 8), n_steps=100):
 
 
 def main():
-    counts = count_steps()
+    counts, in_test_mode = count_steps(), count_test_mode()
     seconds = time_steps()
     for name in LINKS:
-        print(f'{name:<30} {counts[name][-1]}  '
+        print(f'{name:<30} {counts[name][-1]}, in test mode '
+              f'{in_test_mode[name][-1]}  '
               f'{1e3 * seconds[name]:.2f} ms on the host, '
               f"{seconds[name] / seconds['batch']:.2f} x batch's")
 
@@ -166,7 +193,7 @@ if __name__ == '__main__':
         main()
     else:
         # For the tests: libraries in, counts and outputs out.
-        found = {'counts': count_steps()}
+        found = {'counts': count_steps(), 'test mode': count_test_mode()}
         run_kernels(json.loads(sys.argv[1]))
         found['outputs'] = outputs()
         json.dump(found, sys.stdout)

@@ -22,7 +22,7 @@ def _parameters(function):
 
 def test_functions_are_found():
     assert {module for module, _ in _FUNCTIONS} == {
-        'coefficients', 'fit', 'mixture', 'rows', 'sample', 'seeding',
+        'coefficients', 'fit', 'mixture', 'modes', 'rows', 'sample', 'seeding',
         'transform'}
     assert ('mixture', 'em_step') in _FUNCTIONS
 

@@ -9,6 +9,8 @@ import numpy
 import pytest
 
 import mixnorm
+from mixnorm.links import (
+    MixtureNormalization, ModeGroupNormalization, ModeNormalization)
 
 
 _TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -20,7 +22,18 @@ _MOST = {
     'mixture, in several launches': 30,
     'mixture, warm start': 16,
     'mixture, affine by component': 16,
-    'mode': 127,
+    'mode': 12,
+    'mode, by channel': 9,
+}
+
+# The same of a pass in test mode, after one of the same training.
+_MOST_IN_TEST_MODE = {
+    'batch': 4,
+    'mixture': 10,
+    'mixture, warm start': 10,
+    'mixture, affine by component': 13,
+    'mode': 5,
+    'mode, by channel': 4,
 }
 
 
@@ -55,6 +68,14 @@ def test_nothing_waits_or_allocates(recorded, name):
             name == 'mixture, warm start')
 
 
+@pytest.mark.parametrize('name', sorted(_MOST_IN_TEST_MODE))
+def test_operations_in_test_mode(recorded, name):
+    counts = recorded['test mode'][name][1]
+    assert sum(counts.get(kind, 0) for kind in (
+        'launches', 'memsets', 'copies')) <= _MOST_IN_TEST_MODE[name]
+    assert counts.get('synchronizations', 0) == 0
+
+
 def test_recorder_counts():
     # Of what it must not miss: memory, what waits, what is mixed.
     code = '''
@@ -87,12 +108,15 @@ assert after == before, (before, after)
         _TESTS, 'compute_tests', 'recorded_cupy'))
 
 
-@pytest.mark.parametrize('name,options', [
-    ('mixture', {}),
-    ('mixture, in several launches', {}),
-    ('mixture, warm start', {'warm_start': True}),
-    ('mixture, affine by component', {'affine': 'component'})])
-def test_outputs(recorded, name, options):
+@pytest.mark.parametrize('name,kind,options', [
+    ('mixture', MixtureNormalization, {}),
+    ('mixture, in several launches', MixtureNormalization, {}),
+    ('mixture, warm start', MixtureNormalization, {'warm_start': True}),
+    ('mixture, affine by component', MixtureNormalization,
+     {'affine': 'component'}),
+    ('mode', ModeNormalization, {}),
+    ('mode, by channel', ModeGroupNormalization, {})])
+def test_outputs(recorded, name, kind, options):
     # The whole path, from the link to the kernels, against NumPy's.
     shape = 16, 5, 4, 4
     arrays = []
@@ -100,7 +124,10 @@ def test_outputs(recorded, name, options):
         random = numpy.random.RandomState(seed)
         group = random.randint(3, size=(shape[0], 1) + shape[2:])
         arrays.append((random.randn(*shape) + 3 * group).astype('f'))
-    link = mixnorm.links.MixtureNormalization(5, seed=0, **options)
+    if kind is MixtureNormalization:
+        options = dict(options, seed=0)
+    numpy.random.seed(0)
+    link = kind(5, **options)
     for _ in range(2):
         x = chainer.Variable(arrays[0])
         link.cleargrads()

@@ -1,5 +1,6 @@
 """Inference: what a link keeps of its training, and how it uses it."""
 import copy
+import pickle
 
 import chainer
 from chainer import functions as F
@@ -469,3 +470,61 @@ def test_queue_never_changes():
     for actual, value in zip(
             queue.push(mixture, .5).arrays.values(), contents[-1]):
         numpy.testing.assert_array_equal(actual, value)
+
+
+def _trained(n_batches=3):
+    link = MixtureNormalization(4, n_components=2, seed=0)
+    random = numpy.random.RandomState(0)
+    for _ in range(n_batches):
+        link(random.randn(8, 4, 3).astype('f'))
+    return link, random.randn(6, 4, 3)
+
+
+@pytest.mark.parametrize('change', [
+    'train', 'eps', 'reload', 'start_finetuning', 'set_inference_moments'])
+def test_what_is_kept_of_a_queue_follows_it(change):
+    # A link that was used in test mode before, and one that was not.
+    outputs = []
+    for is_used in False, True:
+        link, x = _trained()
+        if is_used:
+            _infer(link, x)
+            _infer(link, x.astype('f'))
+        if change == 'eps':
+            link.eps = .5
+        elif change == 'reload':
+            other, _ = _trained(5)
+            link.copyparams(other)
+        elif change == 'set_inference_moments':
+            link.set_inference_moments(numpy.full(4, .5), numpy.full(4, 2.))
+        else:
+            if change == 'start_finetuning':
+                link.start_finetuning()
+            link(x.astype('f'), finetune=change == 'start_finetuning')
+        outputs += [_infer(link, x), _infer(link, x)]
+    plain, _ = _trained()
+    assert abs(outputs[0] - _infer(plain, x)).max() > 1e-3
+    for y in outputs[1:]:
+        numpy.testing.assert_array_equal(y, outputs[0])
+
+
+@pytest.mark.parametrize('make', [
+    copy.copy, copy.deepcopy, lambda link: pickle.loads(pickle.dumps(link))],
+    ids=['copy', 'deepcopy', 'pickle'])
+def test_copies_of_a_link_used_infer(make):
+    link, x = _trained()
+    expected = _infer(link, x)
+    copied = make(link)
+    numpy.testing.assert_array_equal(_infer(copied, x), expected)
+    copied(x.astype('f'))
+    assert (_infer(copied, x) != expected).any()
+    numpy.testing.assert_array_equal(_infer(link, x), expected)
+
+
+def test_dtypes_of_test_mode_by_turns():
+    link, x = _trained()
+    for dtype in 'd', 'f', 'd', 'e':
+        fresh, _ = _trained()
+        numpy.testing.assert_array_equal(
+            _infer(link, x.astype(dtype)),
+            _infer(fresh, x.astype(dtype)))

@@ -16,11 +16,12 @@ and knows nothing of blocks.  :mod:`~mixnorm.compute.threads` and
 from mixnorm.compute.cpu import coefficients
 from mixnorm.compute.cpu import fit
 from mixnorm.compute.cpu import mixture
+from mixnorm.compute.cpu import modes
 from mixnorm.compute.cpu import rows
 from mixnorm.compute.cpu import sample
 from mixnorm.compute.cpu import seeding
 from mixnorm.compute.cpu import transform
 
 __all__ = [
-    'coefficients', 'fit', 'mixture', 'rows', 'sample', 'seeding',
+    'coefficients', 'fit', 'mixture', 'modes', 'rows', 'sample', 'seeding',
     'transform']

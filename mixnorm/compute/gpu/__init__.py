@@ -13,11 +13,12 @@ same input gives the same bits.
 from mixnorm.compute.gpu import coefficients
 from mixnorm.compute.gpu import fit
 from mixnorm.compute.gpu import mixture
+from mixnorm.compute.gpu import modes
 from mixnorm.compute.gpu import rows
 from mixnorm.compute.gpu import sample
 from mixnorm.compute.gpu import seeding
 from mixnorm.compute.gpu import transform
 
 __all__ = [
-    'coefficients', 'fit', 'mixture', 'rows', 'sample', 'seeding',
+    'coefficients', 'fit', 'mixture', 'modes', 'rows', 'sample', 'seeding',
     'transform']

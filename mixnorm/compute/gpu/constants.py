@@ -23,5 +23,8 @@ FOUR = 4
 ALIGNED_CHANNELS = 32
 ALIGNED_SUM_CHANNELS = 16
 
+# Channels of a thread block that adds up over samples what modes are made of.
+MODE_CHANNELS = 8
+
 # Points that the origin is the median of, at most.
 ORIGIN_POINTS = 16

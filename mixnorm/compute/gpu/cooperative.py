@@ -17,15 +17,9 @@ def launch(source, name, dtype, grid, shared_bytes, arguments):
     """
     # CuPy compiles a kernel that is declared cooperative against a library
     # of the CUDA toolkit, which the kernels do without.
-    _kernel(source, name, dtype.name, current_device()).kernel(
+    _kernel(source, name, dtype, launcher.current_device()).kernel(
         grid, (THREADS,), arguments, shared_mem=shared_bytes,
         enable_cooperative_groups=True)
-
-
-def current_device():
-    """Returns the number of the current device."""
-    import cupy
-    return cupy.cuda.runtime.getDevice()
 
 
 @functools.lru_cache(maxsize=None)
@@ -35,7 +29,7 @@ def shared_bytes(source, name, dtype, device):
     Args:
         source (str): Name of the ``.cu`` file without the ending.
         name (str): Name of the kernel.
-        dtype (str): Name of the type of activations.
+        dtype (numpy.dtype): Type of the activations.
         device (int): Number of the current device.
 
     Returns:
@@ -58,7 +52,7 @@ def capacity(source, name, dtype, device, n_bytes):
     Args:
         source (str): Name of the ``.cu`` file without the ending.
         name (str): Name of the kernel.
-        dtype (str): Name of the type of activations.
+        dtype (numpy.dtype): Type of the activations.
         device (int): Number of the current device.
         n_bytes (int): Dynamic shared memory of a thread block.
 

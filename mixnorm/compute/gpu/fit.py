@@ -32,7 +32,7 @@ memory."""
         n_trials = (len(draws) - 1) // (n_components - 1)
     if n == 0 or n_dims == 0 or (start is None and kmeans_iter == 0):
         return None
-    plan = _plan(cooperative.current_device(), x.dtype, n, n_dims,
+    plan = _plan(launcher.current_device(), x.dtype, n, n_dims,
                  n_components, n_trials, tile.THREAD_BLOCKS)
     if plan is None:
         return None
@@ -103,7 +103,7 @@ def _plan(device, dtype, n, n_dims, n_components, n_trials, n_rows):
     n_tiles = divide_up(n, points)
     if others or channels < n_dims or n_tiles > n_rows:
         return None
-    arguments = _SOURCE, _NAME, dtype.name, device
+    arguments = _SOURCE, _NAME, dtype, device
     most = cooperative.shared_bytes(*arguments)
     for n_slots in range(1, n_tiles + 1):
         n_bytes = _shared_bytes(

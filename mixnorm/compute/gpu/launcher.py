@@ -1,7 +1,7 @@
 """Compiles the CUDA sources by CuPy and launches their kernels.
 
-Everything happens on the device that the arrays lie on, whichever is the
-current one.
+Everything happens on the device that the arrays lie on: functions of arrays
+enter it by :func:`on_device`, and the kernels run on the current one.
 """
 import contextlib
 import functools
@@ -77,8 +77,15 @@ def on_device(function):
     return wrapper
 
 
+def current_device():
+    """Returns the number of the current device."""
+    import cupy
+    return cupy.cuda.runtime.getDevice()
+
+
 def launch(source, name, dtype, grid, shared_bytes, arguments):
-    """Launches a kernel on the current stream of its arrays' device.
+    """Launches a kernel on the current stream of the current device, which \
+is to be its arrays'.
 
     Args:
         source (str): Name of the ``.cu`` file without the ending.
@@ -86,14 +93,11 @@ def launch(source, name, dtype, grid, shared_bytes, arguments):
         dtype (numpy.dtype): Type of the activations.
         grid (tuple of ints): Number of thread blocks, by axis.
         shared_bytes (int): Dynamic shared memory of a thread block.
-        arguments (tuple): CuPy arrays, one at least, and NumPy scalars.
+        arguments (tuple): CuPy arrays and NumPy scalars.
 
     """
-    device = next(
-        a.device for a in arguments if not isinstance(a, numpy.generic))
-    with device:
-        kernel = _kernel(source, name, dtype.name, device.id)
-        kernel(grid, (constants.THREADS,), arguments, shared_mem=shared_bytes)
+    kernel = _kernel(source, name, dtype, current_device())
+    kernel(grid, (constants.THREADS,), arguments, shared_mem=shared_bytes)
 
 
 @functools.lru_cache(maxsize=None)
@@ -106,4 +110,4 @@ def _module(source, dtype, device):
     """Compiles a source for the current device, whose number is given."""
     import cupy
     return cupy.RawModule(
-        code=read_source(source), options=compiler_options(dtype))
+        code=read_source(source), options=compiler_options(dtype.name))

@@ -23,7 +23,12 @@ def n_points(x):
 
 def element_strides(x):
     """Returns strides in elements, as kernels take them."""
-    return tuple(numpy.int64(s // x.itemsize) for s in x.strides)
+    return _element_strides(x.strides, x.itemsize)
+
+
+@functools.lru_cache(maxsize=1000)
+def _element_strides(strides, itemsize):
+    return tuple(numpy.int64(s // itemsize) for s in strides)
 
 
 def strided(x):
@@ -59,9 +64,15 @@ def is_aligned(*stacks):
 
 
 def _is_aligned(z):
+    return (_address(z) % min(FOUR * z.itemsize, 16) == 0
+            and _has_fours(_layout(z)))
+
+
+@functools.lru_cache(maxsize=1000)
+def _has_fours(z):
+    """Tells whether a layout is aligned but for where it begins."""
     size = z.itemsize
-    if (z.shape[2] % FOUR != 0 or z.strides[2] != size
-            or _address(z) % min(FOUR * size, 16) != 0):
+    if z.shape[2] % FOUR != 0 or z.strides[2] != size:
         return False
     last = z.shape[2]
     for n, stride in zip(z.shape[:2], z.strides):
@@ -73,7 +84,8 @@ def _is_aligned(z):
 
 def _address(z):
     # CuPy's, and NumPy's where the kernels run on the CPU.
-    return z.data.ptr if hasattr(z.data, 'ptr') else z.ctypes.data
+    pointer = getattr(z.data, 'ptr', None)
+    return z.ctypes.data if pointer is None else pointer
 
 
 def aligned_arguments(x):
@@ -83,15 +95,12 @@ def aligned_arguments(x):
         x (array): Stack ``(B, C, L)``, see :func:`is_aligned`.
 
     """
-    fours = x.shape[2] // FOUR
-    return (*aligned_strides(x), numpy.int32(fours),
-            numpy.int32(x.shape[0] * fours), numpy.int32(x.shape[1]))
+    return (x, *_aligned_numbers(_layout(x)))
 
 
 def aligned_strides(x):
     """Returns an aligned stack and its strides by sample and channel."""
-    return (x, *(numpy.int32(stride // x.itemsize if n > 1 else 0)
-                 for n, stride in zip(x.shape[:2], x.strides)))
+    return (x, *_aligned_numbers(_layout(x))[:2])
 
 
 def stack_arguments(x, n=None):
@@ -102,7 +111,7 @@ def stack_arguments(x, n=None):
         n (int): Number of points to work on; all if ``None``.
 
     """
-    return (x, *_stack_numbers(_Layout(x.shape, x.strides, x.itemsize), n))
+    return (x, *_stack_numbers(_layout(x), n))
 
 
 class _Layout(typing.NamedTuple):
@@ -112,6 +121,19 @@ class _Layout(typing.NamedTuple):
     shape: tuple
     strides: tuple
     itemsize: int
+
+
+def _layout(x):
+    return _Layout(x.shape, x.strides, x.itemsize)
+
+
+@functools.lru_cache(maxsize=1000)
+def _aligned_numbers(x):
+    fours = x.shape[2] // FOUR
+    return (*(numpy.int32(stride // x.itemsize if n > 1 else 0)
+              for n, stride in zip(x.shape[:2], x.strides)),
+            numpy.int32(fours), numpy.int32(x.shape[0] * fours),
+            numpy.int32(x.shape[1]))
 
 
 @functools.lru_cache(maxsize=1000)

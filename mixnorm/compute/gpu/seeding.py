@@ -60,6 +60,7 @@ def seeded_lloyd_step(x, n_clusters, draws):
     return lloyd_step(x, centers)
 
 
+@launcher.on_device
 def nearest(x, centers):
     """Finds the nearest of some centres for every point, one by one."""
     xp = get_array_module(x)
@@ -74,6 +75,7 @@ def nearest(x, centers):
     return labels.ravel(), closest.ravel()
 
 
+@launcher.on_device
 def take(x, indices):
     """Gathers points."""
     return layout.take(x, indices).astype(working_dtype(x.dtype), copy=False)

@@ -1,4 +1,5 @@
 import math
+import typing
 
 import numpy
 
@@ -31,10 +32,11 @@ class FixedMixtureNormalization(PointMixtureTransform):
     """
 
     def __init__(self, weights, means, variances, factors, eps=2e-5,
-                 reg_covar=1e-6):
+                 reg_covar=1e-6, columns=None):
         super().__init__(eps)
         self.queue = weights, means, variances, factors
         self.reg_covar = reg_covar
+        self._queue_columns = columns
 
     def check_type_forward(self, in_types):
         type_check._argname(in_types, ('x', 'gamma', 'beta'))
@@ -54,28 +56,23 @@ class FixedMixtureNormalization(PointMixtureTransform):
         check_affine_types(x_type, gamma_type, beta_type, weights.shape[1])
 
     def compute_coefficients(self, points, gamma, beta):
-        weights, means, variances, _ = self.queue
-        self._columns = self._make_columns(working_dtype(points.dtype))
-        return (
-            queue_posterior(points, weights, means, variances, self.reg_covar),
-            coefficients(
-                self._columns, gamma, beta,
-                compute.arithmetic(points).transform.find_origin(points)))
+        arithmetic = compute.arithmetic(points)
+        *mixtures, self._columns = self._queue_in(working_dtype(points.dtype))
+        tau, _ = arithmetic.mixture.posterior(points, *mixtures)
+        return tau, coefficients(
+            self._columns, gamma, beta,
+            arithmetic.transform.find_origin(points))
 
     def compute_parameter_gradients(self, points, gamma, sums):
         return gradients(
             self._columns, gamma, self._coefficients.origin, sums)
 
-    def _make_columns(self, dtype):
-        weights, means, variances, factors = _cast(self.queue, dtype)
-        xp = backend.get_array_module(weights)
-        shape = -1, means.shape[2]
-        return Columns(
-            (factors[:, None] * inverse_or_zero(
-                xp, xp.sqrt(weights))).reshape(-1, 1),
-            means.reshape(shape),
-            inverse_deviations(weights, variances, self.eps).reshape(shape),
-            None)
+    def _queue_in(self, dtype):
+        """Returns what follows from the queue, in the working dtype."""
+        if self._queue_columns is None:
+            self._queue_columns = queue_columns(
+                *self.queue, dtype, self.eps, self.reg_covar)
+        return self._queue_columns
 
     def standardize(self, x):
         z = functions.cast(x, working_dtype(x.dtype))
@@ -83,17 +80,13 @@ class FixedMixtureNormalization(PointMixtureTransform):
         tau = fixed_posterior(
             x, weights=weights, means=means, variances=variances,
             reg_covar=self.reg_covar)
-        columns = self._make_columns(z.dtype)
+        columns = self._queue_in(z.dtype).columns
         per_channel = (-1,) + (1,) * (x.ndim - 2)
         for j, (factor, mean, inv_std) in enumerate(zip(
                 columns.factor, columns.mean, columns.inv_std)):
             deviation = z - mean.reshape(per_channel)
             yield (deviation * inv_std.reshape(per_channel),
                    tau[:, j:j + 1] * factor)
-
-
-def _cast(arrays, dtype):
-    return (z.astype(dtype, copy=False) for z in arrays)
 
 
 def fixed_posterior(x, weights, means, variances, reg_covar):
@@ -117,6 +110,55 @@ def fixed_posterior(x, weights, means, variances, reg_covar):
         stack(x.array), weights, means, variances, reg_covar), x.shape)
 
 
+class QueueColumns(typing.NamedTuple):
+
+    """What follows from a queue alone, in the working dtype.
+
+    Attributes:
+        weights (array): ``(T, K)``.
+        means (array): ``(T, K, C)``.
+        variances (array): Those of the posteriors, ``(T, K, C)``.
+        columns (mixnorm.compute.columns.Columns): ``T * K`` columns.
+
+    """
+
+    weights: typing.Any
+    means: typing.Any
+    variances: typing.Any
+    columns: Columns
+
+
+def queue_columns(weights, means, variances, factors, dtype, eps, reg_covar):
+    """Computes what :func:`fixed_mixture_normalization` needs of a queue.
+
+    Args:
+        weights (array): See :func:`fixed_mixture_normalization`.
+        means (array): Likewise.
+        variances (array): Likewise.
+        factors (array): Likewise.
+        dtype (numpy.dtype): Working dtype of the points.
+        eps (float): Added to variances.
+        reg_covar (float): See :func:`fixed_mixture_normalization`.
+
+    Returns:
+        QueueColumns: The same for all points.
+
+    """
+    xp = backend.get_array_module(weights)
+    weights, means, variances, factors = (
+        z.astype(dtype, copy=False)
+        for z in (weights, means, variances, factors))
+    shape = -1, means.shape[2]
+    return QueueColumns(
+        weights, means, regularized_variances(
+            weights, means, variances, reg_covar),
+        Columns(
+            (factors[:, None] * inverse_or_zero(
+                xp, xp.sqrt(weights))).reshape(-1, 1),
+            means.reshape(shape),
+            inverse_deviations(weights, variances, eps).reshape(shape), None))
+
+
 def queue_posterior(x, weights, means, variances, reg_covar):
     """Computes the posteriors of points under the mixtures of a queue.
 
@@ -131,8 +173,9 @@ def queue_posterior(x, weights, means, variances, reg_covar):
         array: ``(B, T * K, L)``.
 
     """
-    weights, means, variances = _cast(
-        (weights, means, variances), working_dtype(x.dtype))
+    weights, means, variances = (
+        z.astype(working_dtype(x.dtype), copy=False)
+        for z in (weights, means, variances))
     tau, _ = compute.arithmetic(x).mixture.posterior(
         x, weights, means, regularized_variances(
             weights, means, variances, reg_covar))
@@ -163,66 +206,3 @@ def regularized_variances(weights, means, variances, reg_covar):
     total = (share * (variances + deviation ** 2)).sum(axis=1, keepdims=True)
     least = reg_covar * total
     tells = (least >= numpy.finfo(variances.dtype).tiny) & xp.isfinite(total)
-    return xp.where(tells, xp.maximum(variances, least), numpy.inf).astype(
-        variances.dtype, copy=False)
-
-
-def fixed_mixture_normalization(x, gamma, beta, weights, means, variances,
-                                factors, eps=2e-5, activation=None,
-                                delta=None, reg_covar=1e-6):
-    r"""Mixture normalization with the statistics of earlier batches.
-
-    Each entry ``t`` of the queue is a mixture with its own posterior
-    :math:`\tau^{(t)}`; the outputs under all of them are averaged:
-
-    .. math::
-
-        y_i = \gamma \sum_t w_t \sum_k
-        \frac{\tau_{ik}^{(t)}}{\sqrt{\lambda_k^{(t)}}}
-        \frac{x_i - \mu_k^{(t)}}{\sqrt{(\sigma_k^{(t)})^2 + \epsilon}}
-        + \beta
-
-    The posterior is a constant here, too: the gradient stops there.  With one
-    entry of one component this is
-    :func:`chainer.functions.fixed_batch_normalization`.
-
-    Args:
-        x (:class:`~chainer.Variable` or array): Input ``(N, C, *S)``,
-            floating; ``S`` may be empty.
-        gamma (:class:`~chainer.Variable` or array): Scale ``(C,)`` or
-            ``(K, C)``; see :func:`mixture_normalization`.
-        beta (:class:`~chainer.Variable` or array): Shift, of ``gamma``'s
-            shape and dtype.
-        weights (array): ``lambda`` of the ``T`` entries, ``(T, K)``; a
-            component of weight 0 is absent.
-        means (array): ``mu``, ``(T, K, C)``.
-        variances (array): ``sigma^2``, ``(T, K, C)``.
-        factors (array): ``w``, ``(T,)``, summing to 1.
-        eps (float): Added to variances, in squared units of ``x``.
-        activation (callable): See :func:`mixture_normalization`.
-        delta (:class:`~chainer.Variable` or array): Weight of second order,
-            ``(C,)`` or ``(K, C)``; see :func:`mixture_normalization`.
-        reg_covar (float): Least variance that a component has in a
-            posterior, in units of the channel's variance under the entry;
-            positive.
-
-    Returns:
-        ~chainer.Variable: Output of ``x``'s shape and dtype.
-
-    Raises:
-        chainer.utils.type_check.InvalidType: If shapes or dtypes do not fit.
-        ValueError: If ``eps``, ``activation`` or ``reg_covar`` is out of its
-            range.
-
-    Source: M. M. Kalayeh and M. Shah, *Training Faster by Separating Modes
-    of Variation in Batch-normalized Models* (2018), eqs. (33), (38), (39).
-
-    .. seealso:: :class:`mixnorm.links.MixtureNormalization`
-
-    """
-    check_real('reg_covar', reg_covar, 0, math.inf, closed_low=False,
-               closed_high=False)
-    node = FixedMixtureNormalization(*map(
-        chainer.as_array, (weights, means, variances, factors)), eps,
-        reg_covar)
-    return transform(node, x, gamma, beta, activation, delta)

@@ -57,6 +57,12 @@ class FixedModeNormalization(RowNormalization):
 
         return slope, intercept, gradients
 
+    def compute_at_once(self, modes, moments, parameters):
+        *gating, gamma, beta = parameters
+        return modes.of_samples(
+            *moments, None, gating, gamma, beta, self.eps,
+            (self._mean, self._sqmean))
+
 
 class GatedFixedModeNormalization(SampleGated, FixedModeNormalization):
 

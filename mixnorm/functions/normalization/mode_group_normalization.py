@@ -39,6 +39,10 @@ class ModeGroupNormalization(RowNormalization):
 
         return slope, intercept, gradients
 
+    def compute_at_once(self, modes, moments, parameters):
+        *gating, gamma, beta = parameters
+        return modes.of_channels(*moments, gating, gamma, beta, self.eps)
+
 
 def _mean_over_modes(gamma, beta, mean, variance, eps):
     r"""Computes the coefficients of eq. (5), by sample and channel.

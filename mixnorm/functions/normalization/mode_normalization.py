@@ -49,6 +49,13 @@ class ModeNormalization(RowNormalization):
 
         return slope, intercept, gradients
 
+    def compute_at_once(self, modes, moments, parameters):
+        *gating, gamma, beta = parameters
+        found = modes.of_samples(*moments, gating, gamma, beta, self.eps)
+        if found is not None:
+            self.statistics = found.statistics
+        return found
+
 
 class GatedModeNormalization(SampleGated, ModeNormalization):
 

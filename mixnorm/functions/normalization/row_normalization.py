@@ -13,7 +13,9 @@ These small functions are written once, in operations that arrays and
 Chainer's variables have in common: on arrays they make the value, on variables
 the derivatives of second and higher order.  Each returns its gradients as a
 function beside the value: to have Chainer differentiate so many small
-variables would make training a layer slower by a quarter.
+variables would make training a layer slower by a quarter.  On a GPU, kernels
+make the value and its gradients in few launches; see
+:class:`mixnorm.compute.contract.Modes`.
 """
 import math
 
@@ -23,6 +25,7 @@ from chainer import functions
 
 from mixnorm import compute
 from mixnorm.compute.layout import working_dtype
+from mixnorm.compute.row_coefficients import RowCoefficients
 from mixnorm.functions.normalization.gradient import NormalizationNode
 
 
@@ -68,6 +71,22 @@ class RowNormalization(NormalizationNode):
         """
         raise NotImplementedError
 
+    def compute_at_once(self, modes, moments, parameters):
+        """Computes the coefficients by kernels, where there are some.
+
+        Args:
+            modes (mixnorm.compute.contract.Modes): Arithmetic of the arrays.
+            moments (sequence of arrays): As in :meth:`compute_coefficients`,
+                as :meth:`mixnorm.compute.contract.Rows.moments` returns them.
+            parameters (list of arrays): The other inputs.
+
+        Returns:
+            mixnorm.compute.row_coefficients.RowCoefficients or None: ``None``
+            if the methods above have to do it.
+
+        """
+        raise NotImplementedError
+
     def forward(self, inputs):
         self.retain_inputs(tuple(range(len(inputs))))
         x, *parameters = inputs
@@ -77,35 +96,48 @@ class RowNormalization(NormalizationNode):
             moments = arithmetic.rows.moments(rows)
         else:
             moments = arithmetic.rows.means(rows),
-        self._center = center = moments[0]
-        self._origin = self.compute_origin(center)
-        slope, intercept, self._gradients = self.compute_coefficients(
-            *([z.astype(numpy.float64, copy=False) for z in arrays]
-              for arrays in (moments, parameters)), self._origin)
-        offset = (center - self._origin) * slope + intercept
-        self._slope, offset = (
-            z.astype(center.dtype, copy=False) for z in (slope, offset))
+        self._center = moments[0]
+        found = self.compute_at_once(arithmetic.modes, moments, parameters)
+        if found is None:
+            found = self._compute_in_steps(moments, parameters)
+        self._slope, self._origin = found.slope, found.origin
+        self._gradients = found.gradients
         return arithmetic.rows.affine(
-            rows, center, self._slope, offset).reshape(x.shape),
+            rows, self._center, found.slope, found.offset).reshape(x.shape),
+
+    def _compute_in_steps(self, moments, parameters):
+        center = moments[0]
+        origin = self.compute_origin(center)
+        slope, intercept, coefficient_gradients = self.compute_coefficients(
+            *([z.astype(numpy.float64, copy=False) for z in arrays]
+              for arrays in (moments, parameters)), origin)
+        offset = (center - origin) * slope + intercept
+
+        def gradients(sum_gx, sum_g, length):
+            # From sums of gy (x - center) to those of gy (x - origin).
+            gslope = sum_gx + sum_g * (center - origin)
+            (gmeans, *gvariances), gparameters = coefficient_gradients(
+                gslope, sum_g)
+            quadratic = None
+            if gvariances:
+                quadratic = (gvariances[0] * (2 / length)).astype(
+                    center.dtype, copy=False)
+            return quadratic, (gmeans / length).astype(
+                center.dtype, copy=False), gparameters
+
+        return RowCoefficients(*(
+            z.astype(center.dtype, copy=False) for z in (slope, offset)),
+            origin, gradients)
 
     def compute_gradients(self, x, *others):
         *parameters, gy = others
         rows, upstream = _rows(x), _rows(gy)
         arithmetic = compute.arithmetic(x)
-        gslope, gintercept = arithmetic.rows.gradient_sums(
-            rows, upstream, self._center)
-        # From sums of gy (x - center) to those of gy (x - origin).
-        gslope = gslope + gintercept * (self._center - self._origin)
-        (gmeans, *gvariances), gparameters = self._gradients(
-            gslope, gintercept)
-        length, dtype = max(1, rows.shape[2]), self._center.dtype
-        quadratic = None
-        if self.needs_variances:
-            quadratic = (gvariances[0] * (2 / length)).astype(
-                dtype, copy=False)
+        quadratic, offset, gparameters = self._gradients(
+            *arithmetic.rows.gradient_sums(rows, upstream, self._center),
+            max(1, rows.shape[2]))
         gx = arithmetic.rows.gradient_input(
-            rows, upstream, self._center, self._slope, quadratic,
-            (gmeans / length).astype(dtype, copy=False))
+            rows, upstream, self._center, self._slope, quadratic, offset)
         return (gx.reshape(x.shape), *(
             g.astype(p.dtype, copy=False)
             for g, p in zip(gparameters, parameters)))

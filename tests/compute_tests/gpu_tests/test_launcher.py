@@ -92,8 +92,9 @@ def compiled(monkeypatch):
                 log.append((name, self._device))
             return kernel
 
-    monkeypatch.setitem(
-        sys.modules, 'cupy', types.SimpleNamespace(RawModule=RawModule))
+    runtime = types.SimpleNamespace(getDevice=lambda: _Device.entered[-1])
+    monkeypatch.setitem(sys.modules, 'cupy', types.SimpleNamespace(
+        RawModule=RawModule, cuda=types.SimpleNamespace(runtime=runtime)))
     for function in launcher._kernel, launcher._module:
         function.cache_clear()
     yield log
@@ -102,11 +103,15 @@ def compiled(monkeypatch):
 
 
 def test_launches_on_the_arrays_device(compiled):
-    # The current device is 0 throughout.
-    for number in 1, 0, 1:
+    @launcher.on_device
+    def launch(array):
         launcher.launch(
             'rows', 'kernel', numpy.dtype('f'), (1,), 0,
-            (numpy.int32(5), _Array(number), numpy.int64(7)))
+            (numpy.int32(5), array, numpy.int64(7)))
+
+    # The current device is 0 throughout.
+    for number in 1, 0, 1:
+        launch(_Array(number))
         assert _Device.entered == [0]
     assert compiled == [
         ('compiled', 1), ('kernel', 1), ('compiled', 0), ('kernel', 0),

@@ -138,6 +138,9 @@ def _reduced(shape, axis=None, keepdims=False):
                  if keepdims or i not in axes)
 
 
+_Pointer = collections.namedtuple('_Pointer', 'ptr')
+
+
 class ndarray(numpy.ndarray):
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
@@ -171,7 +174,7 @@ class ndarray(numpy.ndarray):
 
     @property
     def data(self):
-        return types.SimpleNamespace(ptr=self.ctypes.data)
+        return _Pointer(self.__array_interface__['data'][0])
 
     def _method(name, kind='launches'):
         plain = getattr(numpy.ndarray, name)
