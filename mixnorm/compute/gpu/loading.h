@@ -6,8 +6,9 @@
 //
 // A multiprocessor of an H100 needs some 18 KB on their way to keep its share
 // of the memory busy (3.35 TB/s x 700 ns / 132), one of an A100 9 KB. Three
-// thread blocks that copy have three tiles on their way, up to 100 KB; three
-// that read ahead have 24 KB, but of single values of float16 12 KB.
+// thread blocks that copy have three tiles on their way, up to 100 KB. Three
+// that read ahead have 24 KB of float32 or of fours of float16, and 12 KB of
+// single values of float16.
 
 #ifndef MIXNORM_LOADING_H
 #define MIXNORM_LOADING_H
@@ -127,8 +128,8 @@ __device__ inline void read_values(
   }
 }
 
-// Whether consecutive points lie side by side in whole fours, each of which one
-// load can move.
+// Whether consecutive points lie side by side in whole fours, each of which
+// one load can move.
 __device__ inline bool in_fours(const Stack<const Input>& x) {
   return x.length_stride == 1 && x.length % kFour == 0 &&
          x.batch_stride % kFour == 0 && x.channel_stride % kFour == 0 &&

@@ -263,8 +263,8 @@ MIXNORM_LARGE_KERNEL mixnorm_posterior(
       set_offsets(tile, points, start, n_points);
       __syncthreads();
       if (values_stay) {
-        load_values(tile.values, tile.offsets, tile_points, n, points, 0, n_dims,
-                    channels_fast, true);
+        load_values(tile.values, tile.offsets, tile_points, n, points, 0,
+                    n_dims, channels_fast, true);
         __syncthreads();
       }
     }
