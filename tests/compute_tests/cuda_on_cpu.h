@@ -7,6 +7,9 @@
 // different places, or for a thread that has ended, is an error, as it hangs
 // on a GPU.
 //
+// What is copied asynchronously arrives at once in the order backward, and
+// otherwise not before it is waited for.
+//
 // The thread blocks of a cooperative launch run at once, each in a thread of
 // the host. A fiber that waits for other thread blocks has to sleep, by
 // __nanosleep(), as often as it looks.
@@ -34,6 +37,11 @@
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
+#endif
+
+// Asynchronous copies are of this architecture on; a build may be for another.
+#ifndef __CUDA_ARCH__
+#define __CUDA_ARCH__ 800
 #endif
 
 #define __global__
@@ -101,6 +109,12 @@ struct Failure {
 
 enum State { kReady, kAtBarrier, kAtWarp, kAsleep, kEnded };
 
+struct Copy {
+  void* to;
+  const void* from;
+  size_t size;
+};
+
 struct Fiber {
   ucontext_t context;  // to start in
   jmp_buf place;       // to go on from
@@ -111,6 +125,8 @@ struct Fiber {
   int line;
   unsigned mask;   // of the lanes it waits for
   uint64_t value;  // what it shows them
+  std::vector<Copy> copies;  // that are to arrive
+  size_t n_committed;        // of these, what a wait is for
 };
 
 static thread_local std::vector<Fiber> fibers;
@@ -119,6 +135,7 @@ static thread_local std::vector<uint64_t> shown;
 static thread_local jmp_buf scheduler;
 static thread_local int current;
 static thread_local std::function<void()> body;
+static thread_local bool copies_arrive_at_once;
 // Of a cooperative launch: whether a thread block failed, how many ended.
 static std::atomic<bool> failed;
 static std::atomic<long> n_ended;
@@ -267,10 +284,13 @@ static std::vector<int> permutation(int n, unsigned order) {
 static void run_block(int n_threads, unsigned order) {
   fibers.resize(n_threads);
   shown.resize(n_threads);
+  copies_arrive_at_once = order == 1;
   for (Fiber& fiber : fibers) {
     if (!fiber.stack) fiber.stack.reset(new char[kStackBytes]);
     fiber.state = kReady;
     fiber.started = false;
+    fiber.copies.clear();
+    fiber.n_committed = 0;
     getcontext(&fiber.context);
     fiber.context.uc_stack.ss_sp = fiber.stack.get();
     fiber.context.uc_stack.ss_size = kStackBytes;
@@ -339,6 +359,36 @@ thread_local __align__(16) unsigned char
 #define __ballot_sync(mask, vote) \
   cuda_on_cpu::ballot(mask, vote, __FILE__, __LINE__)
 #define __ffs(bits) __builtin_ffs(bits)
+
+#if __CUDA_ARCH__ >= 800
+
+inline void __pipeline_memcpy_async(
+    void* to, const void* from, size_t size) {
+  cuda_on_cpu::Copy copy = {to, from, size};
+  if (cuda_on_cpu::copies_arrive_at_once) {
+    std::memcpy(to, from, size);
+  } else {
+    cuda_on_cpu::fibers[cuda_on_cpu::current].copies.push_back(copy);
+  }
+}
+
+inline void __pipeline_commit() {
+  cuda_on_cpu::Fiber& fiber = cuda_on_cpu::fibers[cuda_on_cpu::current];
+  fiber.n_committed = fiber.copies.size();
+}
+
+// Waits for all that is committed: kernels do not wait for less.
+inline void __pipeline_wait_prior(size_t) {
+  cuda_on_cpu::Fiber& fiber = cuda_on_cpu::fibers[cuda_on_cpu::current];
+  auto end = fiber.copies.begin() + fiber.n_committed;
+  for (auto copy = fiber.copies.begin(); copy != end; ++copy) {
+    std::memcpy(copy->to, copy->from, copy->size);
+  }
+  fiber.copies.erase(fiber.copies.begin(), end);
+  fiber.n_committed = 0;
+}
+
+#endif
 
 #define __nanosleep(n) \
   cuda_on_cpu::wait(cuda_on_cpu::kAsleep, __FILE__, __LINE__)

@@ -49,9 +49,10 @@ def build(compiler, library, source, flags=('-O1',)):
 
     """
     folder, name = os.path.split(library)
-    # The header that kernels include; the stand-in has what they use of it.
-    with open(os.path.join(folder, 'cuda_fp16.h'), 'w'):
-        pass
+    # Headers that kernels include; the stand-in has what they use of them.
+    for header in 'cuda_fp16.h', 'cuda_pipeline_primitives.h':
+        with open(os.path.join(folder, header), 'w'):
+            pass
     names = re.findall(
         r'^(?:MIXNORM_(?:\w+_)?KERNEL|extern "C" __global__ void) (\w+)\(',
         source, re.MULTILINE)

@@ -47,6 +47,42 @@ extern "C" __global__ void unset(const float* from, float* to) {
   to[threadIdx.x] = from[threadIdx.x] + shared[threadIdx.x];
 }
 
+extern "C" __global__ void copy(const float* from, float* to) {
+  float* shared = reinterpret_cast<float*>(dynamic_shared);
+  __pipeline_memcpy_async(
+      shared + threadIdx.x, from + threadIdx.x, sizeof(float));
+  __pipeline_commit();
+  __pipeline_wait_prior(0);
+  __syncthreads();
+  to[threadIdx.x] = shared[(threadIdx.x + 1) % blockDim.x];
+}
+
+extern "C" __global__ void no_wait(const float* from, float* to) {
+  float* shared = reinterpret_cast<float*>(dynamic_shared);
+  __pipeline_memcpy_async(
+      shared + threadIdx.x, from + threadIdx.x, sizeof(float));
+  __pipeline_commit();
+  to[threadIdx.x] = shared[threadIdx.x];
+}
+
+extern "C" __global__ void no_commit(const float* from, float* to) {
+  float* shared = reinterpret_cast<float*>(dynamic_shared);
+  __pipeline_memcpy_async(
+      shared + threadIdx.x, from + threadIdx.x, sizeof(float));
+  __pipeline_wait_prior(0);
+  to[threadIdx.x] = shared[threadIdx.x];
+}
+
+extern "C" __global__ void copy_too_early(const float* from, float* to) {
+  float* shared = reinterpret_cast<float*>(dynamic_shared);
+  shared[threadIdx.x] = 0;
+  __pipeline_memcpy_async(
+      shared + threadIdx.x, from + threadIdx.x, sizeof(float));
+  __pipeline_commit();
+  to[threadIdx.x] = shared[threadIdx.x];
+  __pipeline_wait_prior(0);
+}
+
 extern "C" __global__ void missing_lane(const float* from, float* to) {
   float value = from[threadIdx.x];
   if (threadIdx.x % 32 != 5) value = __shfl_xor_sync(0xffffffffu, value, 1);
@@ -83,9 +119,10 @@ def _launch(emulator, name, order=0):
     return x, y
 
 
+@pytest.mark.parametrize('name', ['neighbour', 'copy'])
 @pytest.mark.parametrize('order', range(4))
-def test_barrier(mistakes, order):
-    x, y = _launch(mistakes, 'neighbour', order)
+def test_barrier(mistakes, order, name):
+    x, y = _launch(mistakes, name, order)
     numpy.testing.assert_array_equal(y, numpy.roll(x, -1))
 
 
@@ -101,8 +138,10 @@ def test_lanes(mistakes, order):
     numpy.testing.assert_allclose(y.reshape(8, 32), expected, 1e-6)
 
 
-def test_race_differs_between_orders(mistakes):
-    results = [_launch(mistakes, 'race', order)[1] for order in range(4)]
+@pytest.mark.parametrize('name', [
+    'race', 'no_wait', 'no_commit', 'copy_too_early'])
+def test_race_differs_between_orders(mistakes, name):
+    results = [_launch(mistakes, name, order)[1] for order in range(4)]
     assert any((y != results[0]).any() for y in results)
 
 

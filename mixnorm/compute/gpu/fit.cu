@@ -169,7 +169,7 @@ MIXNORM_COOPERATIVE_KERNEL mixnorm_fit(
     }
     __syncthreads();
     load_values(gathered.values, gathered.offsets, tile_points, n, sample.x,
-                0, n_dims, channels_fast);
+                0, n_dims, channels_fast, indices == nullptr);
     __syncthreads();
     add_moments(gathered, n, n_dims, 1, sums.first, sums.second, n_dims);
     if (threadIdx.x == 0) sums.counts[0] = n;

@@ -15,6 +15,32 @@
 // Where the responsibilities come from.
 enum Source { kPosterior, kNearest, kGiven };
 
+// Where a tile has all channels and values are copied, the next tile's are on
+// their way from when the present ones have been read for the last time: while
+// sums are added up, which takes about as long as memory takes to answer. For
+// a second buffer there is no room: a tile is as large as 48 KB allow, and
+// twice that would leave a multiprocessor with two thread blocks.
+
+__device__ inline void set_offsets(
+    const Tile& tile, const Stack<const Input>& x, Index start,
+    Index n_points) {
+  Index point = start + threadIdx.x;
+  if (threadIdx.x < tile.points) {
+    tile.offsets[threadIdx.x] = point < n_points ? x.offset(point) : 0;
+  }
+}
+
+// Starts to copy the tile from `start` on, if there is one.
+__device__ inline void start_tile(
+    const Tile& tile, const Stack<const Input>& x, Index start,
+    Index n_points, int n_dims, bool channels_fast) {
+  if (start < n_points) {
+    start_copies(tile.values, tile.offsets, tile.points,
+                 min_int(tile.points, n_points - start), x, 0, n_dims,
+                 channels_fast);
+  }
+}
+
 // Component k's deviations are taken from centers[k * center_stride ...].
 // `tau` (B, K, L) is read if the responsibilities are given, and written if
 // they are a posterior that is wanted (not null).
@@ -30,6 +56,16 @@ __device__ void mixture_moments(
   Working* constants = arena.take<Working>(columns);
   Working* log_density = arena.take<Working>(tile_points);
 
+  Index start = (Index)blockIdx.x * tile_points;
+  Index step = (Index)gridDim.x * tile_points;
+  bool whole = n_dims <= tile_channels;
+  bool ahead = kCopies && whole;
+  if (ahead) {
+    set_offsets(tile, x, start, n_points);
+    __syncthreads();
+    start_tile(tile, x, start, n_points, n_dims, channels_fast);
+  }
+
   Sums sums(partial, blockIdx.x, n_components, n_dims);
   Index n_sums = 2 * (Index)n_components * n_dims + n_components + 1;
   for (Index i = threadIdx.x; i < n_sums; i += kThreads) sums.first[i] = 0;
@@ -38,7 +74,6 @@ __device__ void mixture_moments(
     log_constants(constants, weights, variances, n_components, n_dims);
   }
   // Parameters of all channels at once stay for all the tiles.
-  bool whole = n_dims <= tile_channels;
   if (whole) {
     load_centers(tile, centers, n_components, n_dims, 0, n_dims);
     if (kSource == kPosterior) {
@@ -46,14 +81,21 @@ __device__ void mixture_moments(
           tile, weights, variances, n_components, n_dims, 0, n_dims);
     }
   }
-  for (Index start = (Index)blockIdx.x * tile_points; start < n_points;
-       start += (Index)gridDim.x * tile_points) {
+  for (; start < n_points; start += step) {
     int n = min_int(tile_points, n_points - start);
-    if (threadIdx.x < tile_points) {
-      tile.offsets[threadIdx.x] =
-          threadIdx.x < n ? x.offset(start + threadIdx.x) : 0;
+    if (ahead) {
+      finish_copies();
+      __syncthreads();
+      set_offsets(tile, x, start + step, n_points);
+    } else {
+      set_offsets(tile, x, start, n_points);
+      __syncthreads();
+      if (whole) {
+        load_values(tile.values, tile.offsets, tile_points, n, x, 0, n_dims,
+                    channels_fast, true);
+        __syncthreads();
+      }
     }
-    __syncthreads();
 
     // Responsibilities.
     if (kSource == kGiven) {
@@ -67,25 +109,21 @@ __device__ void mixture_moments(
                 : Working(0);
       }
       if (threadIdx.x < tile_points) log_density[threadIdx.x] = 0;
-      if (whole) {
-        load_values(tile.values, tile.offsets, tile_points, n, x, 0, n_dims,
-                    channels_fast);
-      }
       __syncthreads();
     } else {
       for (int first = 0; first < n_dims; first += tile_channels) {
         int n_channels = min_int(tile_channels, n_dims - first);
-        load_values(tile.values, tile.offsets, tile_points, n, x, first,
-                    n_channels, channels_fast);
         if (!whole) {
+          load_values(tile.values, tile.offsets, tile_points, n, x, first,
+                      n_channels, channels_fast, true);
           load_centers(
               tile, centers, n_components, n_dims, first, n_channels);
           if (kSource == kPosterior) {
             load_precisions(tile, weights, variances, n_components, n_dims,
                             first, n_channels);
           }
+          __syncthreads();
         }
-        __syncthreads();
         quadratic_forms<kSource == kPosterior>(tile, n_channels, first > 0);
       }
       if (threadIdx.x < n) {
@@ -114,12 +152,17 @@ __device__ void mixture_moments(
       int n_channels = min_int(tile_channels, n_dims - first);
       if (!whole) {
         load_values(tile.values, tile.offsets, tile_points, n, x, first,
-                    n_channels, channels_fast);
+                    n_channels, channels_fast, true);
         load_centers(tile, centers, n_components, n_dims, first, n_channels);
         __syncthreads();
       }
       add_moments(tile, n, n_channels, n_components, sums.first + first,
-                  sums.second + first, n_dims);
+                  sums.second + first, n_dims, [&] {
+                    if (ahead) {
+                      start_tile(tile, x, start + step, n_points, n_dims,
+                                 channels_fast);
+                    }
+                  });
     }
   }
 }
@@ -193,25 +236,37 @@ MIXNORM_LARGE_KERNEL mixnorm_posterior(
       (mixtures_at_a_time * n_components + kQuad - 1) / kQuad * kQuad;
   Tile tile = make_tile(&arena, tile_points, tile_channels, columns);
   Working* constants = arena.take<Working>(n_columns);
-  log_constants(constants, weights, variances, n_columns, n_dims);
 
+  Index start = (Index)blockIdx.x * tile_points;
+  Index step = (Index)gridDim.x * tile_points;
   bool values_stay = n_dims <= tile_channels;
+  bool ahead = kCopies && values_stay;
+  if (ahead) {
+    set_offsets(tile, points, start, n_points);
+    __syncthreads();
+    start_tile(tile, points, start, n_points, n_dims, channels_fast);
+  }
+
+  log_constants(constants, weights, variances, n_columns, n_dims);
   bool components_stay = values_stay && mixtures_at_a_time >= n_mixtures;
   if (components_stay) {
     load_centers(tile, means, n_columns, n_dims, 0, n_dims);
     load_precisions(tile, weights, variances, n_columns, n_dims, 0, n_dims);
   }
-  for (Index start = (Index)blockIdx.x * tile_points; start < n_points;
-       start += (Index)gridDim.x * tile_points) {
+  for (; start < n_points; start += step) {
     int n = min_int(tile_points, n_points - start);
-    if (threadIdx.x < tile_points) {
-      tile.offsets[threadIdx.x] =
-          threadIdx.x < n ? points.offset(start + threadIdx.x) : 0;
-    }
-    __syncthreads();
-    if (values_stay) {
-      load_values(tile.values, tile.offsets, tile_points, n, points, 0,
-                  n_dims, channels_fast);
+    if (ahead) {
+      finish_copies();
+      __syncthreads();
+      set_offsets(tile, points, start + step, n_points);
+    } else {
+      set_offsets(tile, points, start, n_points);
+      __syncthreads();
+      if (values_stay) {
+        load_values(tile.values, tile.offsets, tile_points, n, points, 0,
+                    n_dims, channels_fast, true);
+        __syncthreads();
+      }
     }
     for (int t = 0; t < n_mixtures; t += mixtures_at_a_time) {
       int n_now = min_int(mixtures_at_a_time, n_mixtures - t);
@@ -220,7 +275,7 @@ MIXNORM_LARGE_KERNEL mixnorm_posterior(
         int n_channels = min_int(tile_channels, n_dims - first);
         if (!values_stay) {
           load_values(tile.values, tile.offsets, tile_points, n, points,
-                      first, n_channels, channels_fast);
+                      first, n_channels, channels_fast, true);
         }
         if (!components_stay) {
           Index entry = (Index)column * n_dims;
@@ -230,7 +285,12 @@ MIXNORM_LARGE_KERNEL mixnorm_posterior(
                           n_now * n_components, n_dims, first, n_channels);
         }
         __syncthreads();
-        quadratic_forms<true>(tile, n_channels, first > 0);
+        quadratic_forms<true>(tile, n_channels, first > 0, [&] {
+          if (ahead && t + mixtures_at_a_time >= n_mixtures) {
+            start_tile(tile, points, start + step, n_points, n_dims,
+                       channels_fast);
+          }
+        });
       }
       for (int item = threadIdx.x; item < n_now * tile_points;
            item += kThreads) {

@@ -52,6 +52,14 @@ __device__ inline void assign(__half* out, float value) {
 __device__ inline void assign(float* out, float value) { *out = value; }
 __device__ inline void assign(double* out, double value) { *out = value; }
 
+// So many neighbouring values one load or store moves.
+const int kFour = MIXNORM_FOUR;
+
+template <class T>
+struct alignas(kFour * sizeof(T) < 16 ? kFour * sizeof(T) : 16) Four {
+  T at[kFour];
+};
+
 template <class T>
 struct Stack {
   T* data;

@@ -47,7 +47,7 @@ MIXNORM_KERNEL mixnorm_gather(
       int n_channels = min_int(tile_channels, n_dims - first);
       __syncthreads();
       load_values(tile.values, tile.offsets, tile_points, n, points, first,
-                  n_channels, channels_fast);
+                  n_channels, channels_fast, indices == nullptr);
       for (int item = threadIdx.x; item < kQuad * n_channels;
            item += kThreads) {
         tile.centers[item] =

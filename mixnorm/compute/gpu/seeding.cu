@@ -54,7 +54,7 @@ MIXNORM_KERNEL mixnorm_seed(
         int n_channels = min_int(tile_channels, n_dims - first);
         if (t == 0 || !stay) {
           load_values(tile.values, tile.offsets, tile_points, n, points,
-                      first, n_channels, channels_fast);
+                      first, n_channels, channels_fast, true);
         }
         if (start == begin || n_trials > columns || !stay) {
           for (int item = threadIdx.x; item < columns * n_channels;

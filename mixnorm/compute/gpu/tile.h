@@ -7,7 +7,7 @@
 #ifndef MIXNORM_TILE_H
 #define MIXNORM_TILE_H
 
-#include "points.h"
+#include "loading.h"
 
 // Components are worked on four at a time: their parameters then come from
 // shared memory in one load.
@@ -66,71 +66,6 @@ __device__ inline Tile make_tile(
   return tile;
 }
 
-// The smallest power of two that is at least n.
-__device__ inline int power_of_two(int n) {
-  int power = 1;
-  while (power < n) power *= 2;
-  return power;
-}
-
-// Values that a thread reads before it writes any to shared memory: they are
-// on their way at once.
-const int kReadAhead = 8;
-
-// Reads channels [first, first + n_channels) of the points at `offsets` into
-// values (channels, points + 1); the rows' odd length spreads both directions
-// over the banks. Points from n_points on are 0. Threads side by side read
-// what lies side by side.
-template <class T>
-__device__ void load_values(
-    Working* values, const Index* offsets, int points, int n_points,
-    Stack<T> x, int first, int n_channels, bool channels_fast) {
-  const T* data = x.data + first * x.channel_stride;
-  int width =
-      channels_fast ? power_of_two(min_int(n_channels, kThreads)) : points;
-  int lane = threadIdx.x % width;
-  int step = kThreads / width;
-  if (channels_fast) {
-    for (int c = lane; c < n_channels; c += width) {
-      for (int start = threadIdx.x / width; start < points;
-           start += kReadAhead * step) {
-        Working ahead[kReadAhead];
-#pragma unroll
-        for (int i = 0; i < kReadAhead; ++i) {
-          int p = start + i * step;
-          ahead[i] = p < n_points
-                         ? to_working(data[offsets[p] + c * x.channel_stride])
-                         : Working(0);
-        }
-#pragma unroll
-        for (int i = 0; i < kReadAhead; ++i) {
-          int p = start + i * step;
-          if (p < points) values[c * (points + 1) + p] = ahead[i];
-        }
-      }
-    }
-  } else {
-    const T* point = data + offsets[lane];
-    bool inside = lane < n_points;
-    for (int start = threadIdx.x / width; start < n_channels;
-         start += kReadAhead * step) {
-      Working ahead[kReadAhead];
-#pragma unroll
-      for (int i = 0; i < kReadAhead; ++i) {
-        int c = start + i * step;
-        ahead[i] = inside && c < n_channels
-                       ? to_working(point[c * x.channel_stride])
-                       : Working(0);
-      }
-#pragma unroll
-      for (int i = 0; i < kReadAhead; ++i) {
-        int c = start + i * step;
-        if (c < n_channels) values[c * (points + 1) + lane] = ahead[i];
-      }
-    }
-  }
-}
-
 // Reads channels [first, first + n_channels) of the components' centres
 // (n_columns, n_dims). What pads the columns is 0.
 __device__ inline void load_centers(
@@ -158,16 +93,22 @@ __device__ inline void load_precisions(
   }
 }
 
+struct Nothing {
+  __device__ void operator()() const {}
+};
+
 // Computes, for every point p of the tile and every column k,
 //
 //     rows[p, k] (+)= sum_c (x_pc - m_kc)^2 / s_kc^2
 //
 // over the channels in the tile, or without the 1 / s_kc^2. Differences come
 // before squares: x^2 - 2 x m + m^2 cancels in float32 where the mean exceeds
-// the deviation. Groups of threads share a point's channels.
-template <bool kWeighted>
+// the deviation. Groups of threads share a point's channels. All threads call
+// `when_read` as soon as none of them needs the tile's values any more.
+template <bool kWeighted, class Callback = Nothing>
 __device__ void quadratic_forms(
-    const Tile& tile, int n_channels, bool accumulate) {
+    const Tile& tile, int n_channels, bool accumulate,
+    Callback when_read = Callback()) {
   int p = threadIdx.x % tile.points;
   int group = threadIdx.x / tile.points;
   int n_groups = kThreads / tile.points;
@@ -193,6 +134,7 @@ __device__ void quadratic_forms(
       tile.scratch[i * kThreads + threadIdx.x] = sums[i];
     }
     __syncthreads();
+    if (k + kQuad == tile.columns) when_read();
     for (int item = threadIdx.x; item < kQuad * tile.points;
          item += kThreads) {
       int point = item % tile.points;
@@ -216,9 +158,12 @@ __device__ void quadratic_forms(
 //
 // with the responsibilities t in rows. Within a tile sums are in the working
 // type, over tiles in float64. Groups of threads share a channel's points.
-__device__ inline void add_moments(
+// See quadratic_forms() for `when_read`.
+template <class Callback = Nothing>
+__device__ void add_moments(
     const Tile& tile, int n_points, int n_channels, int n_columns,
-    double* first, double* second, int n_dims) {
+    double* first, double* second, int n_dims,
+    Callback when_read = Callback()) {
   int width = power_of_two(min_int(n_channels, kThreads));
   int lane = threadIdx.x % width;
   int group = threadIdx.x / width;
@@ -246,16 +191,17 @@ __device__ inline void add_moments(
       for (int i = 0; i < 2 * kQuad; ++i) {
         tile.scratch[i * kThreads + threadIdx.x] = sums[i];
       }
+      __syncthreads();
+      if (base + width >= n_channels && k + kQuad >= n_columns) when_read();
       for (int half = n_groups / 2; half > 0; half /= 2) {
-        __syncthreads();
         if (group < half) {
           for (int i = 0; i < 2 * kQuad; ++i) {
             tile.scratch[i * kThreads + threadIdx.x] +=
                 tile.scratch[i * kThreads + threadIdx.x + half * width];
           }
         }
+        __syncthreads();
       }
-      __syncthreads();
       for (int item = threadIdx.x; item < 2 * kQuad * width;
            item += kThreads) {
         int channel = base + item % width;

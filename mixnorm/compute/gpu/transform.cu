@@ -279,9 +279,9 @@ __device__ void add_gradients(
     }
     __syncthreads();
     load_values(x_values, x_offsets, tile_points, n, x, first_channel,
-                n_channels, x_channels_fast);
+                n_channels, x_channels_fast, false);
     load_values(g_values, g_offsets, tile_points, n, g, first_channel,
-                n_channels, g_channels_fast);
+                n_channels, g_channels_fast, false);
     __syncthreads();
     Working tile_sums[kSums] = {};
     if (c < n_channels) {

@@ -8,8 +8,6 @@
 
 #include "tile.h"
 
-const int kFour = MIXNORM_FOUR;
-
 // A thread block's channels, and those of one of its warps. Lanes are
 // neighbouring fours.
 const int kAlignedChannels = MIXNORM_ALIGNED_CHANNELS;
@@ -22,11 +20,6 @@ const int kAhead = sizeof(Working) == 4 ? 2 : 1;
 
 // Fours between which sums in the working type go into float64.
 const int kFoursOfRun = 16;
-
-template <class T>
-struct alignas(kFour * sizeof(T) < 16 ? kFour * sizeof(T) : 16) Four {
-  T at[kFour];
-};
 
 template <class T>
 __device__ inline Four<Working> load_four(const T* from) {

@@ -206,3 +206,68 @@ def regularized_variances(weights, means, variances, reg_covar):
     total = (share * (variances + deviation ** 2)).sum(axis=1, keepdims=True)
     least = reg_covar * total
     tells = (least >= numpy.finfo(variances.dtype).tiny) & xp.isfinite(total)
+    return xp.where(tells, xp.maximum(variances, least), numpy.inf).astype(
+        variances.dtype, copy=False)
+
+
+def fixed_mixture_normalization(x, gamma, beta, weights, means, variances,
+                                factors, eps=2e-5, activation=None,
+                                delta=None, reg_covar=1e-6, columns=None):
+    r"""Mixture normalization with the statistics of earlier batches.
+
+    Each entry ``t`` of the queue is a mixture with its own posterior
+    :math:`\tau^{(t)}`; the outputs under all of them are averaged:
+
+    .. math::
+
+        y_i = \gamma \sum_t w_t \sum_k
+        \frac{\tau_{ik}^{(t)}}{\sqrt{\lambda_k^{(t)}}}
+        \frac{x_i - \mu_k^{(t)}}{\sqrt{(\sigma_k^{(t)})^2 + \epsilon}}
+        + \beta
+
+    The posterior is a constant here, too: the gradient stops there.  With one
+    entry of one component this is
+    :func:`chainer.functions.fixed_batch_normalization`.
+
+    Args:
+        x (:class:`~chainer.Variable` or array): Input ``(N, C, *S)``,
+            floating; ``S`` may be empty.
+        gamma (:class:`~chainer.Variable` or array): Scale ``(C,)`` or
+            ``(K, C)``; see :func:`mixture_normalization`.
+        beta (:class:`~chainer.Variable` or array): Shift, of ``gamma``'s
+            shape and dtype.
+        weights (array): ``lambda`` of the ``T`` entries, ``(T, K)``; a
+            component of weight 0 is absent.
+        means (array): ``mu``, ``(T, K, C)``.
+        variances (array): ``sigma^2``, ``(T, K, C)``.
+        factors (array): ``w``, ``(T,)``, summing to 1.
+        eps (float): Added to variances, in squared units of ``x``.
+        activation (callable): See :func:`mixture_normalization`.
+        delta (:class:`~chainer.Variable` or array): Weight of second order,
+            ``(C,)`` or ``(K, C)``; see :func:`mixture_normalization`.
+        reg_covar (float): Least variance that a component has in a
+            posterior, in units of the channel's variance under the entry;
+            positive.
+        columns (QueueColumns): What :func:`queue_columns` made of the queue
+            for ``x``'s working dtype, from a caller that has it already.
+
+    Returns:
+        ~chainer.Variable: Output of ``x``'s shape and dtype.
+
+    Raises:
+        chainer.utils.type_check.InvalidType: If shapes or dtypes do not fit.
+        ValueError: If ``eps``, ``activation`` or ``reg_covar`` is out of its
+            range.
+
+    Source: M. M. Kalayeh and M. Shah, *Training Faster by Separating Modes
+    of Variation in Batch-normalized Models* (2018), eqs. (33), (38), (39).
+
+    .. seealso:: :class:`mixnorm.links.MixtureNormalization`
+
+    """
+    check_real('reg_covar', reg_covar, 0, math.inf, closed_low=False,
+               closed_high=False)
+    node = FixedMixtureNormalization(*map(
+        chainer.as_array, (weights, means, variances, factors)), eps,
+        reg_covar, columns)
+    return transform(node, x, gamma, beta, activation, delta)
