@@ -61,7 +61,7 @@ class FixedModeNormalization(RowNormalization):
         *gating, gamma, beta = parameters
         return modes.of_samples(
             *moments, None, gating, gamma, beta, self.eps,
-            (self._mean, self._sqmean))
+            (self.mean, self.sqmean))
 
 
 class GatedFixedModeNormalization(SampleGated, FixedModeNormalization):
