@@ -106,7 +106,10 @@ def _multi_node_batch_normalization(communicator, arguments):
             raise ValueError(
                 f"normalizer 'batch' has no {name} with a communicator")
     with chainer.using_config('disable_experimental_feature_warning', True):
-        return MultiNodeBatchNormalization(comm=communicator, **arguments)
+        link = MultiNodeBatchNormalization(comm=communicator, **arguments)
+    # As in Chainer's; its own are 0.
+    link.avg_var.fill(1)
+    return link
 
 
 def _layer_normalization(size, eps=1e-5, initial_gamma=None,
