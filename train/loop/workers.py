@@ -86,7 +86,7 @@ def start(settings):
 
 @contextlib.contextmanager
 def ending_together(communicator, prog):
-    """Context that ends all workers if one of them fails.
+    """Context that all workers leave together, or end if one of them fails.
 
     The others would wait for it for ever.
 
@@ -97,6 +97,8 @@ def ending_together(communicator, prog):
     """
     try:
         yield
+        if communicator is not None:
+            communicator.mpi_comm.Barrier()
     except BaseException as error:
         if communicator is None or communicator.size == 1:
             raise
