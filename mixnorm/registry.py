@@ -105,8 +105,7 @@ def _multi_node_batch_normalization(communicator, arguments):
         if arguments.pop(name) is not None:
             raise ValueError(
                 f"normalizer 'batch' has no {name} with a communicator")
-    with chainer.using_config('disable_experimental_feature_warning', True):
-        link = MultiNodeBatchNormalization(comm=communicator, **arguments)
+    link = MultiNodeBatchNormalization(comm=communicator, **arguments)
     # As in Chainer's; its own are 0.
     link.avg_var.fill(1)
     return link

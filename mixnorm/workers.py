@@ -129,11 +129,13 @@ class JoinedBatch:
         xp = get_array_module(*arrays)
         message = xp.concatenate([
             z.astype(numpy.float64, copy=False).ravel() for z in arrays])
+        if xp is not numpy:
+            # MPI reads what a GPU has to have written.
+            xp.cuda.get_current_stream().synchronize()
         n_parts = max(1, -(-message.nbytes // _MESSAGE_BYTES))
-        with _quietly():
-            total = xp.concatenate([
-                self._communicator.allreduce(part)
-                for part in xp.array_split(message, n_parts)])
+        total = xp.concatenate([
+            self._communicator.allreduce(part)
+            for part in xp.array_split(message, n_parts)])
         ends = numpy.cumsum([math.prod(z.shape) for z in arrays])
         return [part.reshape(z.shape) for part, z in zip(
             xp.split(total, ends[:-1].tolist()), arrays)]
@@ -149,14 +151,8 @@ class JoinedBatch:
 
         """
         xp = get_array_module(z)
-        with _quietly():
-            return xp.concatenate(
-                self._communicator.allgather(xp.ascontiguousarray(z)))
-
-
-def _quietly():
-    """Has ChainerMN not warn that it calls its collectives experimental."""
-    return chainer.using_config('disable_experimental_feature_warning', True)
+        return xp.concatenate(
+            self._communicator.allgather(xp.ascontiguousarray(z)))
 
 
 def joined_sums(joined, *values):

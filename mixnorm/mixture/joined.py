@@ -3,6 +3,7 @@ import numpy
 
 from mixnorm import compute
 from mixnorm.compute.layout import get_array_module
+from mixnorm.compute.parameters import Parameters
 from mixnorm.mixture.randomness import sample_indices
 from mixnorm.mixture.statistics import Statistics, to_parameters
 
@@ -55,10 +56,12 @@ def joined_statistics(statistics, n_here, centers, joined):
     weights, means, variances = (
         z.astype(numpy.float64) for z in statistics)
     centers = centers.astype(numpy.float64)
-    counts = (weights * n_here)[:, None]
-    shift = means - centers
-    found = to_parameters(Statistics(*joined.sum(
-        counts[:, 0], counts * shift, counts * (variances + shift * shift)),
-        0.), centers, 0.)
-    return type(statistics)(*(
-        z.astype(old.dtype) for z, old in zip(found, statistics)))
+    # What is not finite passes silently, as it does everywhere.
+    with numpy.errstate(all='ignore'):
+        counts = (weights * n_here)[:, None]
+        shift = means - centers
+        sums = joined.sum(counts[:, 0], counts * shift,
+                          counts * (variances + shift * shift))
+        return Parameters(*(
+            z.astype(statistics.means.dtype) for z in to_parameters(
+                Statistics(*sums, log_density=0.), centers, 0.)))

@@ -59,6 +59,8 @@ def start(settings):
     name = settings['communicator']
     if name is None:
         return None, settings
+    # ChainerMN calls its batch normalization and collectives so.
+    chainer.disable_experimental_feature_warning = True
     try:
         import chainermn
         communicator = chainermn.create_communicator(name)
@@ -161,8 +163,7 @@ def share_optimizer(optimizer, communicator):
     import chainermn
     shared = chainermn.create_multi_node_optimizer(optimizer, communicator)
     # Its first update would do no more than to send the weights to all.
-    with chainer.using_config('disable_experimental_feature_warning', True):
-        communicator.bcast_data(optimizer.target)
+    communicator.bcast_data(optimizer.target)
     shared.is_changed(optimizer.target)
     return shared
 
