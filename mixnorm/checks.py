@@ -80,6 +80,15 @@ def check_flag(name, value):
         raise ValueError(f'{name} is {value!r}: it must be True or False')
 
 
+def check_communicator(name, value):
+    """Raises ValueError unless it is one of ChainerMN's communicators."""
+    if value is not None and not all(hasattr(value, method) for method in (
+            'rank', 'size', 'allgather', 'allreduce', 'allreduce_obj')):
+        raise ValueError(
+            f'{name} is {value!r}: it must be what '
+            'chainermn.create_communicator returns, or None')
+
+
 def check_eps(eps):
     """Raises ValueError unless ``eps`` may be added to variances."""
     check_real('eps', eps, 0, math.inf, closed_high=False)

@@ -10,8 +10,8 @@ import numpy
 
 from mixnorm import links
 from mixnorm.checks import (
-    check_axis, check_dtype, check_eps, check_flag, check_initializer,
-    check_real, check_size)
+    check_axis, check_communicator, check_dtype, check_eps, check_flag,
+    check_initializer, check_real, check_size)
 from mixnorm.link_hooks import WeightNormalization
 
 # What stands beside the names in :func:`mixnorm.convert`.
@@ -59,8 +59,13 @@ def _in_single_precision(factory):
 
 @_in_single_precision
 @functools.wraps(L.BatchNormalization)
-def _batch_normalization(*args, **kwargs):
-    """Makes Chainer's link, but checks what it would fail at later."""
+def _batch_normalization(*args, communicator=None, **kwargs):
+    """Makes Chainer's link, but checks what it would fail at later.
+
+    With a communicator it is ChainerMN's.
+
+    """
+    check_communicator('communicator', communicator)
     bound = inspect.signature(L.BatchNormalization).bind(*args, **kwargs)
     bound.apply_defaults()
     given = dict(bound.arguments)
@@ -77,7 +82,33 @@ def _batch_normalization(*args, **kwargs):
     for name in ('gamma', 'beta', 'avg_mean', 'avg_var'):
         name = f'initial_{name}'
         check_initializer(name, given[name], shape)
+    if communicator is not None:
+        return _multi_node_batch_normalization(communicator, given)
     return L.BatchNormalization(**given)
+
+
+# It has the link's own arguments, and one more.
+_batch_normalization.__signature__ = inspect.Signature([
+    *inspect.signature(L.BatchNormalization).parameters.values(),
+    inspect.Parameter('communicator', inspect.Parameter.KEYWORD_ONLY,
+                      default=None)])
+
+
+def _multi_node_batch_normalization(communicator, arguments):
+    """Makes ChainerMN's link from arguments of Chainer's."""
+    # It asks for MPI.
+    from chainermn.links import MultiNodeBatchNormalization
+    if arguments['size'] is None:
+        raise ValueError('size is None: with a communicator it must be given')
+    taken = inspect.signature(MultiNodeBatchNormalization).parameters
+    for name in arguments.keys() - taken.keys():
+        if arguments.pop(name) is not None:
+            raise ValueError(
+                f"normalizer 'batch' has no {name} with a communicator")
+    link = MultiNodeBatchNormalization(comm=communicator, **arguments)
+    # As in Chainer's; its own are 0.
+    link.avg_var.fill(1)
+    return link
 
 
 def _layer_normalization(size, eps=1e-5, initial_gamma=None,
@@ -155,7 +186,8 @@ def normalizer(name, size, **options):
     =================  =====================================================
     ``batch``          :class:`chainer.links.BatchNormalization`.  Gradients
                        of its gradients need an input of the parameters'
-                       dtype
+                       dtype.  With the option ``communicator``,
+                       :class:`chainermn.links.MultiNodeBatchNormalization`
     ``batch_instance`` :class:`mixnorm.links.BatchInstanceNormalization`
     ``batch_renorm``   :class:`mixnorm.links.BatchRenormalization`
     ``divisive``       :class:`mixnorm.links.DivisiveNormalization`

@@ -36,6 +36,7 @@ from train.loop import optimizers
 from train.loop import run_folder
 from train.loop import schedule
 from train.loop import snapshots
+from train.loop import workers
 from train.loop.evaluation import Evaluation
 from train.loop.run import make_updater, run
 from train.settings import By, CHANGE, Setting, Settings
@@ -84,6 +85,7 @@ _GROUPS = {
         Setting('seed', 0, f'of all random numbers: {shared_settings.RANDOM}',
                 type=command_line.seed, metavar='N'),
         shared_settings.use_ideep(),
+        *shared_settings.workers(),
         *shared_settings.running()]}
 
 
@@ -96,6 +98,7 @@ def _check_use(settings, given):
     image_set.check_use(settings, given)
     network.check_use(settings, given)
     optimizers.check_use(settings, given)
+    workers.check_use(settings)
 
 
 SETTINGS = Settings('classifier.py', __doc__, 'run', _RECIPES, _check_use,
@@ -143,10 +146,12 @@ def train(args, given):
         if not args.overwrite:
             run_folder.require_free(args.out)
     command_line.use_ideep(settings['use_ideep'])
-    device = command_line.get_device(settings['device'])
-    check_device(settings['dtype'], device)
-    with chainer.using_config('dtype', _DTYPES[settings['dtype']]):
-        return _run(args, settings, device, arrays)
+    communicator, settings = workers.start(settings)
+    with workers.ending_together(communicator, 'classifier.py'):
+        device = command_line.get_device(settings['device'])
+        check_device(settings['dtype'], device)
+        with chainer.using_config('dtype', _DTYPES[settings['dtype']]):
+            return _run(args, settings, device, arrays, communicator)
 
 
 def check_device(dtype, device):
@@ -164,26 +169,30 @@ def check_device(dtype, device):
             'float32; choose a GPU, such as @cupy:0')
 
 
-def _run(args, settings, device, arrays):
+def _run(args, settings, device, arrays, communicator):
     """Runs what is left of a run; returns an exit status."""
     train_set, test_set, settings = load_sets(settings)
     check_batch_size(settings['batch_size'], train_set.labels)
-    classifier = make_untrained(settings, train_set.images.shape[1:])
+    classifier = make_untrained(
+        settings, train_set.images.shape[1:], communicator)
+    share = workers.share(communicator, settings['batch_size'])
     random_state = numpy.random.RandomState(_seeds(settings)[1])
     if settings['dataset'] == 'images':
         batches = FileBatchIterator(
-            *train_set, settings['batch_size'], random_state)
+            *train_set, settings['batch_size'], random_state, share)
     else:
         batches = BatchIterator(
             *train_set, settings['batch_size'], random_state,
-            flip_and_crop if settings['dataset'].startswith('cifar') else None)
-    updater = make_updater(classifier, batches, settings, device)
+            flip_and_crop if settings['dataset'].startswith('cifar') else None,
+            share)
+    updater = make_updater(
+        classifier, batches, settings, device, communicator)
     evaluation = Evaluation(
         *test_set, settings['batch_size'], classifier,
-        top5=n_classes(settings) > 100)
+        n_classes(settings) > 100, communicator)
     schedule.tell(settings)
     return run(updater, evaluation, settings, args.out, 'train.classifier',
-               arrays, args.progress)
+               arrays, args.progress, communicator=communicator)
 
 
 def load_sets(settings):
@@ -214,12 +223,14 @@ def n_classes(settings):
     return datasets.n_classes(settings['dataset'])
 
 
-def make_untrained(settings, image_shape):
+def make_untrained(settings, image_shape, communicator=None):
     """Makes the model of a run as it is before the first update.
 
     Args:
         settings (dict): All settings of the run, whose images were loaded.
         image_shape (tuple of int): Shape of an image, ``(C, H, W)``.
+        communicator (chainermn.CommunicatorBase or None): That of workers who
+            share the batches, if there are several.
 
     Returns:
         ~chainer.links.Classifier: The model.
@@ -231,7 +242,8 @@ def make_untrained(settings, image_shape):
     weights_seed, _, *layer_seeds = _seeds(settings)
     return network.make_classifier(
         network.NETWORKS[settings['network']], image_shape,
-        n_classes(settings), settings, weights_seed, layer_seeds)
+        n_classes(settings), settings, weights_seed, layer_seeds,
+        communicator)
 
 
 def _seeds(settings):

@@ -38,6 +38,7 @@ from train.loop import run_folder
 from train.loop import schedule
 from train.loop import series
 from train.loop import snapshots
+from train.loop import workers
 from train.loop.evaluation import Evaluation
 from train.loop.run import make_recalibration, make_updater, run
 from train.network import make_classifier, Network
@@ -78,12 +79,14 @@ _GROUPS = {
                 f'numbers: {shared_settings.RANDOM}', ADD, check=distinct,
                 type=command_line.seed, nargs='+', metavar='N'),
         shared_settings.use_ideep(),
+        *shared_settings.workers(),
         *shared_settings.running(test_every='a twentieth of the run')]}
 
 
 def _check_use(settings, given):
     normalizers.check_use(settings, given, LeNet.normalized_layers)
     optimizers.check_use(settings, given)
+    workers.check_use(settings)
 
 
 SETTINGS = Settings(
@@ -127,23 +130,33 @@ def train(args, given):
         if not args.overwrite:
             series.require_free(args.out)
     command_line.use_ideep(settings['use_ideep'])
+    communicator, settings = workers.start(settings)
+    with workers.ending_together(communicator, 'multitask.py'):
+        return _run_all(args, settings, seeds, communicator)
+
+
+def _run_all(args, settings, seeds, communicator):
+    """Runs what is left of a series; returns an exit status."""
     device = command_line.get_device(settings['device'])
     sets = task_sets.load(
         settings['sets'], settings['train_size'], settings['test_size'])
     check_batch_size(settings['batch_size'], sets[0].labels)
     # What is wrong with it is told now.
-    _make_classifier(settings, 0)
-    os.makedirs(args.out, exist_ok=True)
-    if not args.resume:
-        series.clear(args.out)
-    files.write_json(os.path.join(args.out, series.DESCRIPTION),
-                     {'settings': settings, 'seeds': seeds})
+    _make_classifier(settings, 0, communicator)
+    if workers.is_first(communicator):
+        os.makedirs(args.out, exist_ok=True)
+        if not args.resume:
+            series.clear(args.out)
+        files.write_json(os.path.join(args.out, series.DESCRIPTION),
+                         {'settings': settings, 'seeds': seeds})
     standardize = task_sets.Standardize(sets[0].images)
     for seed in seeds:
-        status = _run_one(args, settings, seed, sets, standardize, device)
+        status = _run_one(
+            args, settings, seed, sets, standardize, device, communicator)
         if status != 0:
             return status
-    print(series.table([args.out]))
+    if workers.is_first(communicator):
+        print(series.table([args.out]))
     return 0
 
 
@@ -187,7 +200,7 @@ def _n_updates(n_images, settings):
     return max(1, n_images // settings['batch_size'])
 
 
-def _run_one(args, settings, seed, sets, standardize, device):
+def _run_one(args, settings, seed, sets, standardize, device, communicator):
     """Runs what is left of the run with a seed; returns an exit status."""
     folder = series.run_folder(args.out, seed)
     result = os.path.join(folder, series.RESULT)
@@ -199,14 +212,17 @@ def _run_one(args, settings, seed, sets, standardize, device):
     if args.resume and os.path.exists(snapshot):
         _, arrays = snapshots.read(snapshot)
     train_set, test_set = sets
-    classifier = _make_classifier(settings, seed)
+    classifier = _make_classifier(settings, seed, communicator)
     batches = BatchIterator(
         train_set.images, train_set.labels, settings['batch_size'],
         numpy.random.RandomState(_seeds(seed)[1]),
-        lambda images, _: standardize(images))
-    updater = make_updater(classifier, batches, settings, device)
+        lambda images, _: standardize(images),
+        workers.share(communicator, settings['batch_size']))
+    updater = make_updater(
+        classifier, batches, settings, device, communicator)
     evaluation = Evaluation(
-        standardize(test_set.images), test_set.labels, 500, classifier)
+        standardize(test_set.images), test_set.labels, 500, classifier,
+        communicator=communicator)
     settings = dict(
         settings, seed=seed, epoch=None, decay_every=None, decay_at=None,
         test_every=(settings['test_every']
@@ -216,8 +232,11 @@ def _run_one(args, settings, seed, sets, standardize, device):
                              for share in settings['cuts']])
     schedule.tell(settings)
     status = run(updater, evaluation, settings, folder, 'train.multitask',
-                 arrays, args.progress, args.out)
-    if status == 0:
+                 arrays, args.progress, args.out, communicator)
+    recalibrated = None
+    if status == 0 and settings['recalibrate']:
+        recalibrated = make_recalibration(batches, evaluation, settings)()
+    if status == 0 and workers.is_first(communicator):
         error, *errors = test_errors(classifier, standardize, test_set)
         by_set = dict(zip(settings['sets'], errors))
         best = _best_error(folder, len(test_set.labels))
@@ -225,9 +244,8 @@ def _run_one(args, settings, seed, sets, standardize, device):
                  'best_error': best}
         details = ', '.join(f'{name} {of_set:.2f}'
                             for name, of_set in by_set.items())
-        if settings['recalibrate']:
-            means = make_recalibration(batches, evaluation, settings)()
-            accuracy = means['recalibrated/validation/main/accuracy']
+        if recalibrated is not None:
+            accuracy = recalibrated['recalibrated/validation/main/accuracy']
             found['recalibrated'] = 100 * (1 - accuracy)
             details += f"; recalibrated {found['recalibrated']:.2f}"
         files.write_json(result, found)
@@ -247,13 +265,14 @@ def _seeds(seed):
     return numpy.random.SeedSequence(seed).generate_state(2).tolist()
 
 
-def _make_classifier(settings, seed):
+def _make_classifier(settings, seed, communicator):
     """Makes a classifier for all classes of all sets."""
     weights_seed, _ = _seeds(seed)
     return make_classifier(
         _LENET, (3, 32, 32), task_sets.n_classes(settings['sets']), settings,
         weights_seed, [weights_seed + i
-                       for i in range(len(LeNet.normalized_layers))])
+                       for i in range(len(LeNet.normalized_layers))],
+        communicator)
 
 
 def test_errors(classifier, standardize, test_set):

@@ -16,6 +16,7 @@ from models.resnet18 import ResNet18
 from models.vgg13 import VGG13
 from train import normalizers
 from train.command_line import one_line, option, positive_int, UserError
+from train.loop import workers
 from train.loop.optimizers import check_parameters
 from train.normalizers import layer_normalizers
 from train.settings import By, Setting
@@ -133,7 +134,7 @@ def check_use(settings, given):
 
 
 def make_classifier(network, image_shape, n_classes, settings, weights_seed,
-                    layer_seeds):
+                    layer_seeds, communicator=None):
     """Makes a network and its loss.
 
     Args:
@@ -143,6 +144,8 @@ def make_classifier(network, image_shape, n_classes, settings, weights_seed,
         settings (dict): The settings of a run.
         weights_seed (int): Seed of the weights.
         layer_seeds (list of int): A seed for each layer's normalizer.
+        communicator (chainermn.CommunicatorBase or None): That of workers who
+            share the batches, if there are several.
 
     Returns:
         ~chainer.links.Classifier: The model.
@@ -157,8 +160,10 @@ def make_classifier(network, image_shape, n_classes, settings, weights_seed,
     classifier = L.Classifier(make_model(
         image_shape, network.model_class, n_classes,
         in_channels=image_shape[0], normalizers=layer_normalizers(
-            settings, normalized_layers(network, settings), layer_seeds),
+            settings, normalized_layers(network, settings), layer_seeds,
+            communicator),
         **{name: settings[name] for name in network.options}))
+    workers.join_batch_normalizations(classifier, communicator)
     check_parameters(settings['optimizer'], classifier)
     return classifier
 

@@ -163,7 +163,7 @@ def _activation(name):
     return found
 
 
-def layer_normalizers(settings, layers, layer_seeds):
+def layer_normalizers(settings, layers, layer_seeds, communicator=None):
     """Returns each chosen layer's normalizer, as the models take it.
 
     Args:
@@ -171,6 +171,8 @@ def layer_normalizers(settings, layers, layer_seeds):
         layers (tuple of str): The model's layers that can be normalized.
         layer_seeds (list of int): A seed for each of them, so that it is the
             same whatever is at the others.
+        communicator (chainermn.CommunicatorBase or None): That of workers who
+            share the batches, for the normalizers that take it.
 
     Returns:
         dict: Maps names of layers to pairs of name and options.
@@ -188,6 +190,9 @@ def layer_normalizers(settings, layers, layer_seeds):
         common.update(_as_link_takes_them(settings['normalizer_options']))
     except ValueError as error:
         raise UserError(f'--normalizer-options {error}')
+    if communicator is not None and 'communicator' in (
+            option_names(name) or ()):
+        common['communicator'] = communicator
     chosen = _chosen_layers(settings, layers)
     normalizers = {}
     for layer, seed in zip(layers, layer_seeds):

@@ -58,6 +58,20 @@ def optimization(optimizer, lr, decay, batch_size):
                 metavar='FACTOR')]
 
 
+def workers():
+    """Returns the settings of what workers train one model together.
+
+    The last is no argument: ``'n_workers'`` is how many there are.
+
+    """
+    return [
+        Setting('communicator', None, "ChainerMN's communicator of the "
+                'workers that mpiexec started, which share every batch; '
+                'pure_nccl and flat need GPUs (default: one worker)',
+                choices=('naive', 'flat', 'pure_nccl'), before=[None]),
+        Setting('n_workers', None, None, before=[None])]
+
+
 def use_ideep():
     """Returns the setting of what computes the layers on a CPU."""
     is_available = intel64.is_ideep_available()

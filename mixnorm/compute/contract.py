@@ -385,7 +385,7 @@ class Coefficients(typing.Protocol):
     """
 
     def of_batch(self, x, statistics, gamma, beta, eps, by_weight=False,
-                 carried=Carried()):
+                 carried=Carried(), n_points=None):
         """Computes coefficients, and what is carried to the next mini-batch.
 
         Args:
@@ -399,6 +399,8 @@ class Coefficients(typing.Protocol):
             by_weight (bool): Whether components are numbered by weight, the
                 heaviest 0; else, in the statistics' order.
             carried (Carried): What the layer has before the mini-batch.
+            n_points (int or None): Number of points that the statistics are
+                of; ``None`` for that of ``x``, which may be a part of them.
 
         Returns:
             tuple: The coefficients of the transform,
@@ -411,7 +413,8 @@ class Coefficients(typing.Protocol):
 
         """
 
-    def batch_gradients(self, x, statistics, gamma, eps, rank, origin, sums):
+    def batch_gradients(self, x, statistics, gamma, eps, rank, origin, sums,
+                        n_points=None):
         """Computes gradients, and the coefficients of that of the input.
 
         Args:
@@ -424,6 +427,7 @@ class Coefficients(typing.Protocol):
             origin (array or None): ``(C,)``, of :meth:`of_batch`.
             sums (tuple of arrays): What :meth:`Transform.gradient_sums`
                 returned with that origin.
+            n_points (int or None): As in :meth:`of_batch`.
 
         Returns:
             mixnorm.compute.columns.Gradients: Of gamma's dtype, and

@@ -16,9 +16,9 @@ def convert(model, name, where=None, **options):
 
     What carries over to the new link:
 
-    - size, ``axis``, ``eps``, ``decay``, ``dtype``, ``use_gamma`` and
-      ``use_beta``, where it takes them and ``options`` do not say otherwise,
-      and the device;
+    - size, ``axis``, ``eps``, ``decay``, ``dtype``, ``communicator``,
+      ``use_gamma`` and ``use_beta``, where it takes them and ``options`` do
+      not say otherwise, and the device;
     - gamma and beta, unless ``options`` initialize them: as the same
       parameters where shape and dtype agree, and with them what an optimizer
       keeps for them; otherwise by value (a vector for each component or mode,

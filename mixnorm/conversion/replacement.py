@@ -32,7 +32,7 @@ def replacement(old, name, options, rule):
                          'which cannot go with it: delete them first')
     size = _size(old)
     carried = {key: getattr(old, key, None)
-               for key in ('eps', 'decay', 'axis')}
+               for key in ('eps', 'decay', 'axis', 'communicator')}
     for key in ('gamma', 'beta'):
         if hasattr(old, key):
             carried[f'use_{key}'] = getattr(old, key) is not None

@@ -52,6 +52,18 @@ class AffineNormalization(SizedLink):
         """Raises an error if an input does not fit."""
         axes.check_type(x, self.size, self.axis)
 
+    def _join(self, x, workers, **settings):
+        """Finds this worker's share; see :meth:`Workers.join`."""
+        x = chainer.as_variable(x)
+        error = None
+        try:
+            self._check_input(x)
+        except Exception as caught:
+            error = caught
+        return workers.join(
+            self._title, dict(self.printable_specs, **settings), x.array,
+            0 if self.axis is None else self.axis[0], error)
+
     def _points(self, x):
         """Checks an input and brings it into the form ``(N, C, *S)``.
 

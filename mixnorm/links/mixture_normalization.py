@@ -5,7 +5,7 @@ import numpy
 
 from mixnorm import compute
 from mixnorm.checks import (
-    check_choice, check_flag, check_integer, check_real)
+    check_choice, check_communicator, check_flag, check_integer, check_real)
 from mixnorm.compute.carried import Carried, unbiased
 from mixnorm.compute.layout import stack, unstack, working_dtype
 from mixnorm.compute.parameters import Parameters
@@ -19,7 +19,9 @@ from mixnorm.links.running_averages import parse_finetune
 from mixnorm.links.warm_start import WarmStart
 from mixnorm.mixture.fitting import (
     fit_activation, REG_COVAR, WARM_REG_COVAR)
+from mixnorm.mixture.joined import joined_sample, joined_statistics
 from mixnorm.mixture.seeding import SEEDINGS
+from mixnorm.workers import Workers
 
 
 class MixtureNormalization(FittedNormalization):
@@ -109,6 +111,16 @@ class MixtureNormalization(FittedNormalization):
         seeding (str): ``'k-means++'``, ``'k-means||'`` or ``'afk-mc2'``: see
             :func:`mixnorm.mixture.seeding.seed`.  On a GPU, the latter two
             wait for it at every mini-batch.
+        communicator (chainermn.CommunicatorBase or None): If given, the
+            mini-batches of all its workers are one, joined along the axis of
+            samples in the order of ranks; shares may differ in size.  Every
+            worker has to call the link.  In training, each has the outputs,
+            the gradient of the input and the queue that one worker would
+            have with the joined mini-batch; gamma and beta get the mean of
+            the workers' gradients, as in ChainerMN's batch normalization.
+            The sample of a fit is gathered, and the same fit made by every
+            worker, with rank 0's seed.  ``inference='samples'`` is not to be
+            had.
 
     Attributes:
         gamma (~chainer.Parameter): Scale, or ``None``.
@@ -142,7 +154,7 @@ class MixtureNormalization(FittedNormalization):
                  use_gamma=True, use_beta=True,
                  initial_gamma=None, initial_beta=None, axis=None, order=1,
                  kmeans_iter=None, n_init_trials=None, warm_start=False,
-                 seeding='k-means++'):
+                 seeding='k-means++', communicator=None):
         super().__init__(
             size, n_components, n_iter, sample_ratio, min_weight, activation,
             affine, seed, eps, dtype, use_gamma, use_beta, initial_gamma,
@@ -157,6 +169,12 @@ class MixtureNormalization(FittedNormalization):
                 "warm_start is True: inference must be 'parameters' then, not "
                 "'samples', whose mixture of all samples is seeded anew, so "
                 'that its components would not be those of training')
+        check_communicator('communicator', communicator)
+        if communicator is not None and inference == 'samples':
+            raise ValueError(
+                "inference is 'samples': with a communicator it must be "
+                "'parameters', as no worker has the samples of all")
+        self._workers = None if communicator is None else Workers(communicator)
         self.queue_size = queue_size
         self.queue_decay = queue_decay
         self.inference = inference
@@ -263,6 +281,11 @@ class MixtureNormalization(FittedNormalization):
                 yield 'warm_start', self.warm_start
 
     @property
+    def communicator(self):
+        """The workers' communicator, or ``None``."""
+        return None if self._workers is None else self._workers.communicator
+
+    @property
     def n_effective(self):
         """Number of components kept in the last training mini-batch, an int.
 
@@ -357,9 +380,13 @@ class MixtureNormalization(FittedNormalization):
 
         """
         finetune = parse_finetune(kwargs)
+        joined = None
+        if self._workers is not None and chainer.config.train:
+            joined = self._join(x, self._workers, n_fits=self.n_fits)
+            self.seed = joined.seed
         points, restore = self._points(x)
         if chainer.config.train:
-            return restore(self._normalize_by_batch(points, finetune))
+            return restore(self._normalize_by_batch(points, finetune, joined))
         return restore(self._normalize_by_queue(points))
 
     def start_finetuning(self):
@@ -367,14 +394,14 @@ class MixtureNormalization(FittedNormalization):
         if self._queue is not None:
             self._queue = self._queue.emptied()
 
-    def _normalize_by_batch(self, x, finetune):
+    def _normalize_by_batch(self, x, finetune, joined):
         stacked = stack(x.array)
         arithmetic = compute.arithmetic(stacked)
         points = arithmetic.sample.with_origin(stacked)
         number, start = self._state_of_fit(x.array, self._start)
         mixture = None if start is None else start.read()
         tau, statistics, kept = self._fit(
-            points, (self.seed, number), mixture)
+            points, (self.seed, number), mixture, joined)
         gamma, beta, delta = self._parameters()
         carried = Carried()
         if not chainer.config.in_recomputing:
@@ -386,10 +413,12 @@ class MixtureNormalization(FittedNormalization):
         # it is by weight.
         coefficients, rank, carried = arithmetic.coefficients.of_batch(
             points, statistics, chainer.as_array(gamma),
-            chainer.as_array(beta), self.eps, mixture is None, carried)
+            chainer.as_array(beta), self.eps, mixture is None, carried,
+            None if joined is None else joined.count_points(
+                stacked.shape[0] * stacked.shape[2]))
         y = mixture_normalization(
             x, gamma, beta, unstack(tau, x.shape), self.eps, self.activation,
-            statistics, delta, rank, coefficients)
+            statistics, delta, rank, coefficients, joined)
         self._count_fit(x.array, start, kept)
         if not chainer.config.in_recomputing:
             if start is not None:
@@ -416,15 +445,22 @@ class MixtureNormalization(FittedNormalization):
             self.reg_covar, queue.derived(
                 options, lambda: queue_columns(*arrays, *options)))
 
-    def _fit(self, x, seed, start=None):
+    def _fit(self, x, seed, start=None, joined=None):
         """Fits a mixture; returns the points' posterior, their statistics
         under it, and the mixture's weights."""
-        parameters = fit_activation(
-            x, numpy.random.default_rng(seed), start=start,
-            **self._fit_options)
+        generator = numpy.random.default_rng(seed)
+        options, sample = self._fit_options, x
+        if joined is not None:
+            sample = joined_sample(
+                x, options['sample_ratio'], generator, joined)
+            options['sample_ratio'] = 1
+        parameters = fit_activation(sample, generator, start=start, **options)
         arithmetic = compute.arithmetic(x)
         tau, statistics = arithmetic.mixture.posterior_and_statistics(
             x, parameters)
+        if joined is not None:
+            statistics = joined_statistics(
+                statistics, x.shape[0] * x.shape[2], parameters.means, joined)
         return tau, statistics, parameters.weights
 
     def _fit_samples(self, samples):

@@ -3,13 +3,14 @@ import numpy
 import chainer
 
 from mixnorm import compute
-from mixnorm.checks import check_real
+from mixnorm.checks import check_communicator, check_real
 from mixnorm.functions.normalization.fixed_mode_normalization import (
     GatedFixedModeNormalization)
 from mixnorm.functions.normalization.mode_normalization import (
     GatedModeNormalization)
 from mixnorm.links.gated_normalization import GatedNormalization
 from mixnorm.links.running_averages import RunningAverages, parse_finetune
+from mixnorm.workers import Workers
 
 
 class ModeNormalization(RunningAverages, GatedNormalization):
@@ -54,6 +55,14 @@ class ModeNormalization(RunningAverages, GatedNormalization):
             after the first.
         mode_affine (bool): If ``True``, gamma and beta have shape
             ``(K,) + size`` and act on each mode (the paper's footnote 3).
+        communicator (chainermn.CommunicatorBase or None): If given, the
+            mini-batches of all its workers are one, joined along the axis of
+            samples in the order of ranks; shares may differ in size.  Every
+            worker has to call the link.  In training, each has the outputs,
+            the gradient of the input and the running averages that one
+            worker would have with the joined mini-batch; gamma and beta get
+            the mean of the workers' gradients, as in ChainerMN's batch
+            normalization.
 
     Attributes:
         gamma (~chainer.Parameter): Scale, or ``None``.
@@ -88,11 +97,14 @@ class ModeNormalization(RunningAverages, GatedNormalization):
 
     def __init__(self, size=None, n_modes=2, decay=.9, eps=2e-5, dtype=None,
                  use_gamma=True, use_beta=True, initial_gamma=None,
-                 initial_beta=None, axis=None, mode_affine=False):
+                 initial_beta=None, axis=None, mode_affine=False,
+                 communicator=None):
         super().__init__(
             size, n_modes, eps, dtype, use_gamma, use_beta, initial_gamma,
             initial_beta, axis, mode_affine)
         check_real('decay', decay, 0, 1)
+        check_communicator('communicator', communicator)
+        self._workers = None if communicator is None else Workers(communicator)
         self.decay = decay
         self.N = 0
         self.register_persistent('N')
@@ -144,6 +156,11 @@ class ModeNormalization(RunningAverages, GatedNormalization):
             for z in (mean, variance + mean * mean))
 
     @property
+    def communicator(self):
+        """The workers' communicator, or ``None``."""
+        return None if self._workers is None else self._workers.communicator
+
+    @property
     def printable_specs(self):
         for key, value in super().printable_specs:
             yield key, value
@@ -171,13 +188,16 @@ class ModeNormalization(RunningAverages, GatedNormalization):
 
         """
         finetune = parse_finetune(kwargs)
+        joined = None
+        if self._workers is not None and chainer.config.train:
+            joined = self._join(x, self._workers, N=self.N)
         points, restore = self._points(x)
         averages = self._read_averages('avg_mean', 'avg_sqmean')
         if not chainer.config.train:
             return restore(self._apply(GatedFixedModeNormalization(
                 *(z.reshape(self.n_modes, -1) for z in averages), self.eps),
                 points))
-        node = GatedModeNormalization(self.eps)
+        node = GatedModeNormalization(self.eps, joined)
         y = self._apply(node, points)
         # A recomputation (F.forget) leaves no trace.
         if not chainer.config.in_recomputing:

@@ -26,17 +26,19 @@ class BatchIterator(SerialIterator):
             else may draw from.
         augment (callable or None): Takes a batch of images and the generator,
             returns the changed batch.
+        share (slice): Which part of every batch to return: this worker's.
 
     """
 
     def __init__(self, images, labels, batch_size, random_state,
-                 augment=None):
+                 augment=None, share=slice(None)):
         super().__init__(range(len(images)), batch_size,
                          order_sampler=ShuffleOrderSampler(random_state))
         self._images = images
         self._labels = labels
         self._random_state = random_state
         self._augment = augment
+        self._share = share
 
     def __next__(self):
         return self.gather(super().__next__(), self._random_state)
@@ -57,8 +59,9 @@ class BatchIterator(SerialIterator):
         """
         images = self._images[indices]
         if self._augment is not None:
+            # All of them, so that the workers' draws stay the same.
             images = self._augment(images, random_state)
-        return images, self._labels[indices]
+        return images[self._share], self._labels[indices][self._share]
 
     def serialize(self, serializer):
         super().serialize(serializer)
@@ -80,11 +83,14 @@ class FileBatchIterator(BatchIterator):
         batch_size (int): Number of images in a batch.
         random_state (numpy.random.RandomState): The generator, which nothing
             else may draw from.
+        share (slice): Which part of every batch to read: this worker's.
 
     """
 
-    def __init__(self, images, labels, batch_size, random_state):
-        super().__init__(images, labels, batch_size, random_state)
+    def __init__(self, images, labels, batch_size, random_state,
+                 share=slice(None)):
+        super().__init__(
+            images, labels, batch_size, random_state, share=share)
         self._reader = ThreadPoolExecutor(1)
         self._ahead = None
 
@@ -100,13 +106,14 @@ class FileBatchIterator(BatchIterator):
         self._read_ahead(self._draw())
         self._state, self._previous_epoch_detail, random = state
         self._random_state.set_state(random)
-        return images, self._labels[draws[0]]
+        return images, self._labels[draws[0][self._share]]
 
     next = __next__
 
     def gather(self, indices, random_state):
-        return (self._images.read(indices, _crop_seeds(indices, random_state)),
-                self._labels[indices])
+        seeds = _crop_seeds(indices, random_state)
+        return (self._read(indices, seeds),
+                self._labels[indices[self._share]])
 
     def finalize(self):
         """Ends the thread, and the processes that read images for it."""
@@ -119,7 +126,10 @@ class FileBatchIterator(BatchIterator):
         return indices, _crop_seeds(indices, self._random_state)
 
     def _read_ahead(self, draws):
-        self._ahead = draws, self._reader.submit(self._images.read, *draws)
+        self._ahead = draws, self._reader.submit(self._read, *draws)
+
+    def _read(self, indices, seeds):
+        return self._images.read(indices[self._share], seeds[self._share])
 
 
 def _crop_seeds(indices, random_state):

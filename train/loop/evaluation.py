@@ -5,6 +5,7 @@ import chainer.functions as F
 from chainer.training import extensions
 
 from train.data.batches import send
+from train.loop import workers
 
 
 class Evaluation(extensions.Evaluator):
@@ -24,11 +25,15 @@ class Evaluation(extensions.Evaluator):
         top5 (bool): Whether to report ``'top5_accuracy'`` as well, the share
             of images of which fewer than five classes score as high as their
             own. The classifier then keeps its scores as ``y``.
+        communicator (chainermn.CommunicatorBase or None): That of workers who
+            share the batches, if there are several.
 
     """
 
-    def __init__(self, images, labels, batch_size, target, top5=False):
+    def __init__(self, images, labels, batch_size, target, top5=False,
+                 communicator=None):
         super().__init__({}, target)
+        self._communicator = communicator
         self._top5 = top5
         self._images = images
         self._labels = labels
@@ -37,7 +42,11 @@ class Evaluation(extensions.Evaluator):
     def evaluate(self):
         classifier = self.get_target('main')
         found = []
-        for start in range(0, len(self._labels), self._batch_size):
+        starts = range(0, len(self._labels), self._batch_size)
+        if self._communicator is not None:
+            starts = starts[
+                self._communicator.rank::self._communicator.size]
+        for start in starts:
             part = slice(start, start + self._batch_size)
             images, labels = self._images[part], self._labels[part]
             observation = {}
@@ -51,9 +60,11 @@ class Evaluation(extensions.Evaluator):
             found.append((observation, len(labels)))
         # Last of all: to read a figure is to wait for a GPU.
         summary = chainer.DictSummary()
-        for observation, n in found:
-            summary.add({name: (float(chainer.as_array(value)), n)
-                         for name, value in observation.items()})
+        for one in workers.concatenated(self._communicator, [
+                {name: (float(chainer.as_array(value)), n)
+                 for name, value in observation.items()}
+                for observation, n in found]):
+            summary.add(one)
         return summary.compute_mean()
 
 

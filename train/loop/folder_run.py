@@ -12,6 +12,7 @@ from chainer.training import extensions
 from mixnorm.extensions import MixtureReport
 from train.loop import run_folder
 from train.loop import snapshots
+from train.loop import workers
 from train.loop.interruption import Interruption
 from train.loop.report_lines import ReportLines
 from train.loop.triggers import Every, RunLength
@@ -31,7 +32,8 @@ and what run.json holds beside the settings.
 
 
 def run_in_folder(updater, length, extend, reports, settings, folder, script,
-                  arrays=None, progress=True, series_folder=None):
+                  arrays=None, progress=True, series_folder=None,
+                  communicator=None):
     """Trains to the end, or until a signal asks to stop.
 
     Args:
@@ -53,6 +55,8 @@ def run_in_folder(updater, length, extend, reports, settings, folder, script,
         progress (bool): Whether to draw a progress bar on a terminal.
         series_folder (str or None): The folder of the series that the run is
             one of, if it is.
+        communicator (chainermn.CommunicatorBase or None): That of workers who
+            train together, of whom the first writes; ``None`` for one worker.
 
     Returns:
         int: Exit status: 0, or 128 and a signal's number. A signal that comes
@@ -63,28 +67,35 @@ def run_in_folder(updater, length, extend, reports, settings, folder, script,
 
     """
     with Interruption() as interruption:
-        length = RunLength(*length, lambda: interruption.signal)
+        is_first = workers.is_first(communicator)
+        length = RunLength(
+            *length, lambda: _agree(communicator, interruption))
         trainer = training.Trainer(updater, length, folder)
         extend(trainer, length)
-        log_report = _extend(trainer, reports, settings, length, progress)
+        if is_first:
+            log_report = _extend(trainer, reports, settings, length, progress)
         snapshot = os.path.join(folder, run_folder.SNAPSHOT)
         if arrays is not None:
             snapshots.load(snapshot, arrays, trainer)
-        else:
+        elif is_first:
             run_folder.clear(folder)
-        run_folder.describe(folder, settings, updater.iteration,
-                            reports.details)
+        if is_first:
+            run_folder.describe(folder, settings, updater.iteration,
+                                reports.details)
         try:
             trainer.run(show_loop_exception_msg=False)
             is_whole = length.is_reached(trainer)
             # Before the first update the optimizer has no state to go on from.
-            if not is_whole and updater.iteration:
+            if not is_whole and updater.iteration and is_first:
                 snapshots.save(snapshot, trainer, settings)
         except KeyboardInterrupt:
             is_whole = False
     if is_whole and (series_folder is None or interruption.signal is None):
-        reports.tell_result(log_report.log, folder)
+        if is_first:
+            reports.tell_result(log_report.log, folder)
         return 0
+    if not is_first:
+        return 128 + interruption.signal
     if os.path.exists(snapshot):
         command = shlex.join(['python', '-m', script, '--resume', '--out',
                               series_folder or folder])
@@ -94,6 +105,14 @@ def run_in_folder(updater, length, extend, reports, settings, folder, script,
         message = 'stopped before there was a snapshot to go on from'
     sys.stderr.write(f'{message}\n')
     return 128 + interruption.signal
+
+
+def _agree(communicator, interruption):
+    """Returns the signal that any worker was sent, for all to stop at."""
+    interruption.signal = next((
+        signal for signal in workers.concatenated(
+            communicator, [interruption.signal]) if signal), None)
+    return interruption.signal
 
 
 def _extend(trainer, reports, settings, length, progress):

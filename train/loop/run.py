@@ -6,6 +6,7 @@ import numpy
 
 from mixnorm.extensions import Curves, Recalibration
 from train.data.batches import send
+from train.loop import workers
 from train.loop.folder_run import Reports, run_in_folder
 from train.loop.optimizers import LearningRate, make_optimizer
 from train.loop.schedule import scaled
@@ -25,7 +26,7 @@ _COLUMNS = (
 )
 
 
-def make_updater(classifier, batches, settings, device):
+def make_updater(classifier, batches, settings, device, communicator=None):
     """Makes what trains a model.
 
     Args:
@@ -34,6 +35,8 @@ def make_updater(classifier, batches, settings, device):
         settings (dict): ``'optimizer'``, ``'lr'``, ``'momentum'``,
             ``'betas'`` and ``'weight_decay'``.
         device (~chainer.backend.Device): Where to train.
+        communicator (chainermn.CommunicatorBase or None): That of workers who
+            train together, if there are several.
 
     Returns:
         ~chainer.training.updaters.StandardUpdater: The updater.
@@ -53,11 +56,12 @@ def make_updater(classifier, batches, settings, device):
         optimizer.add_hook(
             chainer.optimizer_hooks.WeightDecay(settings['weight_decay']))
     return training.updaters.StandardUpdater(
-        batches, optimizer, converter=send, input_device=device)
+        batches, workers.share_optimizer(optimizer, communicator),
+        converter=send, input_device=device)
 
 
 def run(updater, evaluation, settings, folder, script, arrays=None,
-        progress=True, series_folder=None):
+        progress=True, series_folder=None, communicator=None):
     """Trains to the end, or until a signal asks to stop.
 
     Args:
@@ -76,6 +80,7 @@ def run(updater, evaluation, settings, folder, script, arrays=None,
         arrays (dict or None): See there.
         progress (bool): See there.
         series_folder (str or None): See there.
+        communicator (chainermn.CommunicatorBase or None): See there.
 
     Returns:
         int: Exit status; see there.
@@ -86,11 +91,17 @@ def run(updater, evaluation, settings, folder, script, arrays=None,
     """
     columns = [column for column in _COLUMNS
                if settings['recalibrate'] or column[0] != 'recalibrated']
+
+    def extend(trainer, length):
+        workers.report_means(trainer, communicator)
+        _extend(trainer, evaluation, settings, length)
+
     return run_in_folder(
         updater, _run_length(settings),
-        lambda trainer, length: _extend(trainer, evaluation, settings, length),
+        extend,
         Reports(('log_every', 'test_every'), columns, Curves, _print_result),
-        settings, folder, script, arrays, progress, series_folder)
+        settings, folder, script, arrays, progress, series_folder,
+        communicator)
 
 
 def make_recalibration(batches, evaluation, settings):

@@ -8,9 +8,9 @@ from mixnorm.compute.parameters import Parameters
 
 
 def of_batch(x, statistics, gamma, beta, eps, by_weight=False,
-             carried=Carried()):
+             carried=Carried(), n_points=None):
     """Computes coefficients, and what is carried to the next mini-batch."""
-    n_points = x.shape[0] * x.shape[2]
+    n_points = _count(x, n_points)
     rank, ordered = None, statistics
     if by_weight:
         order = (-statistics.weights).argsort()
@@ -28,16 +28,21 @@ def of_batch(x, statistics, gamma, beta, eps, by_weight=False,
         rank, Carried(queue, decay, start))
 
 
-def batch_gradients(x, statistics, gamma, eps, rank, origin, sums):
+def batch_gradients(x, statistics, gamma, eps, rank, origin, sums,
+                    n_points=None):
     """Computes gradients, and the coefficients of that of the input."""
     found = gradients(
-        batch_columns(statistics, x.shape[0] * x.shape[2], eps),
+        batch_columns(statistics, _count(x, n_points), eps),
         _ranked(gamma, rank), origin, sums)
     if rank is None or gamma.ndim == 1:
         return found
     affine = numpy.zeros((2,) + gamma.shape, gamma.dtype)
     affine[:, rank] = found[2:]
     return found._replace(gamma=affine[0], beta=affine[1])
+
+
+def _count(x, n_points):
+    return x.shape[0] * x.shape[2] if n_points is None else n_points
 
 
 def _ranked(parameter, rank):

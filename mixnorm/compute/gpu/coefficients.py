@@ -6,7 +6,8 @@ from mixnorm.compute.columns import Coefficients, Gradients
 from mixnorm.compute.gpu import launcher
 from mixnorm.compute.gpu.constants import THREADS
 from mixnorm.compute.gpu.mixture import check_components
-from mixnorm.compute.gpu.points import contiguous, divide_up, n_points, NULL
+from mixnorm.compute.gpu import points
+from mixnorm.compute.gpu.points import contiguous, divide_up, NULL
 from mixnorm.compute.layout import get_array_module, working_dtype
 
 # Thread blocks that share the copy of a queue, at most, and the numbers that
@@ -17,7 +18,7 @@ _COPIED = 4
 
 @launcher.on_device
 def of_batch(x, statistics, gamma, beta, eps, by_weight=False,
-             carried=Carried()):
+             carried=Carried(), n_points=None):
     """Computes coefficients, and what is carried to the next mini-batch."""
     xp = get_array_module(x)
     dtype = working_dtype(x.dtype)
@@ -48,7 +49,7 @@ def of_batch(x, statistics, gamma, beta, eps, by_weight=False,
         _COPY_BLOCKS, divide_up(n_copied, _COPIED * THREADS)))
     launcher.launch(
         'coefficients', 'mixnorm_batch_coefficients', x.dtype, (n_blocks,), 0,
-        (*statistics, numpy.int64(n_points(x)), numpy.int32(n_components),
+        (*statistics, _count(x, n_points), numpy.int32(n_components),
          numpy.int32(n_dims), numpy.float64(eps), gamma, beta,
          numpy.int32(per_component), slope, offset, origin,
          NULL if rank is None else rank, numpy.int32(itemsize),
@@ -62,7 +63,8 @@ def of_batch(x, statistics, gamma, beta, eps, by_weight=False,
 
 
 @launcher.on_device
-def batch_gradients(x, statistics, gamma, eps, rank, origin, sums):
+def batch_gradients(x, statistics, gamma, eps, rank, origin, sums,
+                    n_points=None):
     """Computes gradients, and the coefficients of that of the input."""
     xp = get_array_module(x)
     dtype = working_dtype(x.dtype)
@@ -73,12 +75,16 @@ def batch_gradients(x, statistics, gamma, eps, rank, origin, sums):
     launcher.launch(
         'coefficients', 'mixnorm_batch_gradients', x.dtype,
         (divide_up(n_dims, THREADS),), 0,
-        (*sums, *statistics, numpy.int64(n_points(x)),
+        (*sums, *statistics, _count(x, n_points),
          numpy.int32(n_components), numpy.int32(n_dims), numpy.float64(eps),
          contiguous(gamma, dtype), numpy.int32(gamma.ndim == 2),
          NULL if rank is None else rank, origin, quadratic, offset, *affine))
     return Gradients(quadratic, offset, *(
         z.astype(gamma.dtype, copy=False) for z in affine))
+
+
+def _count(x, n_points):
+    return numpy.int64(points.n_points(x) if n_points is None else n_points)
 
 
 def _empties(xp, arrays):

@@ -9,6 +9,7 @@ from mixnorm.functions.normalization.mixture_transform import (
     standardize_by_posterior, transform)
 from mixnorm.functions.normalization.point_mixture_transform import (
     PointMixtureTransform)
+from mixnorm.workers import with_mean_gradient
 
 
 class MixtureNormalization(PointMixtureTransform):
@@ -23,16 +24,19 @@ class MixtureNormalization(PointMixtureTransform):
         rank (array or None): See :func:`mixture_normalization`.
         coefficients (mixnorm.compute.columns.Coefficients or None):
             See :func:`mixture_normalization`.
+        joined (mixnorm.workers.JoinedBatch or None):
+            See :func:`mixture_normalization`.
 
     """
 
     def __init__(self, posterior, eps=2e-5, statistics=None, rank=None,
-                 coefficients=None):
+                 coefficients=None, joined=None):
         super().__init__(eps)
         self._posterior = posterior
         self._statistics = statistics
         self._rank = rank
         self._coefficients = coefficients
+        self._joined = joined
 
     def check_type_forward(self, in_types):
         type_check._argname(in_types, ('x', 'gamma', 'beta'))
@@ -61,12 +65,33 @@ class MixtureNormalization(PointMixtureTransform):
         return tau, self._coefficients
 
     def compute_parameter_gradients(self, points, gamma, sums):
-        arithmetic = compute.arithmetic(points)
-        return arithmetic.coefficients.batch_gradients(
-            points, self._statistics, gamma, self.eps, self._rank,
-            self._coefficients.origin, sums)
+        batch_gradients = compute.arithmetic(
+            points).coefficients.batch_gradients
+        arguments = (points, self._statistics, gamma, self.eps, self._rank,
+                     self._coefficients.origin)
+        joined = self._joined
+        if joined is None:
+            return batch_gradients(*arguments, sums)
+        found = batch_gradients(
+            *arguments, self._join(sums),
+            joined.count_points(points.shape[0] * points.shape[2]))
+        return found._replace(
+            gamma=found.gamma / joined.n_workers,
+            beta=found.beta / joined.n_workers)
+
+    def _join(self, sums):
+        """Adds up the sums over the gradient of all workers' outputs."""
+        sum_g, sum_gx, total_g = sums
+        # Each worker has an origin of its own; the means are common to all.
+        shift = self._statistics.means.astype(sum_gx.dtype)
+        if self._coefficients.origin is not None:
+            shift = shift - self._coefficients.origin
+        sum_g, deviations, total_g = self._joined.sum(
+            sum_g, sum_gx - shift * sum_g, total_g)
+        return sum_g, deviations + shift * sum_g, total_g
 
     def by_number(self, parameter):
+        parameter, = with_mean_gradient(self._joined, parameter)
         if self._rank is None or parameter.ndim == 1:
             return parameter
         return functions.get_item(parameter, self._rank)
@@ -77,12 +102,12 @@ class MixtureNormalization(PointMixtureTransform):
         axes = (0,) + tuple(range(2, x.ndim))
         for k in range(tau.shape[1]):
             yield standardize_by_posterior(
-                z, tau[:, k:k + 1], axes, self.eps)
+                z, tau[:, k:k + 1], axes, self.eps, self._joined)
 
 
 def mixture_normalization(x, gamma, beta, posterior, eps=2e-5,
                           activation=None, statistics=None, delta=None,
-                          rank=None, coefficients=None):
+                          rank=None, coefficients=None, joined=None):
     r"""Mixture normalization with the statistics of the batch.
 
     Each component of the mixture standardizes the points by the mean and the
@@ -134,6 +159,9 @@ def mixture_normalization(x, gamma, beta, posterior, eps=2e-5,
             :meth:`mixnorm.compute.contract.Coefficients.of_batch` made of
             ``statistics``, ``gamma`` and ``beta``, from a caller that has it
             already.
+        joined (mixnorm.workers.JoinedBatch): The mini-batch that ``x`` is
+            this worker's share of.  ``statistics`` and ``coefficients`` are
+            then those of the whole.
 
     Returns:
         ~chainer.Variable: Output of ``x``'s shape and dtype.
@@ -160,5 +188,6 @@ def mixture_normalization(x, gamma, beta, posterior, eps=2e-5,
 
     """
     node = MixtureNormalization(
-        chainer.as_array(posterior), eps, statistics, rank, coefficients)
+        chainer.as_array(posterior), eps, statistics, rank, coefficients,
+        joined)
     return transform(node, x, gamma, beta, activation, delta)

@@ -25,6 +25,7 @@ from mixnorm.checks import (
     check_activation, check_delta_type, check_eps, check_input_types)
 from mixnorm.compute.columns import inverse_or_zero
 from mixnorm.functions.normalization.gradient import NormalizationNode
+from mixnorm.workers import joined_sums
 
 
 class MixtureTransform(NormalizationNode):
@@ -94,7 +95,7 @@ class MixtureTransform(NormalizationNode):
         return functions.cast(y, x.dtype)
 
 
-def standardize_by_posterior(z, tau, axes, eps):
+def standardize_by_posterior(z, tau, axes, eps, joined=None):
     """Standardizes by what belongs to a component, eqs. (34) to (36).
 
     Args:
@@ -103,6 +104,8 @@ def standardize_by_posterior(z, tau, axes, eps):
             ``z``.
         axes (tuple of ints): Axes along which points lie.
         eps (float): Added to variances.
+        joined (mixnorm.workers.JoinedBatch or None): The mini-batch that the
+            points are this worker's share of, if they are.
 
     Returns:
         tuple: The standardized points, a variable of ``z``'s shape, and their
@@ -112,12 +115,17 @@ def standardize_by_posterior(z, tau, axes, eps):
     xp = backend.get_array_module(tau)
     count = tau.sum(axis=axes, keepdims=True, dtype=numpy.float64)
     n_points = math.prod(tau.shape[axis] for axis in axes)
+    if joined is not None:
+        count, = joined.sum(count)
+        n_points = joined.count_points(n_points)
     hat_tau = (tau * inverse_or_zero(xp, count)).astype(tau.dtype)  # (36)
     coefficient = (tau * inverse_or_zero(  # (34)
         xp, xp.sqrt(count / n_points))).astype(tau.dtype)
 
     def weighted_mean(v):
-        return functions.sum(v * hat_tau, axis=axes, keepdims=True)
+        total, = joined_sums(joined, functions.sum(
+            v * hat_tau, axis=axes, keepdims=True))
+        return total
 
     deviation = z - weighted_mean(z)
     variance = weighted_mean(deviation * deviation)

@@ -7,11 +7,17 @@ from mixnorm.functions.normalization.gates import (
 from mixnorm.functions.normalization.modes import (
     moments_of_modes, sum_over_modes)
 from mixnorm.functions.normalization.row_normalization import RowNormalization
+from mixnorm.workers import with_mean_gradient
 
 
 class ModeNormalization(RowNormalization):
 
     """Node of :func:`mode_normalization`.
+
+    Args:
+        eps (float): Added to variances.
+        joined (mixnorm.workers.JoinedBatch or None): The mini-batch that the
+            input is this worker's share of, if it is.
 
     Attributes:
         statistics (tuple of arrays): After the forward pass,
@@ -20,21 +26,29 @@ class ModeNormalization(RowNormalization):
 
     """
 
-    def __init__(self, eps=2e-5):
+    def __init__(self, eps=2e-5, joined=None):
         self.eps = eps
+        self._joined = joined
         self.statistics = None
 
     def check_type_forward(self, in_types):
         check_types_with_gates(in_types, 1)
 
     def compute_origin(self, means):
-        return means.sum(axis=0, dtype=numpy.float64) / max(1, len(means))
+        total = means.sum(axis=0, dtype=numpy.float64)
+        if self._joined is None:
+            return total / max(1, len(means))
+        total, = self._joined.sum(total)
+        return total / self._joined.n_samples
 
     def compute_coefficients(self, moments, parameters, origin):
         means, variances = moments
         gates, gamma, beta = parameters
+        joined = self._joined
+        if isinstance(gamma, chainer.Variable):
+            gamma, beta = with_mean_gradient(joined, gamma, beta)
         mean, variance, moments_gradients = moments_of_modes(
-            gates.T, means - origin, variances)
+            gates.T, means - origin, variances, joined)
         total = chainer.as_array(mean) + origin
         self.statistics = total, chainer.as_array(variance) + total * total
         slope, intercept, sum_gradients = sum_over_modes(
@@ -43,6 +57,11 @@ class ModeNormalization(RowNormalization):
         def gradients(gslope, gintercept):
             ggates, ggamma, gbeta, *gmoments = sum_gradients(
                 gslope, gintercept)
+            if joined is not None:
+                ggamma, gbeta, *gmoments = joined.sum(
+                    ggamma, gbeta, *gmoments)
+                ggamma /= joined.n_workers
+                gbeta /= joined.n_workers
             ggates_of_mode, *gmoments = moments_gradients(*gmoments)
             ggates += ggates_of_mode.T
             return gmoments, [ggates, ggamma, gbeta]

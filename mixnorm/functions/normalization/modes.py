@@ -7,11 +7,13 @@ import chainer
 from chainer import backend
 from chainer import functions
 
+from mixnorm.workers import joined_sums
+
 # What is divided by a smaller sum of gates can overflow.
 _LEAST_COUNT = 1e-290
 
 
-def moments_of_modes(gates, means, variances):
+def moments_of_modes(gates, means, variances, joined=None):
     r"""Computes means and variances of the modes that parts belong to.
 
     .. math::
@@ -28,23 +30,31 @@ def moments_of_modes(gates, means, variances):
         means (array or chainer.Variable): The parts' means ``(..., M, D)``,
             in float64 and near 0, as the difference cancels.
         variances (array or chainer.Variable): Their variances.
+        joined (mixnorm.workers.JoinedBatch or None): The mini-batch that the
+            parts are this worker's share of, if they are.
 
     Returns:
         tuple: Means and variances ``(..., K, D)``; and a function from their
-        gradients to those of the arguments.
+        gradients, summed over all workers, to those of the arguments.
 
     """
     xp = backend.get_array_module(gates)
-    count = chainer.as_array(gates).sum(axis=-1, keepdims=True)
+    square = means * means + variances
+    total, mean, mean_square = joined_sums(
+        joined, gates @ xp.ones((gates.shape[-1], 1)), gates @ means,
+        gates @ square)
+    if joined is None:
+        count = chainer.as_array(gates).sum(axis=-1, keepdims=True)
+    else:
+        count = chainer.as_array(total)
     absent = count < _LEAST_COUNT
     count = xp.where(absent, 1, count)
     # By constants first: derivatives divide by powers of the sum, which are
     # beyond float64 long before the sum is.
     scale = 1 / count
-    total = gates @ xp.ones((gates.shape[-1], 1)) * scale + 1. * absent
-    square = means * means + variances
-    mean = gates @ means * scale / total
-    variance = _positive_part(gates @ square * scale / total - mean * mean)
+    total = total * scale + 1. * absent
+    mean = mean * scale / total
+    variance = _positive_part(mean_square * scale / total - mean * mean)
 
     def gradients(gmean, gvariance):
         linear = gmean - 2 * gvariance * mean

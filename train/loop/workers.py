@@ -1,0 +1,191 @@
+"""Workers that train one model together, as mpiexec starts them."""
+
+import contextlib
+import os
+import sys
+
+import mixnorm  # NOQA  (makes Chainer importable, so it comes first)
+import chainer
+import chainer.links as L
+from chainer.training.extension import PRIORITY_EDITOR
+import numpy
+
+from train.command_line import one_line, option, UserError
+
+# What of a run does not depend on a worker is told by the first alone.
+_FIRST = 0
+
+# They average over mini-batches, and each worker would over its own shares.
+_AVERAGING = 'batch_instance', 'batch_renorm'
+
+
+def check_use(settings):
+    """Raises UserError if workers cannot share what settings say.
+
+    Args:
+        settings (dict): All settings.
+
+    """
+    name = settings['communicator']
+    if name is None:
+        return
+    if name != 'naive' and settings['device'].startswith('@numpy'):
+        raise UserError(f'--communicator {name} needs a GPU, such as --device '
+                        '@cupy:0; --communicator naive does not')
+    if settings['normalizer'] in _AVERAGING:
+        raise UserError(
+            f"--normalizer {settings['normalizer']} keeps averages of each "
+            "worker's share of a batch: with --communicator, choose another")
+
+
+def start(settings):
+    """Makes the workers' communicator.
+
+    From here on only the first worker prints.
+
+    Args:
+        settings (dict): All settings.
+
+    Returns:
+        tuple: The communicator, ``None`` without workers; and the settings,
+        in which ``'n_workers'`` tells how many there are and ``'device'``
+        which GPU is this worker's.
+
+    Raises:
+        UserError: If there is no MPI, or there are not as many workers as the
+            run was started with, or as can share a batch evenly.
+
+    """
+    name = settings['communicator']
+    if name is None:
+        return None, settings
+    # ChainerMN calls its batch normalization and collectives so.
+    chainer.disable_experimental_feature_warning = True
+    try:
+        import chainermn
+        communicator = chainermn.create_communicator(name)
+    except Exception as error:
+        # mpi4py, MPI, NCCL and CuPy each raise their own.
+        raise UserError(f'--communicator {name} cannot be used: '
+                        f'{one_line(error)}')
+    size, saved = communicator.size, settings['n_workers']
+    if communicator.rank != _FIRST:
+        sys.stdout = open(os.devnull, 'w')
+    with ending_together(communicator, name):
+        if saved not in (None, size):
+            raise UserError(
+                f'the run was started by {saved} workers, and {size} cannot '
+                f'go on with it: use mpiexec -n {saved}')
+        if settings['batch_size'] % size:
+            raise UserError(
+                f"{option('batch_size')} {settings['batch_size']} cannot be "
+                f'divided among {size} workers evenly')
+    device = settings['device']
+    if device.startswith('@cupy'):
+        device = f'@cupy:{communicator.intra_rank}'
+    return communicator, dict(settings, n_workers=size, device=device)
+
+
+@contextlib.contextmanager
+def ending_together(communicator, prog):
+    """Context that all workers leave together, or end if one of them fails.
+
+    The others would wait for it for ever.
+
+    Args:
+        communicator (chainermn.CommunicatorBase or None): Theirs.
+        prog (str): What to begin the message with.
+
+    """
+    try:
+        yield
+        if communicator is not None:
+            communicator.mpi_comm.Barrier()
+    except BaseException as error:
+        if communicator is None or communicator.size == 1:
+            raise
+        is_told = isinstance(error, (UserError, OSError, MemoryError))
+        if not is_told:
+            sys.excepthook(*sys.exc_info())
+        sys.stderr.write(f'{prog}: error on rank {communicator.rank} of '
+                         f'{communicator.size}: {one_line(error)}\n')
+        sys.stderr.flush()
+        communicator.mpi_comm.Abort(2 if is_told else 1)
+
+
+def is_first(communicator):
+    """Returns whether this worker is the one that writes files."""
+    return communicator is None or communicator.rank == _FIRST
+
+
+def share(communicator, batch_size):
+    """Returns which part of a joined batch is this worker's, a slice."""
+    if communicator is None:
+        return slice(None)
+    n = batch_size // communicator.size
+    return slice(communicator.rank * n, (communicator.rank + 1) * n)
+
+
+def concatenated(communicator, values):
+    """Concatenates lists of all workers, the same list everywhere."""
+    if communicator is None:
+        return values
+    return communicator.allreduce_obj(values)
+
+
+def join_batch_normalizations(model, communicator):
+    """Has a model's batch normalizations use the workers' joined batches.
+
+    Args:
+        model (~chainer.Chain): The model.
+        communicator (chainermn.CommunicatorBase or None): The workers'.
+
+    """
+    paths = [path for path, link in model.namedlinks()
+             if type(link) is L.BatchNormalization]
+    if communicator is not None and paths:
+        mixnorm.convert(model, 'batch', paths, communicator=communicator)
+
+
+def share_optimizer(optimizer, communicator):
+    """Has an optimizer take the mean of all workers' gradients.
+
+    Args:
+        optimizer (~chainer.Optimizer): After its setup.
+        communicator (chainermn.CommunicatorBase or None): The workers'.
+
+    Returns:
+        ~chainer.Optimizer: What to update by.
+
+    """
+    if communicator is None:
+        return optimizer
+    import chainermn
+    shared = chainermn.create_multi_node_optimizer(optimizer, communicator)
+    # Its first update would do no more than to send the weights to all.
+    communicator.bcast_data(optimizer.target)
+    shared.is_changed(optimizer.target)
+    return shared
+
+
+def report_means(trainer, communicator):
+    """Has a trainer report the loss and the accuracy of joined batches.
+
+    Args:
+        trainer (~chainer.training.Trainer): The trainer.
+        communicator (chainermn.CommunicatorBase or None): The workers', whose
+            shares are of one size.
+
+    """
+    if communicator is None:
+        return
+    keys = 'main/loss', 'main/accuracy'
+
+    def take_means(trainer):
+        found = concatenated(communicator, [
+            [float(chainer.as_array(trainer.observation[key]))
+             for key in keys]])
+        trainer.observation.update(zip(keys, numpy.mean(found, axis=0)))
+
+    trainer.extend(take_means, name='means of workers',
+                   trigger=(1, 'iteration'), priority=PRIORITY_EDITOR)
