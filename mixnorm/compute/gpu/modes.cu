@@ -219,7 +219,7 @@ MIXNORM_KERNEL mixnorm_sample_modes(
 
 // The gradients of gamma and beta, and of the modes, from sums over rows of
 // gy (x - means_nc) and of gy.
-MIXNORM_KERNEL mixnorm_sample_mode_sums(
+MIXNORM_LARGE_KERNEL mixnorm_sample_mode_sums(
     const double* sum_gx, const double* sum_g, const Working* means,
     const double* gates, Index n_samples, int n_dims, int n_modes, double eps,
     int per_mode, const double* origin, double* memory,
@@ -270,7 +270,7 @@ MIXNORM_KERNEL mixnorm_sample_mode_sums(
 
 // The gradients of gates (N, K), or of their scores, a warp for each sample.
 // `variances` is null where the modes do not follow from the rows.
-MIXNORM_KERNEL mixnorm_sample_gate_gradients(
+MIXNORM_LARGE_KERNEL mixnorm_sample_gate_gradients(
     const double* sum_gx, const double* sum_g, const Working* means,
     const double* variances, const double* gates, Index n_samples, int n_dims,
     int n_modes, int of_scores, const double* origin, double* memory,
@@ -400,7 +400,7 @@ MIXNORM_KERNEL mixnorm_mode_averages(
 //     slope_nc = sum_k factor_nk gamma_kc,
 //     offset_nc = sum_k constant_nk gamma_kc + mean_k beta_kc
 //                 + slope_nc (means_nc - origin_n).
-MIXNORM_KERNEL mixnorm_channel_modes(
+MIXNORM_LARGE_KERNEL mixnorm_channel_modes(
     const Working* means, const double* variances, Index n_samples,
     int n_dims, int n_modes, const Working* weight, const Working* bias,
     double eps, const Working* gamma, const Working* beta, int per_mode,
