@@ -69,6 +69,9 @@ class ModeNormalization(RowNormalization):
         return slope, intercept, gradients
 
     def compute_at_once(self, modes, moments, parameters):
+        if self._joined is not None:
+            # Its kernels sum over this worker's samples alone.
+            return None
         *gating, gamma, beta = parameters
         found = modes.of_samples(*moments, gating, gamma, beta, self.eps)
         if found is not None:
