@@ -1,5 +1,6 @@
 """Starting programs by mpiexec."""
 
+import functools
 import os
 import pathlib
 import shutil
@@ -24,20 +25,35 @@ def mpiexec(n_workers, *arguments, **kwargs):
 
     """
     pytest.importorskip('mpi4py')
-    # That of the virtual environment, if it has one.
-    program = shutil.which('mpiexec', path=os.pathsep.join(
-        [os.path.dirname(sys.executable), os.environ.get('PATH', '')]))
-    if program is None:
+    if _program() is None:
         pytest.skip('there is no mpiexec')
-    start = [program, '-n', str(n_workers), '--oversubscribe', sys.executable]
+    problem = _problem()
+    if problem:
+        pytest.skip(f'MPI cannot start: {problem}')
+    return _run(n_workers, arguments, **kwargs)
+
+
+def _program():
+    # That of the virtual environment, if it has one.
+    return shutil.which('mpiexec', path=os.pathsep.join(
+        [os.path.dirname(sys.executable), os.environ.get('PATH', '')]))
+
+
+@functools.lru_cache(maxsize=None)
+def _problem():
+    """Returns what keeps several processes from starting, or nothing."""
+    try:
+        trial = _run(2, ['-c', 'import mpi4py.MPI'])
+    except subprocess.TimeoutExpired as error:
+        return str(error)
+    return ' '.join(trial.stderr.split()) if trial.returncode else ''
+
+
+def _run(n_workers, arguments, **kwargs):
     env = dict(
         os.environ, OMP_NUM_THREADS='1', OMPI_ALLOW_RUN_AS_ROOT='1',
         OMPI_ALLOW_RUN_AS_ROOT_CONFIRM='1', PYTHONPATH=str(ROOT))
-    trial = subprocess.run(
-        start + ['-c', 'import mpi4py.MPI'], env=env, capture_output=True,
-        text=True, timeout=60)
-    if trial.returncode:
-        pytest.skip('MPI cannot start: ' + ' '.join(trial.stderr.split()))
     return subprocess.run(
-        start + list(map(str, arguments)), env=env, capture_output=True,
-        text=True, timeout=120, **kwargs)
+        [_program(), '-n', str(n_workers), '--oversubscribe', sys.executable,
+         *map(str, arguments)], env=env, capture_output=True, text=True,
+        timeout=120, **kwargs)

@@ -97,8 +97,9 @@ def run_in_folder(updater, length, extend, reports, settings, folder, script,
     if not is_first:
         return 128 + interruption.signal
     if os.path.exists(snapshot):
-        command = shlex.join(['python', '-m', script, '--resume', '--out',
-                              series_folder or folder])
+        command = shlex.join([
+            *workers.launcher(communicator), 'python', '-m', script,
+            '--resume', '--out', series_folder or folder])
         message = (f'stopped at iteration {updater.iteration}; to go on: '
                    f'{command}')
     else:

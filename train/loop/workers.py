@@ -12,7 +12,7 @@ import numpy
 
 from train.command_line import one_line, option, UserError
 
-# What of a run does not depend on a worker is told by the first alone.
+# The rank of the one that prints and writes files.
 _FIRST = 0
 
 # They average over mini-batches, and each worker would over its own shares.
@@ -116,6 +116,13 @@ def ending_together(communicator, prog):
 def is_first(communicator):
     """Returns whether this worker is the one that writes files."""
     return communicator is None or communicator.rank == _FIRST
+
+
+def launcher(communicator):
+    """Returns what a command of these workers begins with, a list."""
+    if communicator is None:
+        return []
+    return ['mpiexec', '-n', str(communicator.size)]
 
 
 def share(communicator, batch_size):
