@@ -13,7 +13,6 @@ A run writes to its folder: run.json (settings, versions), log (JSON), curves
 for bit, as one that was never stopped.
 """
 
-import os
 import sys
 
 import mixnorm
@@ -33,11 +32,10 @@ from train.data.batches import (
 from train.experiments import mixture_paper, mode_paper
 from train.experiments.tables import as_text
 from train.loop import optimizers
-from train.loop import run_folder
 from train.loop import schedule
-from train.loop import snapshots
 from train.loop import workers
 from train.loop.evaluation import Evaluation
+from train.loop.folder_run import start_or_resume
 from train.loop.run import make_updater, run
 from train.settings import By, CHANGE, Setting, Settings
 
@@ -134,17 +132,7 @@ def train(args, given):
     if args.list_recipes:
         print(as_text(mixture_paper.TABLES + mode_paper.CLASSIFIER_TABLES))
         return 0
-    arrays = None
-    if args.resume:
-        snapshot = os.path.join(args.out, run_folder.SNAPSHOT)
-        saved, arrays = snapshots.read(snapshot)
-        saved = SETTINGS.check_saved(
-            saved, f'{snapshot} is no snapshot of a run of this script')
-        settings = SETTINGS.resume(saved, given)
-    else:
-        settings = SETTINGS.complete(given)
-        if not args.overwrite:
-            run_folder.require_free(args.out)
+    settings, arrays = start_or_resume(SETTINGS, args, given)
     command_line.use_ideep(settings['use_ideep'])
     communicator, settings = workers.start(settings)
     with workers.ending_together(communicator, 'classifier.py'):

@@ -13,7 +13,6 @@ weights, bit for bit, as one that was never stopped.
 
 import functools
 import importlib.util
-import os
 import sys
 
 import mixnorm  # NOQA  (makes Chainer importable, so it comes first)
@@ -36,9 +35,9 @@ from train.command_line import option, positive_float, positive_int, UserError
 from train.data import task_sets
 from train.data.batches import BatchIterator, check_batch_size
 from train.experiments import gan as experiment
-from train.loop import run_folder
-from train.loop import snapshots
-from train.loop.folder_run import Reports, run_in_folder
+from train.experiments.tables import as_text
+from train.loop.folder_run import (
+    Reports, run_in_folder, start_or_resume)
 from train.loop.triggers import Every
 from train.network import make_model
 from train.settings import By, CHANGE, Setting, Settings
@@ -142,19 +141,9 @@ def train(args, given):
 
     """
     if args.list_recipes:
-        print(experiment.table())
+        print(as_text(experiment.TABLES))
         return 0
-    arrays = None
-    if args.resume:
-        snapshot = os.path.join(args.out, run_folder.SNAPSHOT)
-        saved, arrays = snapshots.read(snapshot)
-        saved = SETTINGS.check_saved(
-            saved, f'{snapshot} is no snapshot of a run of this script')
-        settings = SETTINGS.resume(saved, given)
-    else:
-        settings = SETTINGS.complete(given)
-        if not args.overwrite:
-            run_folder.require_free(args.out)
+    settings, arrays = start_or_resume(SETTINGS, args, given)
     command_line.use_ideep(settings['use_ideep'])
     device = command_line.get_device(settings['device'])
     images, labels, _ = task_sets.load(

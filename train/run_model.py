@@ -51,9 +51,8 @@ def load_run(path):
     """
     if os.path.isdir(path):
         path = os.path.join(path, run_folder.SNAPSHOT)
-    settings, arrays = snapshots.read(path)
-    settings = classifier.SETTINGS.check_saved(
-        settings, f'{path} is no snapshot of a run of train.classifier')
+    settings, arrays = snapshots.read_run(
+        path, classifier.SETTINGS, 'train.classifier')
     # The few images that are looked at are not worth starting processes.
     train, test, _ = classifier.load_sets(dict(settings, workers=0))
     model = classifier.make_untrained(settings, train.images.shape[1:])

@@ -23,6 +23,13 @@ _RENAMED = {
     'typeDict': 'sctypeDict', 'uint0': 'uintp', 'unicode_': 'str_',
     'void0': 'void'}
 
+SCTYPES = {
+    'int': [numpy.int8, numpy.int16, numpy.int32, numpy.int64],
+    'uint': [numpy.uint8, numpy.uint16, numpy.uint32, numpy.uint64],
+    'float': [numpy.float16, numpy.float32, numpy.float64, numpy.longdouble],
+    'complex': [numpy.complex64, numpy.complex128, numpy.clongdouble],
+    'others': [bool, object, bytes, str, numpy.void]}
+
 _NUMBERS = {'Inf': math.inf, 'Infinity': math.inf, 'infty': math.inf,
             'PINF': math.inf, 'NINF': -math.inf, 'NaN': math.nan,
             'NAN': math.nan, 'PZERO': 0., 'NZERO': -0.}
@@ -82,14 +89,7 @@ def restore_numpy_names():
         **_TYPES, **_NUMBERS, **_FUNCTIONS,
         **{name: getattr(numpy, now) for name, now in _RENAMED.items()
            if hasattr(numpy, now)},
-        'sctypes': {
-            'int': [numpy.int8, numpy.int16, numpy.int32, numpy.int64],
-            'uint': [numpy.uint8, numpy.uint16, numpy.uint32, numpy.uint64],
-            'float': [numpy.float16, numpy.float32, numpy.float64,
-                      numpy.longdouble],
-            'complex': [numpy.complex64, numpy.complex128,
-                        numpy.clongdouble],
-            'others': [bool, object, bytes, str, numpy.void]}}
+        'sctypes': SCTYPES}
     lost = sorted(name for name in values if not numpy_has(name))
     for name in lost:
         setattr(numpy, name, values[name])

@@ -2,6 +2,7 @@
 
 import numpy
 
+from mixnorm.compat.lost_names import SCTYPES
 from mixnorm.compat.repairs import (
     lent, ModuleWith, numpy_has, numpy_version, rebound, repairs_module)
 
@@ -10,15 +11,11 @@ from mixnorm.compat.repairs import (
                 needed=not numpy_has('sctypes'))
 def _sctypes(module):
     """NumPy 2 has no ``sctypes``, which is read on loading and in backward."""
-    sctypes = {
-        'int': [numpy.int8, numpy.int16, numpy.int32, numpy.int64],
-        'float': [numpy.float16, numpy.float32, numpy.float64,
-                  numpy.longdouble]}
-    with lent(vars(numpy), sctypes=sctypes):
+    with lent(vars(numpy), sctypes=SCTYPES):
         yield
     gradient = module.AsStridedGrad
     gradient.forward = rebound(
-        gradient.forward, np=ModuleWith(numpy, sctypes=sctypes))
+        gradient.forward, np=ModuleWith(numpy, sctypes=SCTYPES))
 
 
 @repairs_module('chainer.functions.array.resize_images',

@@ -13,6 +13,7 @@ from models.cifar_cnn import CifarCNN  # NOQA
 from tools import export  # NOQA
 from train import classifier  # NOQA
 from train.run_model import load_run  # NOQA
+from train_tests.small_runs import SMALL  # NOQA
 
 
 @pytest.fixture(scope='module')
@@ -20,9 +21,8 @@ def folder(tmp_path_factory):
     """A run of mixture normalization at conv3."""
     path = tmp_path_factory.mktemp('runs') / 'a'
     assert classifier.main([
-        '--normalizer', 'mixture', '--at', 'conv3', '--widths', '4', '4', '4',
-        '8', '--train-size', '96', '--test-size', '30', '--batch-size', '20',
-        '--epoch', '2', '--out', str(path)]) == 0
+        '--normalizer', 'mixture', '--at', 'conv3', *SMALL, '--epoch', '2',
+        '--out', str(path)]) == 0
     return path
 
 

@@ -11,6 +11,7 @@ from models.cifar_cnn import CifarCNN
 from train import run_model
 from train import classifier, multitask
 from train.command_line import UserError
+from train_tests.small_runs import SMALL
 
 
 @pytest.fixture(scope='module')
@@ -18,9 +19,8 @@ def folder(tmp_path_factory):
     """A run of mixture normalization at conv3."""
     path = tmp_path_factory.mktemp('runs') / 'a'
     assert classifier.main([
-        '--normalizer', 'mixture', '--at', 'conv3', '--widths', '4', '4', '4',
-        '8', '--train-size', '96', '--test-size', '30', '--batch-size', '20',
-        '--epoch', '2', '--out', str(path)]) == 0
+        '--normalizer', 'mixture', '--at', 'conv3', *SMALL, '--epoch', '2',
+        '--out', str(path)]) == 0
     return path
 
 

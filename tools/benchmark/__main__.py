@@ -9,7 +9,6 @@ JSON, with the machine, the versions and the thread counts, and a plot of how
 time grows.
 """
 import argparse
-import json
 import os
 import sys
 
@@ -22,6 +21,7 @@ from tools.benchmark.harness import Benchmark
 from tools.benchmark.machine import describe
 from tools.benchmark.plot import draw_growth
 from train import command_line
+from train.loop import files
 
 SECTIONS = {
     'layer': cases.compare_layer,
@@ -75,9 +75,7 @@ def run(args):
         SECTIONS[section](benchmark)
     result.update(rows=benchmark.rows, growth=benchmark.growth)
     path = os.path.join(args.out, 'benchmark.json')
-    with open(f'{path}.unfinished', 'w') as file:
-        json.dump(result, file, indent=1)
-    os.replace(f'{path}.unfinished', path)
+    files.write_json(path, result)
     print(f'all of it: {path}')
     if benchmark.growth:
         plot = os.path.join(args.out, 'growth.png')

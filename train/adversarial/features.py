@@ -167,9 +167,8 @@ def _inception(path, device):
 
 def _classifier(path, device):
     """Returns what computes the input of a classifier's last linear layer."""
-    settings, arrays = snapshots.read(path)
-    settings = classifier.SETTINGS.check_saved(
-        settings, f'{path} is no snapshot of a run of train.classifier')
+    settings, arrays = snapshots.read_run(
+        path, classifier.SETTINGS, 'train.classifier')
     if settings['dataset'] not in datasets.NAMES:
         raise UserError(f"{path} was trained on {settings['dataset']}: that "
                         f"must be one of {', '.join(datasets.NAMES)}")

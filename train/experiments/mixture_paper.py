@@ -15,7 +15,7 @@ _RMSPROP = ('"RMSprop with 0.9 momentum" taken as alpha 0.9 '
             '(or: --optimizer rmsprop-graves)')
 
 
-def _at(normalizer, at, components, em_iterations):
+def normalized_at(normalizer, at, components, em_iterations):
     """Returns the settings of what normalizes and where."""
     if normalizer == 'batch':
         return {'normalizer': 'batch'}
@@ -53,7 +53,7 @@ def _cnn(name, normalizer, at, components, em_iterations, lr, weight_decay):
         'widths': [64, 128, 128, 256], 'optimizer': 'rmsprop', 'lr': lr,
         'weight_decay': weight_decay, 'decay': .93, 'decay_every': 2,
         'batch_size': 256, 'epoch': 100,
-        **_at(normalizer, at, components, em_iterations)}
+        **normalized_at(normalizer, at, components, em_iterations)}
 
 
 _INCEPTION_ROWS = (
@@ -76,7 +76,7 @@ def _inception(name, normalizer, at, components, em_iterations, lr):
         'dataset': name.split('-')[0], 'network': 'inception-v3',
         'optimizer': 'rmsprop', 'lr': lr, 'weight_decay': 5e-4, 'decay': .93,
         'decay_every': 4, 'batch_size': 128, 'epoch': 200,
-        **_at(normalizer, at, components, em_iterations)}
+        **normalized_at(normalizer, at, components, em_iterations)}
 
 
 _NESTEROV_ROWS = (
@@ -94,7 +94,7 @@ def _nesterov(name, normalizer, at, decay, decay_at):
         'dataset': 'cifar100', 'network': 'inception-v3',
         'optimizer': 'nesterov', 'momentum': .9, 'lr': .14,
         'weight_decay': 5e-4, 'decay': decay, 'decay_at': list(decay_at),
-        'batch_size': 256, 'epoch': 150, **_at(normalizer, at, 5, 2)}
+        'batch_size': 256, 'epoch': 150, **normalized_at(normalizer, at, 5, 2)}
 
 
 _DENSENET_ROWS = (
@@ -113,7 +113,7 @@ def _densenet(name, normalizer, depth, at, components, em_iterations):
         'growth_rate': 12, 'optimizer': 'nesterov', 'momentum': .9, 'lr': .1,
         'weight_decay': 1e-4, 'decay': .1, 'decay_at': [100, 150],
         'batch_size': 64, 'epoch': 200,
-        **_at(normalizer, at, components, em_iterations)}
+        **normalized_at(normalizer, at, components, em_iterations)}
 
 
 _THROUGHPUT_ROWS = (

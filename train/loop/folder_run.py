@@ -31,6 +31,33 @@ and what run.json holds beside the settings.
 """
 
 
+def start_or_resume(known, args, given):
+    """Finds out what run a command line starts or goes on with.
+
+    Args:
+        known (~train.settings.Settings): The script's settings.
+        args (argparse.Namespace): ``out``, ``resume`` and ``overwrite``.
+        given (dict): The settings that are given.
+
+    Returns:
+        tuple: All settings, and the arrays of the snapshot to go on from or
+        ``None``.
+
+    Raises:
+        UserError: If the settings do not fit together or the run, there is
+            none to resume, or one is in the way.
+
+    """
+    if args.resume:
+        saved, arrays = snapshots.read_run(
+            os.path.join(args.out, run_folder.SNAPSHOT), known, 'this script')
+        return known.resume(saved, given), arrays
+    settings = known.complete(given)
+    if not args.overwrite:
+        run_folder.require_free(args.out)
+    return settings, None
+
+
 def run_in_folder(updater, length, extend, reports, settings, folder, script,
                   arrays=None, progress=True, series_folder=None,
                   communicator=None):

@@ -56,6 +56,26 @@ def read(path):
                         f'({_reason(error)})')
 
 
+def read_run(path, known, script):
+    """Reads a snapshot of a run of a script.
+
+    Args:
+        path (str): The file.
+        known (~train.settings.Settings): The script's settings.
+        script (str): What to call it in an error.
+
+    Returns:
+        tuple: All settings, and the arrays for :func:`load`.
+
+    Raises:
+        UserError: As :func:`read`, or if it is a run of another script.
+
+    """
+    saved, arrays = read(path)
+    return known.check_saved(
+        saved, f'{path} is no snapshot of a run of {script}'), arrays
+
+
 def load(path, arrays, trainer):
     """Puts a run back to where it was saved.
 
