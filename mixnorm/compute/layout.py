@@ -6,6 +6,7 @@ an activation ``(N, C, *S)`` with its spatial axes flattened, or a matrix
 to points comes as ``(B, K, L)`` or ``(B, L)``; points are numbered
 ``b * L + l``.
 """
+import contextlib
 import functools
 import math
 
@@ -28,6 +29,21 @@ def get_array_module(*arrays):
 @functools.lru_cache(maxsize=100)
 def _is_of_cupy(kind):
     return kind.__module__.partition('.')[0] == 'cupy'
+
+
+def device_of(array):
+    """Returns a context in which the current device is an array's.
+
+    Args:
+        array (array): A NumPy or CuPy array.
+
+    Returns:
+        context manager: The device; one that does nothing for main memory.
+
+    """
+    if get_array_module(array) is numpy:
+        return contextlib.nullcontext()
+    return array.device
 
 
 def working_dtype(dtype):

@@ -85,9 +85,8 @@ class AffineNormalization(SizedLink):
 
         """
         shape = self._shape('gamma', (math.prod(self.size),))
-        with chainer.using_device(self.device):
-            return tuple(
-                make(shape, self._highprec_dtype) if parameter is None
-                else functions.reshape(parameter, shape)
-                for parameter, make in (
-                    (self.gamma, self.xp.ones), (self.beta, self.xp.zeros)))
+        return tuple(
+            make(shape, self._highprec_dtype) if parameter is None
+            else functions.reshape(parameter, shape)
+            for parameter, make in (
+                (self.gamma, self.xp.ones), (self.beta, self.xp.zeros)))

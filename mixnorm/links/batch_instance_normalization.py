@@ -137,8 +137,7 @@ class BatchInstanceNormalization(RunningAverages, AffineNormalization):
         """
         finetune = parse_finetune(kwargs)
         points, restore = self._points(x)
-        with chainer.using_device(self.device):
-            self.xp.clip(self.rho.array, 0, 1, out=self.rho.array)
+        self.xp.clip(self.rho.array, 0, 1, out=self.rho.array)
         gamma, beta = self._scale_and_shift()
         inputs = points, gamma, beta, functions.reshape(self.rho, (-1,))
         mean, var = (z.flatten() for z in self._read_averages(

@@ -195,12 +195,11 @@ class BatchRenormalization(
         return _cast(y, x.dtype)
 
     def _scale_and_shift(self, dtype):
-        with chainer.using_device(self.device):
-            return tuple(
-                make(self.size, dtype) if parameter is None
-                else _cast(parameter, dtype)
-                for parameter, make in (
-                    (self.gamma, self.xp.ones), (self.beta, self.xp.zeros)))
+        return tuple(
+            make(self.size, dtype) if parameter is None
+            else _cast(parameter, dtype)
+            for parameter, make in (
+                (self.gamma, self.xp.ones), (self.beta, self.xp.zeros)))
 
     def _normalize(self, x, gamma, beta, point_axes, finetune):
         """Normalizes a variable, all in its dtype."""

@@ -16,6 +16,7 @@ from mixnorm.functions.normalization.fixed_mixture_normalization import (
 from mixnorm.links.fitted_normalization import FittedNormalization
 from mixnorm.links.queues import Entries, ParameterQueue, SampleQueue
 from mixnorm.links.running_averages import parse_finetune
+from mixnorm.links.sized_link import on_own_device
 from mixnorm.links.warm_start import WarmStart
 from mixnorm.mixture.fitting import (
     fit_activation, REG_COVAR, WARM_REG_COVAR)
@@ -286,6 +287,7 @@ class MixtureNormalization(FittedNormalization):
         return None if self._workers is None else self._workers.communicator
 
     @property
+    @on_own_device
     def n_effective(self):
         """Number of components kept in the last training mini-batch, an int.
 
@@ -301,6 +303,7 @@ class MixtureNormalization(FittedNormalization):
         return WARM_REG_COVAR if self.warm_start else REG_COVAR
 
     @property
+    @on_own_device
     def queue(self):
         """The entries that serve inference, named ``weights``, ``means`` and
         ``variances``: ``(t, K)`` and twice ``(t, K) + size``, the newest
@@ -323,6 +326,7 @@ class MixtureNormalization(FittedNormalization):
             self._queue = fitted
         return fitted
 
+    @on_own_device
     def inference_moments(self):
         """Returns the mean and variance of all entries' mixtures together.
 
@@ -344,6 +348,7 @@ class MixtureNormalization(FittedNormalization):
         square = (weights * (variances + means ** 2)).sum(axis=(0, 1))
         return mean, self.xp.maximum(square - mean * mean, 0)
 
+    @on_own_device
     def set_inference_moments(self, mean, variance):
         """Fills the queue with one entry, all of it in one component.
 
@@ -352,8 +357,7 @@ class MixtureNormalization(FittedNormalization):
             variance (array): ``size``.
 
         """
-        with chainer.using_device(self.device):
-            self._queue = self._queue.of_one_component(mean, variance)
+        self._queue = self._queue.of_one_component(mean, variance)
 
     def forward(self, x, **kwargs):
         """forward(self, x, finetune=False)

@@ -10,6 +10,7 @@ from mixnorm.functions.normalization.mode_normalization import (
     GatedModeNormalization)
 from mixnorm.links.gated_normalization import GatedNormalization
 from mixnorm.links.running_averages import RunningAverages, parse_finetune
+from mixnorm.links.sized_link import on_own_device
 from mixnorm.workers import Workers
 
 
@@ -128,6 +129,7 @@ class ModeNormalization(RunningAverages, GatedNormalization):
             if self.avg_sqmean is None:
                 self.avg_sqmean = self.xp.ones(shape, numpy.float64)
 
+    @on_own_device
     def inference_moments(self):
         """Returns the mean and variance of all modes together, evenly.
 
@@ -142,6 +144,7 @@ class ModeNormalization(RunningAverages, GatedNormalization):
             'avg_mean', 'avg_sqmean'))
         return mean, self.xp.maximum(square - mean * mean, 0)
 
+    @on_own_device
     def set_inference_moments(self, mean, variance):
         """Gives all modes the same running averages.
 

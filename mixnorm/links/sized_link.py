@@ -1,4 +1,5 @@
 import copy
+import functools
 
 import chainer
 from chainer import initializers
@@ -7,6 +8,16 @@ from chainer import variable
 import numpy
 
 from mixnorm.checks import check_initializer, naming_initializer
+
+
+def on_own_device(method):
+    """Makes the current device of a link's method the link's."""
+    @functools.wraps(method)
+    def wrapper(self, *args, **kwargs):
+        with chainer.using_device(self.device):
+            return method(self, *args, **kwargs)
+
+    return wrapper
 
 
 class SizedLink(link.Link):
@@ -23,6 +34,10 @@ class SizedLink(link.Link):
     """
 
     size = None
+
+    @on_own_device
+    def __call__(self, *args, **kwargs):
+        return super().__call__(*args, **kwargs)
 
     def __repr__(self):
         return str(self)

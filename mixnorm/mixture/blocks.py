@@ -5,6 +5,7 @@ Dask decides where and when they are worked on.  An iterable of arrays is read
 from its beginning to its end in every pass, and no more than a block of it is
 held in memory.
 """
+import contextlib
 import functools
 import math
 import operator
@@ -13,7 +14,8 @@ import numpy
 
 from mixnorm import compute
 from mixnorm.checks import check_points, check_sample_weight
-from mixnorm.compute.layout import get_array_module, stack, working_dtype
+from mixnorm.compute.layout import (
+    device_of, get_array_module, stack, working_dtype)
 
 # Results of so many of Dask's tasks are added up by one.
 _FAN_IN = 8
@@ -49,6 +51,23 @@ def is_iterable_of_blocks(X):
             'a fit needs the blocks again and again, as from a list of '
             'memory-mapped arrays')
     return len(getattr(next(blocks, None), 'shape', ())) > 1
+
+
+def device_of_points(X):
+    """Returns a context in which the current device is that of points.
+
+    Args:
+        X (object): What a user calls points.
+
+    Returns:
+        context manager: An array's device, or that of the first block of an
+        iterable.  It does nothing for main memory, and for a Dask array,
+        whose chunks are worked on where they are.
+
+    """
+    if is_dask(X):
+        return contextlib.nullcontext()
+    return device_of(next(iter(X)) if is_iterable_of_blocks(X) else X)
 
 
 class Blocks:
@@ -405,10 +424,11 @@ def _weight_chunks(X, sample_weight):
 
 def _on_block(function, argument, x, sample_weight):
     """Applies a function to a chunk."""
-    if sample_weight is not None:
-        sample_weight = get_array_module(x).asarray(
-            sample_weight, dtype=numpy.float64)
-    return function(*as_stack(x, sample_weight), *argument)
+    with device_of(x):
+        if sample_weight is not None:
+            sample_weight = get_array_module(x).asarray(
+                sample_weight, dtype=numpy.float64)
+        return function(*as_stack(x, sample_weight), *argument)
 
 
 def _add_up(add, *parts):

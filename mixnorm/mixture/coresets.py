@@ -4,7 +4,8 @@ import functools
 import numpy
 
 from mixnorm.checks import check_integer, check_points
-from mixnorm.mixture.blocks import as_blocks, is_dask, is_iterable_of_blocks
+from mixnorm.mixture.blocks import (
+    as_blocks, device_of_points, is_dask, is_iterable_of_blocks)
 from mixnorm.mixture.randomness import random_numbers
 from mixnorm.mixture.seeding import (
     draw, squared_distance_masses, weight_masses)
@@ -51,6 +52,11 @@ numpy.random.Generator): Source of the random numbers.
 
     """
     check_integer('m', m, 1)
+    with device_of_points(X):
+        return _coreset(X, m, random_state)
+
+
+def _coreset(X, m, random_state):
     if not (is_dask(X) or is_iterable_of_blocks(X)):
         X = check_points(X)
     blocks = as_blocks(X)

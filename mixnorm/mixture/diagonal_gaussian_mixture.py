@@ -14,15 +14,25 @@ from mixnorm.checks import (
     check_choice, check_flag, check_integer, check_points,
     check_random_state, check_real)
 from mixnorm.compute.layout import (
-    get_array_module, stack, unstack, working_dtype)
+    device_of, get_array_module, stack, unstack, working_dtype)
 from mixnorm.compute.parameters import are_finite, Parameters
 from mixnorm.mixture.block_fitting import chosen_points, fit_mixture
 from mixnorm.mixture.blocks import (
-    as_blocks, is_dask, is_iterable_of_blocks, whole_points)
+    as_blocks, device_of_points, is_dask, is_iterable_of_blocks, whole_points)
 from mixnorm.mixture.randomness import as_generator
 from mixnorm.mixture.seeding import SEEDINGS
 
 __all__ = ['DiagonalGaussianMixture', 'NotFittedError']
+
+
+def _where_points_are(method):
+    """Makes the current device of a method that of its points."""
+    @functools.wraps(method)
+    def wrapper(self, X, *args, **kwargs):
+        with device_of_points(X):
+            return method(self, X, *args, **kwargs)
+
+    return wrapper
 
 
 class DiagonalGaussianMixture(DensityMixin, BaseEstimator):
@@ -146,6 +156,7 @@ numpy.random.Generator): Source of the random numbers.
         check_integer('n_init', self.n_init, 1)
         check_flag('warm_start', self.warm_start)
 
+    @_where_points_are
     def fit(self, X, y=None, sample_weight=None):
         """Fits the mixture to points.
 
@@ -323,15 +334,17 @@ numpy.random.Generator): Source of the random numbers.
         generator = as_generator(self.random_state)
         xp = get_array_module(self.means_)
         shares = numpy.array(self.weights_.tolist())
-        labels = xp.asarray(numpy.repeat(
-            numpy.arange(len(shares)),
-            generator.multinomial(n_samples, shares / shares.sum())))
-        normal = xp.asarray(
-            generator.standard_normal((n_samples, self.means_.shape[1])),
-            dtype=self.means_.dtype)
-        return (self.means_[labels]
-                + xp.sqrt(self.covariances_)[labels] * normal, labels)
+        with device_of(self.means_):
+            labels = xp.asarray(numpy.repeat(
+                numpy.arange(len(shares)),
+                generator.multinomial(n_samples, shares / shares.sum())))
+            normal = xp.asarray(
+                generator.standard_normal((n_samples, self.means_.shape[1])),
+                dtype=self.means_.dtype)
+            return (self.means_[labels]
+                    + xp.sqrt(self.covariances_)[labels] * normal, labels)
 
+    @_where_points_are
     def predict_proba(self, X):
         """Computes the posterior ``tau_k(x)``, eq. (31).
 
@@ -351,6 +364,7 @@ numpy.random.Generator): Source of the random numbers.
         tau, _ = self._posterior(stack(X))
         return unstack(tau, X.shape)
 
+    @_where_points_are
     def predict(self, X):
         """Finds the component of greatest posterior.
 
@@ -368,6 +382,7 @@ numpy.random.Generator): Source of the random numbers.
             return self._by_blocks('predict', X, dtype=numpy.int64)
         return self.predict_proba(X).argmax(axis=1)
 
+    @_where_points_are
     def score_samples(self, X):
         """Computes the log density of every point, in nats.
 
@@ -463,6 +478,7 @@ numpy.random.Generator): Source of the random numbers.
         """
         return -2 * self._log_density(X)[0] + 2 * self._n_parameters()
 
+    @_where_points_are
     def _log_density(self, X, sample_weight=None):
         """Returns the log density of all points together, and the points."""
         validation.check_is_fitted(self, 'weights_')

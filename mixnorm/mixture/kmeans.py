@@ -3,7 +3,7 @@ import math
 
 from mixnorm import compute
 from mixnorm.checks import check_integer, check_points
-from mixnorm.compute.layout import stack, take
+from mixnorm.compute.layout import device_of, stack, take
 from mixnorm.mixture.randomness import random_numbers
 
 
@@ -67,12 +67,12 @@ numpy.random.Generator): Source of the random numbers.
     careful seeding* (2007); the local trials are those of its section 5.
 
     """
-    X = check_points(X)
     check_integer('n_clusters', n_clusters, 1)
     if n_local_trials is not None:
         check_integer('n_local_trials', n_local_trials, 1)
-    x = stack(X)
-    _, indices = compute.arithmetic(x).seeding.seed(
-        x, n_clusters, seeding_draws(
-            n_clusters, n_local_trials, random_state))
-    return take(x, indices), indices
+    with device_of(X):
+        x = stack(check_points(X))
+        _, indices = compute.arithmetic(x).seeding.seed(
+            x, n_clusters, seeding_draws(
+                n_clusters, n_local_trials, random_state))
+        return take(x, indices), indices

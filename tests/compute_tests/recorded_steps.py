@@ -9,6 +9,7 @@ in the folder ``tests``.  Chainer finds a CuPy only where there is one when it
 is imported, so that this takes a process of its own.
 """
 import collections
+import functools
 import json
 import os
 import statistics
@@ -27,6 +28,9 @@ import numpy  # NOQA
 
 from mixnorm.compute import gpu  # NOQA
 
+# All arrays are on one of two GPUs, while the other is the current one.
+_DEVICE = 1
+
 _AT_ONCE = gpu.fit.at_once
 _SEVERAL = 'mixture, in several launches'
 
@@ -43,6 +47,12 @@ LINKS = {
     'mode': (mixnorm.links.ModeNormalization, {}),
     'mode, by channel': (mixnorm.links.ModeGroupNormalization, {}),
 }
+
+
+def send(array):
+    """Copies an array to the GPU."""
+    with cupy.cuda.Device(_DEVICE):
+        return cupy.asarray(array)
 
 
 def _never(*args):
@@ -66,9 +76,9 @@ class Steps:
         self._fit_at_once = _never if name == _SEVERAL else _AT_ONCE
         numpy.random.seed(0)  # for the noise of gates
         self.link = kind(x.shape[1], **options)
-        self.link.to_device('@cupy:0')
-        self.x = chainer.Variable(cupy.asarray(x))
-        self._gy = cupy.asarray(gy)
+        self.link.to_device(f'@cupy:{_DEVICE}')
+        self.x = chainer.Variable(send(x))
+        self._gy = send(gy)
 
     def run(self):
         """Runs a step; returns the output."""
@@ -135,8 +145,8 @@ def count_test_mode(shape=(256, 128, 8, 8), n_batches=11):
         link = kind(shape[1], **options)
         for _ in range(n_batches):
             link(batch)
-        link.to_device('@cupy:0')
-        sent = cupy.asarray(x)
+        link.to_device(f'@cupy:{_DEVICE}')
+        sent = send(x)
         counts[name] = []
         with chainer.using_config('train', False), chainer.no_backprop_mode():
             for _ in range(2):
@@ -159,6 +169,64 @@ def outputs(shape=(16, 5, 4, 4), n_steps=2):
         found[name] = [z.get().tolist() for z in (
             y.array, steps.x.grad, steps.link.gamma.grad,
             steps.link.beta.grad)]
+    return found
+
+
+def count_elsewhere():
+    """Returns what else touched arrays of another device, by what did it."""
+    found = {}
+
+    def check(name, function, *args, **kwargs):
+        cupy.recorder.counts.clear()
+        result = function(*args, **kwargs)
+        found[name] = [list(key) for key in cupy.recorder.counts
+                       if key[0] == 'strays']
+        return result
+
+    x = _random((16, 8, 4, 4), 0)
+    for name, (kind, options) in {
+            **LINKS, 'samples': (
+                mixnorm.links.MixtureNormalization,
+                {'seed': 0, 'inference': 'samples'}),
+            'activation': (
+                mixnorm.links.MixtureNormalization,
+                {'seed': 0, 'activation': chainer.functions.relu}),
+            'k-means||': (
+                mixnorm.links.MixtureNormalization,
+                {'seed': 0, 'seeding': 'k-means||'}),
+            'by sample': (
+                functools.partial(
+                    mixnorm.links.GroupMixtureNormalization, 2),
+                {'seed': 0}),
+            'renormalization': (mixnorm.links.BatchRenormalization, {}),
+            'batch and instance': (
+                mixnorm.links.BatchInstanceNormalization, {}),
+    }.items():
+        link = kind(x.shape[1], **options)
+        link.to_device(f'@cupy:{_DEVICE}')
+        sent = send(x)
+
+        def run():
+            y = link(sent)
+            y.grad = sent
+            y.backward()
+            if hasattr(link, 'inference_moments'):
+                link.set_inference_moments(*link.inference_moments())
+            with chainer.using_config('train', False):
+                link(sent)
+
+        check(name, run)
+    points = send(x.transpose(0, 2, 3, 1).reshape(-1, x.shape[1]))
+    mixture = check(
+        'fit', mixnorm.mixture.DiagonalGaussianMixture(
+            2, sample_ratio=.5, random_state=0).fit, points)
+    for name in ('predict', 'predict_proba', 'score_samples', 'score', 'bic'):
+        check(name, getattr(mixture, name), points)
+    check('sample', mixture.sample, 5)
+    check('fit to blocks', mixture.fit, [points, points])
+    check('coreset', mixnorm.mixture.coreset, points, 20, random_state=0)
+    check('kmeans_plusplus', mixnorm.mixture.kmeans_plusplus, points, 3,
+          random_state=0)
     return found
 
 
@@ -196,4 +264,5 @@ if __name__ == '__main__':
         found = {'counts': count_steps(), 'test mode': count_test_mode()}
         run_kernels(json.loads(sys.argv[1]))
         found['outputs'] = outputs()
+        found['elsewhere'] = count_elsewhere()
         json.dump(found, sys.stdout)

@@ -76,6 +76,15 @@ def test_operations_in_test_mode(recorded, name):
     assert counts.get('synchronizations', 0) == 0
 
 
+def test_works_on_the_arrays_device(recorded):
+    # While another is the current one.
+    assert len(recorded['elsewhere']) > 20
+    assert not any(recorded['elsewhere'].values()), recorded['elsewhere']
+    for steps in [*recorded['counts'].values(),
+                  *recorded['test mode'].values()]:
+        assert not any(counts.get('strays', 0) for counts in steps)
+
+
 def test_recorder_counts():
     # Of what it must not miss: memory, what waits, what is mixed.
     code = '''
@@ -98,6 +107,14 @@ assert kinds['memsets'] == 1 and kinds['copies'] == 2, kinds
 assert kinds['synchronizations'] == 2 + 1 + 1, kinds
 assert kinds['allocations'] >= 3, kinds
 before = kinds['allocations']
+with cupy.cuda.Device(1):
+    y = z.astype('f')  # lies on device 0
+    w = cupy.ones(6)
+    assert (y.device.id, w.device.id, w[2:].device.id) == (1, 1, 1)
+assert 'strays' not in kinds
+w[2:] + w[2:]
+strays = [name for kind, name in cupy.recorder.counts if kind == 'strays']
+assert strays == ['astype', 'add'], strays
 for _ in range(3):
     z + 1
 after = sum(n for (kind, _), n in cupy.recorder.counts.items()

@@ -3,15 +3,12 @@
 Everything happens on the device that the arrays lie on: functions of arrays
 enter it by :func:`on_device`, and the kernels run on the current one.
 """
-import contextlib
 import functools
 import os
 import re
 
-import numpy
-
 from mixnorm.compute.gpu import constants
-from mixnorm.compute.layout import get_array_module
+from mixnorm.compute.layout import device_of
 
 # Types of activations, as CUDA names them.
 TYPES = {'float16': '__half', 'float32': 'float', 'float64': 'double'}
@@ -69,9 +66,7 @@ def on_device(function):
     """
     @functools.wraps(function)
     def wrapper(x, *args, **kwargs):
-        array = x[0] if isinstance(x, tuple) else x
-        on_cpu = get_array_module(array) is numpy
-        with contextlib.nullcontext() if on_cpu else array.device:
+        with device_of(x[0] if isinstance(x, tuple) else x):
             return function(x, *args, **kwargs)
 
     return wrapper

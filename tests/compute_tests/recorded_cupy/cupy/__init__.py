@@ -9,7 +9,8 @@ An array is NumPy's, of a class that counts.  What a GPU would do is counted as
   of CuPy's pool has the size.  Blocks are not split, as CuPy's are: it counts
   rather more than there are;
 * ``synchronizations``: whatever brings a value to the host, and a sort, for
-  which CuPy's Thrust waits.
+  which CuPy's Thrust waits;
+* ``strays``: what touches arrays of another device than the current one.
 
 Arrays of NumPy and of CuPy are not to be mixed: that is an error, as it is in
 CuPy.  Only what the tests need is here.
@@ -54,8 +55,11 @@ class Recorder:
         self.memory = None
         self._free = collections.Counter()
 
-    def add(self, kind, name):
+    def add(self, kind, name, arrays=()):
         self.counts[kind, name] += 1
+        for array in _flat(arrays):
+            if array.device != Device():
+                self.counts['strays', name] += 1
 
     def free_all_blocks(self):
         """Gives the driver back what of the pool is free."""
@@ -77,6 +81,15 @@ class Recorder:
 
 
 recorder = Recorder()
+
+
+def _flat(value):
+    """Yields the arrays in nested tuples and lists."""
+    if isinstance(value, ndarray):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from _flat(item)
 
 
 def _host(value):
@@ -106,11 +119,18 @@ def _device(value, fresh=True):
 
 class _Memory(numpy.ndarray):
 
-    """What views are views of; it can be referred to weakly."""
+    """What views are views of; it can be referred to weakly.
+
+    Attributes:
+        lies_on (Device): The GPU.
+
+    """
 
 
 def _own(array):
-    return array.view(_Memory)
+    array = array.view(_Memory)
+    array.lies_on = Device()
+    return array
 
 
 def _unset(shape, dtype):
@@ -145,7 +165,7 @@ class ndarray(numpy.ndarray):
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
         arrays = tuple(map(_host, inputs))
-        recorder.add('launches', ufunc.__name__)
+        recorder.add('launches', ufunc.__name__, (inputs, out))
         if recorder.memory is not None and ufunc.signature is None:
             return out[0] if out else _unset_result(
                 ufunc, method, inputs, **kwargs)
@@ -163,14 +183,19 @@ class ndarray(numpy.ndarray):
             key: _host(value) for key, value in kwargs.items()})
         if name in _VIEWS:
             return _device(result, False)
-        recorder.add('launches', name)
+        recorder.add('launches', name, (args, list(kwargs.values())))
         if name in ('argsort', 'sort'):
             recorder.add('synchronizations', name)
         return _device(result)
 
     @property
     def device(self):
-        return _the_device
+        array = self.base
+        while isinstance(array, numpy.ndarray):
+            if isinstance(array, _Memory):
+                return array.lies_on
+            array = array.base
+        return Device()
 
     @property
     def data(self):
@@ -184,11 +209,11 @@ class ndarray(numpy.ndarray):
             out = kwargs.pop('out', None)
             if recorder.memory is not None and name in (
                     'sum', 'mean', 'var', 'max', 'all'):
-                recorder.add(kind, name)
+                recorder.add(kind, name, self)
                 dtype = kwargs.pop('dtype', None) or self.dtype
                 return _unset(_reduced(self.shape, *args, **kwargs), dtype)
             result = plain(_host(self), *_host(args), **kwargs)
-            recorder.add(kind, name)
+            recorder.add(kind, name, (self, args, out))
             if name == 'argsort':
                 recorder.add('synchronizations', name)
             if out is not None:
@@ -207,19 +232,19 @@ class ndarray(numpy.ndarray):
     def astype(self, dtype, order='K', casting=None, subok=None, copy=True):
         if not copy and self.dtype == dtype:
             return self
-        recorder.add('launches', 'astype')
+        recorder.add('launches', 'astype', self)
         if recorder.memory is not None:
             return _unset(self.shape, dtype)
         return _device(_host(self).astype(dtype))
 
     def fill(self, value):
-        recorder.add('launches', 'fill')
+        recorder.add('launches', 'fill', self)
         _host(self)[...] = _host(value)
 
     def __getitem__(self, index):
         parts = index if isinstance(index, tuple) else (index,)
         if any(isinstance(part, (numpy.ndarray, list)) for part in parts):
-            recorder.add('launches', 'getitem')
+            recorder.add('launches', 'getitem', (self, index))
             return _device(_host(self)[_host(index)])
         result = _host(self)[index]
         if not isinstance(result, numpy.ndarray):  # CuPy's stay arrays
@@ -228,11 +253,11 @@ class ndarray(numpy.ndarray):
         return result.view(ndarray)
 
     def __setitem__(self, index, value):
-        recorder.add('launches', 'setitem')
+        recorder.add('launches', 'setitem', (self, index, value))
         _host(self)[_host(index)] = _host(value)
 
     def scatter_add(self, index, value):
-        recorder.add('launches', 'scatter_add')
+        recorder.add('launches', 'scatter_add', (self, index, value))
         numpy.add.at(_host(self), _host(index), _host(value))
 
     def _wait(name, convert):
@@ -322,7 +347,7 @@ def ascontiguousarray(array, dtype=None):
         array = array.astype(dtype)
     if array.flags.c_contiguous:
         return array
-    recorder.add('launches', 'copy')
+    recorder.add('launches', 'copy', array)
     return _device(numpy.ascontiguousarray(_host(array)))
 
 
@@ -379,7 +404,7 @@ class RawKernel:
 
     def __call__(self, grid, block, arguments, *, shared_mem=0,
                  enable_cooperative_groups=False):
-        recorder.add('launches', self.name)
+        recorder.add('launches', self.name, arguments)
         if recorder.run is not None:
             recorder.run(
                 self._options, self.name, grid, shared_mem,
@@ -398,7 +423,7 @@ class ElementwiseKernel:
         self.name = name
 
     def __call__(self, *args, size=None, axis=None, keepdims=False):
-        recorder.add('launches', self.name)
+        recorder.add('launches', self.name, args)
         if len(args) > self._n_in:
             outs = args[self._n_in:]
             return outs if len(outs) > 1 else outs[0]
@@ -428,41 +453,47 @@ class ReductionKernel(ElementwiseKernel):
 
 class Device:
 
-    """The only GPU."""
+    """One of two GPUs.
 
-    id = 0
+    Args:
+        device (int or Device): Its number; the current one's if ``None``.
+
+    """
+
     attributes = {'MultiProcessorCount': 132, 'CooperativeLaunch': 1,
                   'MaxSharedMemoryPerBlockOptin': 227 << 10}
 
-    def __init__(self, device=0):
-        pass
+    _current = 0
+
+    def __init__(self, device=None):
+        self.id = Device._current if device is None else int(device)
+        self._before = []
 
     def __enter__(self):
+        self._before.append(Device._current)
+        self.use()
         return self
 
     def __exit__(self, *args):
-        pass
+        Device._current = self._before.pop()
 
     def __int__(self):
-        return 0
+        return self.id
 
     def __eq__(self, other):
-        return isinstance(other, Device)
+        return isinstance(other, Device) and self.id == other.id
 
     def __ne__(self, other):
         return not self == other
 
     def __hash__(self):
-        return 0
+        return self.id
 
     def use(self):
-        pass
+        Device._current = self.id
 
     def synchronize(self):
         recorder.add('synchronizations', 'device')
-
-
-_the_device = Device()
 
 
 class Event:
@@ -519,7 +550,8 @@ cuda = _module(
     driver=_module('cuda.driver', occupancyMaxActiveBlocksPerMultiprocessor=(
         lambda function, n_threads, shared: 2)),
     runtime=_module(
-        'cuda.runtime', getDevice=lambda: 0, getDeviceCount=lambda: 1,
+        'cuda.runtime', getDevice=lambda: Device().id,
+        getDeviceCount=lambda: 2,
         memcpyDeviceToHost=2, memcpyAsync=_memcpy_async))
 _util = _module('_util', PerformanceWarning=type(
     'PerformanceWarning', (Warning,), {}))
