@@ -5,7 +5,6 @@ Dask decides where and when they are worked on.  An iterable of arrays is read
 from its beginning to its end in every pass, and no more than a block of it is
 held in memory.
 """
-import contextlib
 import functools
 import math
 import operator
@@ -65,8 +64,6 @@ def device_of_points(X):
         whose chunks are worked on where they are.
 
     """
-    if is_dask(X):
-        return contextlib.nullcontext()
     return device_of(next(iter(X)) if is_iterable_of_blocks(X) else X)
 
 

@@ -133,7 +133,7 @@ class _Dwindling:
     """Gives fewer blocks from time to time."""
 
     def __init__(self):
-        self._n_blocks = 5
+        self._n_blocks = 9
 
     def __iter__(self):
         self._n_blocks -= 1

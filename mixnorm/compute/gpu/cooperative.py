@@ -40,7 +40,7 @@ def shared_bytes(source, name, dtype, device):
     attributes = cupy.cuda.Device(device).attributes
     if not attributes['CooperativeLaunch']:
         return 0
-    kernel = launcher._kernel(source, name, dtype, device)
+    kernel = launcher.compiled(source, name, dtype, device)
     return (attributes['MaxSharedMemoryPerBlockOptin']
             - kernel.shared_size_bytes)
 
@@ -70,7 +70,7 @@ def capacity(source, name, dtype, device, n_bytes):
 
 @functools.lru_cache(maxsize=None)
 def _kernel(source, name, dtype, device):
-    kernel = launcher._kernel(source, name, dtype, device)
+    kernel = launcher.compiled(source, name, dtype, device)
     kernel.max_dynamic_shared_size_bytes = shared_bytes(
         source, name, dtype, device)
     return kernel

@@ -91,12 +91,24 @@ is to be its arrays'.
         arguments (tuple): CuPy arrays and NumPy scalars.
 
     """
-    kernel = _kernel(source, name, dtype, current_device())
+    kernel = compiled(source, name, dtype, current_device())
     kernel(grid, (constants.THREADS,), arguments, shared_mem=shared_bytes)
 
 
 @functools.lru_cache(maxsize=None)
-def _kernel(source, name, dtype, device):
+def compiled(source, name, dtype, device):
+    """Returns a kernel, compiled at the first call.
+
+    Args:
+        source (str): Name of the ``.cu`` file without the ending.
+        name (str): Name of the kernel.
+        dtype (numpy.dtype): Type of the activations.
+        device (int): Number of the current device.
+
+    Returns:
+        cupy.RawKernel: The kernel.
+
+    """
     return _module(source, dtype, device).get_function(name)
 
 

@@ -95,10 +95,10 @@ def compiled(monkeypatch):
     runtime = types.SimpleNamespace(getDevice=lambda: _Device.entered[-1])
     monkeypatch.setitem(sys.modules, 'cupy', types.SimpleNamespace(
         RawModule=RawModule, cuda=types.SimpleNamespace(runtime=runtime)))
-    for function in launcher._kernel, launcher._module:
+    for function in launcher.compiled, launcher._module:
         function.cache_clear()
     yield log
-    for function in launcher._kernel, launcher._module:
+    for function in launcher.compiled, launcher._module:
         function.cache_clear()
 
 
