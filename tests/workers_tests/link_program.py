@@ -220,7 +220,13 @@ def main():
             compare(name, 'mixture', images, **options)
         compare('mode_affine', 'mode', images, mode_affine=True)
         compare('large', 'mixture', (256, 512), n_components=5)
+        compare('large inside', 'mixture', (256, 512), n_components=5,
+                activation=F.tanh)
+        compare('large second order', 'mixture', (256, 512), n_components=5,
+                order=2)
         compare_second_derivatives('mixture twice', 'mixture')
+        compare_second_derivatives(
+            'inside twice', 'mixture', activation=F.tanh, order=2)
         compare_second_derivatives('mode twice', 'mode')
         one, many = train(None), train(COMMUNICATOR)
         FOUND['training'] = max(

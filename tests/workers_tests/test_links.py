@@ -21,6 +21,7 @@ def _run(n_workers):
 @pytest.mark.parametrize('case', [
     'mixture (256, 3, 4, 4) d', 'mixture (256, 3) d', 'all points',
     'warm start', 'inside', 'second order', 'afk-mc2', 'large',
+    'large inside', 'large second order',
     'mode (256, 3, 4, 4) d', 'mode (256, 3) d', 'mode_affine'])
 def test_shares_of_two_workers_in_float64(case):
     errors = _run(2)[case]
@@ -43,14 +44,17 @@ def test_shares_of_four_workers(kind):
 
 def test_number_and_size_of_messages():
     # n_iter + n_components + 3, and 16 KB, at 512 channels.
-    n_messages, largest = _run(2)['messages of large']
-    assert n_messages <= 2 + 5 + 3
-    assert 8 * 512 < largest <= 1 << 14
-    n_messages, _ = _run(2)['messages of mixture (256, 3, 4, 4) d']
-    assert n_messages == 4
+    for case in 'large', 'large inside':
+        n_messages, largest = _run(2)[f'messages of {case}']
+        assert n_messages <= 2 + 5 + 3
+        assert 8 * 512 < largest <= 1 << 14
+    for case, expected in [('mixture (256, 3, 4, 4) d', 4), ('inside', 5),
+                           ('second order', 6), ('large second order', 12)]:
+        n_messages, _ = _run(2)[f'messages of {case}']
+        assert n_messages == expected
 
 
-@pytest.mark.parametrize('kind', ['mixture', 'mode'])
+@pytest.mark.parametrize('kind', ['mixture', 'inside', 'mode'])
 def test_gradients_of_gradients(kind):
     assert _run(2)[f'{kind} twice'] < 1e-10
 
