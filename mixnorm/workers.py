@@ -28,6 +28,10 @@ class Workers:
     def __init__(self, communicator):
         self.communicator = communicator
 
+    def __str__(self):
+        return (f'{type(self.communicator).__name__} of size '
+                f'{self.communicator.size}')
+
     def __deepcopy__(self, memo):
         # MPI's communicators cannot be copied: a link's copy has the same.
         return self
@@ -41,7 +45,8 @@ class Workers:
         Args:
             title (str): What to call the link in an error.
             settings (dict): What has to be the same on all workers.
-            x (array): This worker's share.
+            x (array): This worker's share, whatever it is if there is an
+                error.
             axis (int): That of the samples.
             error (Exception or None): What this worker cannot go on for.
 
@@ -54,12 +59,13 @@ class Workers:
                 dtypes differ; or if a share is empty.
 
         """
-        shape = list(x.shape)
-        # What does not fit may not even have such an axis.
-        n_samples = shape.pop(axis) if error is None else 0
+        n_samples = 0
         seed = settings.pop('seed', None)
-        settings.update({'dtype of the input': str(x.dtype),
-                         'shape of a sample': tuple(shape)})
+        if error is None:
+            shape = list(x.shape)
+            n_samples = shape.pop(axis)
+            settings.update({'dtype of the input': x.dtype,
+                             'shape of a sample': tuple(shape)})
         # Lists are added up by their concatenation.
         shares = sorted(self.communicator.allreduce_obj([
             (self.communicator.rank, n_samples, seed, error and str(error), {

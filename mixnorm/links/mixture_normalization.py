@@ -281,6 +281,8 @@ class MixtureNormalization(FittedNormalization):
                 yield 'queue_decay', self.queue_decay
                 yield 'inference', self.inference
                 yield 'warm_start', self.warm_start
+        if self._workers is not None:
+            yield 'communicator', self._workers
 
     @property
     def communicator(self):
@@ -384,7 +386,8 @@ class MixtureNormalization(FittedNormalization):
         finetune = parse_finetune(kwargs)
         joined = None
         if self._workers is not None and chainer.config.train:
-            joined = self._join(x, self._workers, n_fits=self.n_fits)
+            joined = self._join(
+                x, self._workers, n_fits=self.n_fits, finetune=finetune)
             self.seed = joined.seed
         points, restore = self._points(x)
         if chainer.config.train:
