@@ -101,8 +101,8 @@ class MixtureNormalization(FittedNormalization):
             is added inside.  1: it is left out.
         kmeans_iter (int or None): How many of the ``n_iter`` iterations are
             Lloyd's, the others EM's; ``n_iter // 2`` if ``None``.
-        n_init_trials (int or None): Candidates per centre in K-means++;
-            ``2 + floor(ln K)`` if ``None``.
+        n_init_trials (int or None): Candidates per centre in seeding, of
+            which the best is kept; ``2 + floor(ln K)`` if ``None``.
         warm_start (bool): If ``True``, EM starts from the mixture of the last
             mini-batch, carried over in units of that mini-batch's channels,
             in place of seeding and K-means, and components keep their
