@@ -28,6 +28,10 @@ class Workers:
     def __init__(self, communicator):
         self.communicator = communicator
 
+    def __str__(self):
+        return (f'{type(self.communicator).__name__} of size '
+                f'{self.communicator.size}')
+
     def __deepcopy__(self, memo):
         # MPI's communicators cannot be copied: a link's copy has the same.
         return self
@@ -41,7 +45,8 @@ class Workers:
         Args:
             title (str): What to call the link in an error.
             settings (dict): What has to be the same on all workers.
-            x (array): This worker's share.
+            x (array): This worker's share, whatever it is if there is an
+                error.
             axis (int): That of the samples.
             error (Exception or None): What this worker cannot go on for.
 
@@ -54,12 +59,13 @@ class Workers:
                 dtypes differ; or if a share is empty.
 
         """
-        shape = list(x.shape)
-        # What does not fit may not even have such an axis.
-        n_samples = shape.pop(axis) if error is None else 0
+        n_samples = 0
         seed = settings.pop('seed', None)
-        settings.update({'dtype of the input': str(x.dtype),
-                         'shape of a sample': tuple(shape)})
+        if error is None:
+            shape = list(x.shape)
+            n_samples = shape.pop(axis)
+            settings.update({'dtype of the input': x.dtype,
+                             'shape of a sample': tuple(shape)})
         # Lists are added up by their concatenation.
         shares = sorted(self.communicator.allreduce_obj([
             (self.communicator.rank, n_samples, seed, error and str(error), {
@@ -155,21 +161,23 @@ class JoinedBatch:
             self._communicator.allgather(xp.ascontiguousarray(z)))
 
 
-def joined_sums(joined, *values):
+def joined_sums(joined, *values, known=None):
     """Adds up over the workers what may be arrays or Chainer's variables.
 
     Args:
         joined (JoinedBatch or None): The workers; ``None`` for this one.
         values (arrays or chainer.Variables): What to add up.
+        known (tuple of arrays or None): The sums, if they are known.  Only
+            the gradients of variables are then added up.
 
     Returns:
-        list of arrays or chainer.Variables: The sums.
+        sequence of arrays or chainer.Variables: The sums.
 
     """
     if joined is None:
-        return list(values)
+        return values
     if isinstance(values[0], chainer.Variable):
-        return [_JoinedSum(joined).apply((v,))[0] for v in values]
+        return _JoinedSums(joined, known).apply(values)
     return joined.sum(*values)
 
 
@@ -185,26 +193,30 @@ def with_mean_gradient(joined, *parameters):
         parameters (chainer.Variables): What to find the gradients of.
 
     Returns:
-        list of chainer.Variables: Their values.
+        sequence of chainer.Variables: Their values.
 
     """
     if joined is None:
-        return list(parameters)
-    return [_WithMeanGradient(joined).apply((p,))[0] for p in parameters]
+        return parameters
+    return _WithMeanGradient(joined).apply(parameters)
 
 
-class _JoinedSum(function_node.FunctionNode):
+class _JoinedSums(function_node.FunctionNode):
 
-    def __init__(self, joined):
+    def __init__(self, joined, known=None):
         self._joined = joined
+        self._known = known
 
     def forward(self, inputs):
-        total, = self._joined.sum(*inputs)
-        return total.astype(inputs[0].dtype, copy=False),
+        totals = self._known
+        if totals is None:
+            totals = self._joined.sum(*inputs)
+        return tuple(total.astype(z.dtype, copy=False)
+                     for total, z in zip(totals, inputs))
 
     def backward(self, indexes, grad_outputs):
-        # The sum is in the output of every worker.
-        return _JoinedSum(self._joined).apply(grad_outputs)
+        # The sums are in the output of every worker.
+        return _sums_of_some(self._joined, grad_outputs)
 
 
 class _WithMeanGradient(function_node.FunctionNode):
@@ -216,5 +228,13 @@ class _WithMeanGradient(function_node.FunctionNode):
         return inputs
 
     def backward(self, indexes, grad_outputs):
-        total, = joined_sums(self._joined, *grad_outputs)
-        return total / self._joined.n_workers,
+        return tuple(
+            None if total is None else total / self._joined.n_workers
+            for total in _sums_of_some(self._joined, grad_outputs))
+
+
+def _sums_of_some(joined, variables):
+    """Adds up variables of which some may be ``None``, on all workers."""
+    sums = iter(joined_sums(
+        joined, *(v for v in variables if v is not None)))
+    return tuple(None if v is None else next(sums) for v in variables)

@@ -134,7 +134,7 @@ def train(args, given):
         return 0
     settings, arrays = start_or_resume(SETTINGS, args, given)
     command_line.use_ideep(settings['use_ideep'])
-    communicator, settings = workers.start(settings)
+    communicator, settings = workers.start(settings, 'classifier.py')
     with workers.ending_together(communicator, 'classifier.py'):
         device = command_line.get_device(settings['device'])
         check_device(settings['dtype'], device)

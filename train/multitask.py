@@ -130,7 +130,7 @@ def train(args, given):
         if not args.overwrite:
             series.require_free(args.out)
     command_line.use_ideep(settings['use_ideep'])
-    communicator, settings = workers.start(settings)
+    communicator, settings = workers.start(settings, 'multitask.py')
     with workers.ending_together(communicator, 'multitask.py'):
         return _run_all(args, settings, seeds, communicator)
 

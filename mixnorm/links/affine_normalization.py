@@ -54,14 +54,15 @@ class AffineNormalization(SizedLink):
 
     def _join(self, x, workers, **settings):
         """Finds this worker's share; see :meth:`Workers.join`."""
-        x = chainer.as_variable(x)
         error = None
         try:
+            x = chainer.as_variable(x)
             self._check_input(x)
         except Exception as caught:
+            # The others would wait for this worker.
             error = caught
         return workers.join(
-            self._title, dict(self.printable_specs, **settings), x.array,
+            self._title, dict(self.printable_specs, **settings), x,
             0 if self.axis is None else self.axis[0], error)
 
     def _points(self, x):

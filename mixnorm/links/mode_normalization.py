@@ -169,6 +169,8 @@ class ModeNormalization(RunningAverages, GatedNormalization):
             yield key, value
             if key == 'n_modes':
                 yield 'decay', self.decay
+        if self._workers is not None:
+            yield 'communicator', self._workers
 
     def forward(self, x, **kwargs):
         """forward(self, x, finetune=False)
@@ -193,7 +195,8 @@ class ModeNormalization(RunningAverages, GatedNormalization):
         finetune = parse_finetune(kwargs)
         joined = None
         if self._workers is not None and chainer.config.train:
-            joined = self._join(x, self._workers, N=self.N)
+            joined = self._join(
+                x, self._workers, N=self.N, finetune=finetune)
         points, restore = self._points(x)
         averages = self._read_averages('avg_mean', 'avg_sqmean')
         if not chainer.config.train:

@@ -80,7 +80,7 @@ def fit_mixture(blocks, generator, *, n_components, init, n_init_trials,
         n_components (int): Number of components ``K``.
         init (str): One of :data:`mixnorm.mixture.seeding.SEEDINGS`, or
             ``'random'``.
-        n_init_trials (int or None): Candidates per centre in K-means++.
+        n_init_trials (int or None): Candidates per centre in seeding.
         kmeans_iter (int): Number of Lloyd's iterations.
         max_iter (int): Most iterations of EM.
         tol (float): EM stops when the lower bound gains less.

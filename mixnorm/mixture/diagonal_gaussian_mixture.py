@@ -67,8 +67,8 @@ class DiagonalGaussianMixture(DensityMixin, BaseEstimator):
         init (str): ``'k-means++'``; ``'k-means||'`` or ``'afk-mc2'``, which
             go through the points less often; or ``'random'`` for points drawn
             at random.  See :func:`mixnorm.mixture.seeding.seed`.
-        n_init_trials (int): Candidates per centre in K-means++;
-            ``2 + floor(ln K)`` if ``None``.
+        n_init_trials (int): Candidates per centre in seeding, of which the
+            best is kept; ``2 + floor(ln K)`` if ``None``.
         kmeans_iter (int): Number of Lloyd's iterations.
         max_iter (int): Most iterations of EM, at least 1.
         tol (float): EM stops when the lower bound gains less; 0 runs all

@@ -35,7 +35,7 @@ def fit_activation(x, generator, *, n_components, n_iter, kmeans_iter,
         n_components (int): Number of components ``K``.
         n_iter (int): Iterations of K-means and EM together.
         kmeans_iter (int): How many of them are Lloyd's.
-        n_init_trials (int or None): Candidates per centre in K-means++.
+        n_init_trials (int or None): Candidates per centre in seeding.
         sample_ratio (float): Share of the points to use.
         min_weight (float): Components of smaller weight are dropped.
         start (Parameters or None): A mixture, as

@@ -12,7 +12,7 @@ import numpy
 from mixnorm import compute
 from mixnorm.compute.layout import get_array_module
 from mixnorm.mixture.blocks import ArrayBlocks
-from mixnorm.mixture.kmeans import seeding_draws
+from mixnorm.mixture.kmeans import default_n_local_trials, seeding_draws
 from mixnorm.mixture.randomness import random_numbers
 
 SEEDINGS = 'k-means++', 'k-means||', 'afk-mc2'
@@ -22,8 +22,9 @@ SEEDINGS = 'k-means++', 'k-means||', 'afk-mc2'
 _N_ROUNDS = 5
 _OVERSAMPLING = 2
 
-# Steps of each Markov chain: Bachem et al., section 5.
-_CHAIN_LENGTH = 200
+# Steps of the Markov chains for a centre, those of all trials together:
+# Bachem et al., section 5.
+_CHAIN_STEPS = 200
 
 
 def seed(blocks, n_clusters, method, generator, n_local_trials=None):
@@ -43,8 +44,10 @@ def seed(blocks, n_clusters, method, generator, n_local_trials=None):
     distribution of K-means++.  It proposes points by ``q_i = w_i d_i^2 / (2
     sum_j w_j d_j^2) + w_i / (2 sum_j w_j)``, with the distances from the
     first centre (Bachem et al., *Fast and Provably Good Seedings for
-    k-Means*, 2016, algorithm 1, chains of 200 steps).  The points are gone
-    through 4 times.
+    k-Means*, 2016, algorithm 1).  As in K-means++, the best of several trials
+    is kept: of chains that share 200 steps, the end that leaves the smallest
+    ``sum_j w_j d_j^2``, estimated by all proposals.  One trial is the paper's
+    algorithm, a chain of 200 steps.  The points are gone through 4 times.
 
     Args:
         blocks (Blocks): The points.
@@ -52,8 +55,9 @@ def seed(blocks, n_clusters, method, generator, n_local_trials=None):
         method (str): One of those above.
         generator (numpy.random.RandomState or numpy.random.Generator):
             Source of the random numbers.
-        n_local_trials (int or None): Candidates per centre in K-means++;
-            ``2 + floor(ln K)`` if ``None``.
+        n_local_trials (int or None): Candidates per centre, in K-means||
+            those of the K-means++ among what was drawn; ``2 + floor(ln K)``
+            if ``None``.
 
     Returns:
         array: Centres ``(K, C)`` in the working dtype.
@@ -65,7 +69,7 @@ def seed(blocks, n_clusters, method, generator, n_local_trials=None):
             return _kmeans_parallel(
                 blocks, n_clusters, generator, n_local_trials)
         if method == 'afk-mc2':
-            return _afk_mc2(blocks, n_clusters, generator)
+            return _afk_mc2(blocks, n_clusters, generator, n_local_trials)
         draws = seeding_draws(n_clusters, n_local_trials, generator)
         if isinstance(blocks, ArrayBlocks) and not blocks.is_weighted:
             return compute.arithmetic(blocks.x).seeding.seed(
@@ -191,13 +195,17 @@ def _attracted(x, sample_weight, centers):
         labels, weight_masses(x, sample_weight), len(centers))
 
 
-def _afk_mc2(blocks, n_clusters, generator):
+def _afk_mc2(blocks, n_clusters, generator, n_local_trials):
+    if n_local_trials is None:
+        n_local_trials = default_n_local_trials(n_clusters)
     first = _draw_first(blocks, random_numbers(generator, 1))
-    n_draws = (n_clusters - 1) * _CHAIN_LENGTH
-    proposals, acceptances = random_numbers(
-        generator, 2 * n_draws).reshape(2, n_draws)
     if n_clusters == 1:
         return first
+    shape = (n_clusters - 1, n_local_trials,
+             max(1, _CHAIN_STEPS // n_local_trials))
+    chains = numpy.arange(math.prod(shape)).reshape(shape)
+    proposals, acceptances = random_numbers(
+        generator, 2 * chains.size).reshape(2, -1)
     total = float(blocks.sum(functools.partial(
         _total, masses=functools.partial(
             squared_distance_masses, centers=first))))
@@ -205,21 +213,22 @@ def _afk_mc2(blocks, n_clusters, generator):
     factors = .5 / (total or 1.), .5 / float(blocks.total_weight)
     candidates = to_host(draw(blocks, functools.partial(
         _proposal_masses, center=first, factors=factors), proposals))
-    centers = to_host(first)
-    closest = numpy.full(n_draws, math.inf)
-    for k in range(n_clusters):
-        closest = numpy.minimum(
-            closest, ((candidates - centers[-1]) ** 2).sum(axis=1))
-        if k == 0:
-            # Weights are in the target as in the proposal.
-            density = factors[0] * closest + factors[1]
-        if k == n_clusters - 1:
-            break
-        chain = slice(k * _CHAIN_LENGTH, (k + 1) * _CHAIN_LENGTH)
-        end = _last_state(closest[chain] / density[chain], acceptances[chain])
-        centers = numpy.concatenate(
-            [centers, candidates[chain][end:end + 1]])
-    return blocks.xp.asarray(centers, dtype=blocks.dtype)
+    centers = [to_host(first)[0]]
+    closest = ((candidates - centers[0]) ** 2).sum(axis=1)
+    # Weights are in the target as in the proposal.
+    density = factors[0] * closest + factors[1]
+    for trials in chains:
+        ratios = closest / density
+        ends = [chain[_last_state(ratios[chain], acceptances[chain])]
+                for chain in trials]
+        found = [numpy.minimum(
+            closest, ((candidates - candidates[end]) ** 2).sum(axis=1))
+            for end in ends]
+        # The estimate of importance sampling, but for a factor.
+        best = numpy.argmin([(z / density).sum() for z in found])
+        closest = found[best]
+        centers.append(candidates[ends[best]])
+    return blocks.xp.asarray(numpy.stack(centers), dtype=blocks.dtype)
 
 
 def _proposal_masses(x, sample_weight, center, factors):

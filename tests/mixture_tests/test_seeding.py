@@ -56,15 +56,16 @@ def test_kmeans_plusplus_of_blocks_is_scikit_learns(random_state):
 
 
 @pytest.mark.parametrize('variance', [1, 100])
+@pytest.mark.parametrize('n_trials', [1, None])
 @pytest.mark.parametrize('method', ['k-means||', 'afk-mc2'])
-def test_potentials_are_those_of_kmeans_plusplus(method, variance):
+def test_potentials_are_those_of_kmeans_plusplus(method, n_trials, variance):
     X = _mixture_of_gaussians(variance)
 
     def mean_potential(method):
         return numpy.mean([
             _potential(X, seed(
-                _blocks(X), 20, method, numpy.random.RandomState(i), 1))
-            for i in range(8)])
+                _blocks(X), 20, method, numpy.random.RandomState(i),
+                n_trials)) for i in range(8)])
 
     assert mean_potential(method) < 1.25 * mean_potential('k-means++')
 
@@ -150,7 +151,7 @@ def test_second_center_of_afk_mc2_is_drawn_by_squared_distance(weighted):
     random = numpy.random.RandomState(0)
     blocks = _blocks(X, w if weighted else None)
     pairs = numpy.array([
-        seed(blocks, 2, 'afk-mc2', random)[:, 0] for _ in range(500)])
+        seed(blocks, 2, 'afk-mc2', random, 1)[:, 0] for _ in range(500)])
     first, second = numpy.searchsorted(X[:, 0], pairs.T)
     mass = w * (X - X.T) ** 2
     joint = w[:, None] / w.sum() * mass / mass.sum(axis=1, keepdims=True)

@@ -165,12 +165,23 @@ def find_messages():
         return mixnorm.links.MixtureNormalization(
             3, communicator=COMMUNICATOR, **options)
 
+    def mode(**options):
+        return mixnorm.links.ModeNormalization(
+            3, communicator=COMMUNICATOR, **options)
+
     ahead = link()
     ahead.n_fits = rank
     FOUND['errors'] = {
         'components': message(lambda: link(n_components=2 + rank)(x)),
-        'settings': message(lambda: mixnorm.links.ModeNormalization(
-            3, communicator=COMMUNICATOR, eps=1e-5 * (1 + rank))(x)),
+        'settings': message(lambda: mode(eps=1e-5 * (1 + rank))(x)),
+        'modes': message(lambda: mode(n_modes=2 + rank)(x)),
+        'finetune': message(lambda: link()(x, finetune=rank == 1)),
+        'finetune of modes': message(lambda: mode()(x, finetune=rank == 1)),
+        'kinds': message(lambda: (mode() if rank else link())(x)),
+        'nothing': message(lambda: link()(None if rank else x)),
+        'integers': message(lambda: link()(x.astype('i') if rank else x)),
+        'positions': message(lambda: link()(
+            x[:, :, None] if rank == 1 else x)),
         'mini-batches': message(lambda: ahead(x)),
         'empty': message(lambda: link()(x[:0] if rank == 1 else x)),
         'channels': message(lambda: link()(x[:, :2] if rank == 1 else x)),
@@ -179,9 +190,16 @@ def find_messages():
             3, communicator='naive')),
         'samples': message(lambda: link(inference='samples')),
     }
+    with chainer.using_config('debug', True):
+        FOUND['errors']['not finite'] = message(
+            lambda: link()(x / 0 if rank == 1 else x))
+    with chainer.using_config('type_check', False):
+        FOUND['errors']['empty, unchecked'] = message(
+            lambda: link()(x[:0] if rank == 1 else x))
     # Nothing is lost: the same links go on.
     ahead.n_fits = 0
     FOUND['errors']['after'] = message(lambda: ahead(x))
+    FOUND['repr'] = [repr(link()), repr(mode())]
 
 
 def find_conversions():
@@ -220,7 +238,13 @@ def main():
             compare(name, 'mixture', images, **options)
         compare('mode_affine', 'mode', images, mode_affine=True)
         compare('large', 'mixture', (256, 512), n_components=5)
+        compare('large inside', 'mixture', (256, 512), n_components=5,
+                activation=F.tanh)
+        compare('large second order', 'mixture', (256, 512), n_components=5,
+                order=2)
         compare_second_derivatives('mixture twice', 'mixture')
+        compare_second_derivatives(
+            'inside twice', 'mixture', activation=F.tanh, order=2)
         compare_second_derivatives('mode twice', 'mode')
         one, many = train(None), train(COMMUNICATOR)
         FOUND['training'] = max(

@@ -56,4 +56,4 @@ def _run(n_workers, arguments, **kwargs):
     return subprocess.run(
         [_program(), '-n', str(n_workers), '--oversubscribe', sys.executable,
          *map(str, arguments)], env=env, capture_output=True, text=True,
-        timeout=120, **kwargs)
+        timeout=300, **kwargs)

@@ -21,6 +21,7 @@ def _run(n_workers):
 @pytest.mark.parametrize('case', [
     'mixture (256, 3, 4, 4) d', 'mixture (256, 3) d', 'all points',
     'warm start', 'inside', 'second order', 'afk-mc2', 'large',
+    'large inside', 'large second order',
     'mode (256, 3, 4, 4) d', 'mode (256, 3) d', 'mode_affine'])
 def test_shares_of_two_workers_in_float64(case):
     errors = _run(2)[case]
@@ -43,14 +44,17 @@ def test_shares_of_four_workers(kind):
 
 def test_number_and_size_of_messages():
     # n_iter + n_components + 3, and 16 KB, at 512 channels.
-    n_messages, largest = _run(2)['messages of large']
-    assert n_messages <= 2 + 5 + 3
-    assert 8 * 512 < largest <= 1 << 14
-    n_messages, _ = _run(2)['messages of mixture (256, 3, 4, 4) d']
-    assert n_messages == 4
+    for case in 'large', 'large inside':
+        n_messages, largest = _run(2)[f'messages of {case}']
+        assert n_messages <= 2 + 5 + 3
+        assert 8 * 512 < largest <= 1 << 14
+    for case, expected in [('mixture (256, 3, 4, 4) d', 4), ('inside', 5),
+                           ('second order', 6), ('large second order', 12)]:
+        n_messages, _ = _run(2)[f'messages of {case}']
+        assert n_messages == expected
 
 
-@pytest.mark.parametrize('kind', ['mixture', 'mode'])
+@pytest.mark.parametrize('kind', ['mixture', 'inside', 'mode'])
 def test_gradients_of_gradients(kind):
     assert _run(2)[f'{kind} twice'] < 1e-10
 
@@ -62,6 +66,15 @@ def test_multi_node_optimizer_trains_as_one_worker_does():
 @pytest.mark.parametrize('case,told', [
     ('components', 'n_components is 2 on rank 0 and 3 on rank 1'),
     ('settings', 'eps is 1e-05 on rank 0 and 2e-05 on rank 1'),
+    ('modes', 'n_modes is 2 on rank 0 and 3 on rank 1'),
+    ('finetune', 'finetune is False on rank 0 and True on rank 1'),
+    ('finetune of modes', 'finetune is False on rank 0 and True on rank 1'),
+    ('kinds', 'n_components is 3 on rank 0 and None on rank 1'),
+    ('nothing', "'NoneType' object has no attribute 'shape'"),
+    ('integers', 'x.dtype.kind == f'),
+    ('positions', 'a sample is (3,) on rank 0 and (3, 1) on rank 1'),
+    ('not finite', 'holds 468 of 468 values that are not finite'),
+    ('empty, unchecked', 'the share of rank 1 of the mini-batch'),
     ('mini-batches', 'n_fits is 0 on rank 0 and 1 on rank 1'),
     ('empty', 'x.shape[0] > 0'),
     ('channels', 'x.shape[1] == 3'),
@@ -77,7 +90,7 @@ def test_every_worker_is_told_what_is_wrong(case, told):
 
 
 def test_first_worker_is_told_who_has_the_wrong_input():
-    for case in 'empty', 'channels':
+    for case in 'empty', 'channels', 'nothing', 'integers', 'not finite':
         assert 'on rank 1' in _run(2)['errors'][case][0]
 
 
@@ -90,6 +103,11 @@ def test_conversion_to_links_of_workers():
     assert found['kinds'] == [
         'ModeNormalization', 'MultiNodeBatchNormalization']
     assert found['communicators']
+
+
+def test_repr_tells_the_number_of_workers():
+    for text in _run(2)['repr']:
+        assert text.endswith('communicator=NaiveCommunicator of size 2)')
 
 
 def test_workers_share_a_seed_that_was_drawn():

@@ -79,10 +79,13 @@ def test_other_number_of_workers_cannot_go_on(folders):
     assert 'was started by 2 workers, and 1 cannot go on' in found.stderr
 
 
-def test_failure_of_one_worker_ends_all(tmp_path):
-    found = mpiexec(2, _PROGRAM, 'fail', tmp_path)
+@pytest.mark.parametrize('what,told', [
+    ('batch', 'lost its images'), ('interrupt', 'KeyboardInterrupt'),
+    ('start', '--communicator naive cannot be used: has no such GPU')])
+def test_failure_of_one_worker_ends_all(tmp_path, what, told):
+    found = mpiexec(2, _PROGRAM, what, tmp_path)
     assert found.returncode != 0
-    assert 'error on rank 1 of 2: lost its images' in found.stderr
+    assert f'classifier.py: error on rank 1 of 2: {told}' in found.stderr
 
 
 def test_batch_that_cannot_be_shared(tmp_path):

@@ -1,5 +1,6 @@
 """What each worker does for test_training.py, in the folder given."""
 
+import signal
 import sys
 import warnings
 
@@ -29,26 +30,37 @@ def train_all(folder, more=()):
         multitask.main([*MULTITASK, *more, '--out', f'{folder}/multitask'])]
 
 
-def fail(folder):
-    """Has the second worker fail at its third batch."""
+def fail(what, folder):
+    """Has the second worker fail, as its third batch is taken or at once."""
+    import chainermn
     from mpi4py import MPI
     take, n_taken = BatchIterator.__next__, []
 
     def next_or_fail(iterator):
         n_taken.append(1)
-        if len(n_taken) == 3 and MPI.COMM_WORLD.rank == 1:
+        if len(n_taken) == 3:
+            if what == 'interrupt':
+                for _ in range(2):
+                    signal.raise_signal(signal.SIGINT)
             raise RuntimeError('lost its images')
         return take(iterator)
 
-    BatchIterator.next = BatchIterator.__next__ = next_or_fail
-    classifier.main([*SMALL, '--communicator', 'naive',
-                     '--out', f'{folder}/failed'])
+    def create_no_communicator(name):
+        raise RuntimeError('has no such GPU')
+
+    if MPI.COMM_WORLD.rank == 1:
+        if what == 'start':
+            chainermn.create_communicator = create_no_communicator
+        else:
+            BatchIterator.next = BatchIterator.__next__ = next_or_fail
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    return classifier.main([
+        *SMALL, '--communicator', 'naive', '--out', f'{folder}/failed'])
 
 
 if __name__ == '__main__':
     warnings.simplefilter('ignore')
     what, folder = sys.argv[1:]
-    if what == 'fail':
-        fail(folder)
-    else:
+    if what == 'train':
         sys.exit(max(train_all(folder, ('--communicator', 'naive'))))
+    sys.exit(fail(what, folder))

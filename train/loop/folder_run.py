@@ -100,7 +100,9 @@ def run_in_folder(updater, length, extend, reports, settings, folder, script,
         trainer = training.Trainer(updater, length, folder)
         extend(trainer, length)
         if is_first:
-            log_report = _extend(trainer, reports, settings, length, progress)
+            # mpiexec gives workers a terminal whether it has one or not.
+            log_report = _extend(trainer, reports, settings, length,
+                                 progress and communicator is None)
         snapshot = os.path.join(folder, run_folder.SNAPSHOT)
         if arrays is not None:
             snapshots.load(snapshot, arrays, trainer)
@@ -116,6 +118,9 @@ def run_in_folder(updater, length, extend, reports, settings, folder, script,
             if not is_whole and updater.iteration and is_first:
                 snapshots.save(snapshot, trainer, settings)
         except KeyboardInterrupt:
+            if communicator is not None:
+                # The others go on, and would wait for this worker.
+                raise
             is_whole = False
     if is_whole and (series_folder is None or interruption.signal is None):
         if is_first:

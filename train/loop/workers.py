@@ -38,13 +38,14 @@ def check_use(settings):
             "worker's share of a batch: with --communicator, choose another")
 
 
-def start(settings):
+def start(settings, prog):
     """Makes the workers' communicator.
 
     From here on only the first worker prints.
 
     Args:
         settings (dict): All settings.
+        prog (str): Name of the script, for messages.
 
     Returns:
         tuple: The communicator, ``None`` without workers; and the settings,
@@ -61,17 +62,16 @@ def start(settings):
         return None, settings
     # ChainerMN calls its batch normalization and collectives so.
     chainer.disable_experimental_feature_warning = True
-    try:
+    with _naming(name):
         import chainermn
-        communicator = chainermn.create_communicator(name)
-    except Exception as error:
-        # mpi4py, MPI, NCCL and CuPy each raise their own.
-        raise UserError(f'--communicator {name} cannot be used: '
-                        f'{one_line(error)}')
-    size, saved = communicator.size, settings['n_workers']
-    if communicator.rank != _FIRST:
-        sys.stdout = open(os.devnull, 'w')
-    with ending_together(communicator, name):
+        from mpi4py import MPI
+    with _ending_together(MPI.COMM_WORLD, prog):
+        # A GPU may be missing for one worker only.
+        with _naming(name):
+            communicator = chainermn.create_communicator(name)
+        size, saved = communicator.size, settings['n_workers']
+        if communicator.rank != _FIRST:
+            sys.stdout = open(os.devnull, 'w')
         if saved not in (None, size):
             raise UserError(
                 f'the run was started by {saved} workers, and {size} cannot '
@@ -87,6 +87,16 @@ def start(settings):
 
 
 @contextlib.contextmanager
+def _naming(name):
+    """Context that says that a communicator cannot be used."""
+    try:
+        yield
+    except Exception as error:
+        # mpi4py, MPI, NCCL and CuPy each raise their own.
+        raise UserError(f'--communicator {name} cannot be used: '
+                        f'{one_line(error)}')
+
+
 def ending_together(communicator, prog):
     """Context that all workers leave together, or end if one of them fails.
 
@@ -94,23 +104,31 @@ def ending_together(communicator, prog):
 
     Args:
         communicator (chainermn.CommunicatorBase or None): Theirs.
-        prog (str): What to begin the message with.
+        prog (str): Name of the script, for messages.
 
     """
+    if communicator is None:
+        return contextlib.nullcontext()
+    return _ending_together(communicator.mpi_comm, prog)
+
+
+@contextlib.contextmanager
+def _ending_together(mpi_comm, prog):
     try:
         yield
-        if communicator is not None:
-            communicator.mpi_comm.Barrier()
+        mpi_comm.Barrier()
     except BaseException as error:
-        if communicator is None or communicator.size == 1:
+        if mpi_comm.size == 1:
             raise
-        is_told = isinstance(error, (UserError, OSError, MemoryError))
+        is_told = isinstance(
+            error, (UserError, OSError, MemoryError, KeyboardInterrupt))
         if not is_told:
             sys.excepthook(*sys.exc_info())
-        sys.stderr.write(f'{prog}: error on rank {communicator.rank} of '
-                         f'{communicator.size}: {one_line(error)}\n')
+        sys.stderr.write(
+            f'{prog}: error on rank {mpi_comm.rank} of {mpi_comm.size}: '
+            f'{one_line(error) or type(error).__name__}\n')
         sys.stderr.flush()
-        communicator.mpi_comm.Abort(2 if is_told else 1)
+        mpi_comm.Abort(2 if is_told else 1)
 
 
 def is_first(communicator):

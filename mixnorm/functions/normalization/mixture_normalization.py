@@ -1,15 +1,20 @@
+import math
+
 import chainer
+from chainer import backend
 from chainer import functions
 from chainer.utils import type_check
+import numpy
 
 from mixnorm import compute
 from mixnorm.checks import array_types, check_affine_types
+from mixnorm.compute.columns import inverse_or_zero
 from mixnorm.compute.layout import stack, working_dtype
 from mixnorm.functions.normalization.mixture_transform import (
     standardize_by_posterior, transform)
 from mixnorm.functions.normalization.point_mixture_transform import (
     PointMixtureTransform)
-from mixnorm.workers import with_mean_gradient
+from mixnorm.workers import joined_sums, with_mean_gradient
 
 
 class MixtureNormalization(PointMixtureTransform):
@@ -90,19 +95,72 @@ class MixtureNormalization(PointMixtureTransform):
             sum_g, sum_gx - shift * sum_g, total_g)
         return sum_g, deviations + shift * sum_g, total_g
 
-    def by_number(self, parameter):
-        parameter, = with_mean_gradient(self._joined, parameter)
-        if self._rank is None or parameter.ndim == 1:
-            return parameter
-        return functions.get_item(parameter, self._rank)
+    def by_number(self, *parameters):
+        parameters = with_mean_gradient(self._joined, *parameters)
+        if self._rank is None or parameters[0].ndim == 1:
+            return parameters
+        return [functions.get_item(p, self._rank) for p in parameters]
 
     def standardize(self, x):
         z = functions.cast(x, working_dtype(x.dtype))
         tau = self._posterior.astype(z.dtype, copy=False)
         axes = (0,) + tuple(range(2, x.ndim))
-        for k in range(tau.shape[1]):
-            yield standardize_by_posterior(
-                z, tau[:, k:k + 1], axes, self.eps, self._joined)
+        if self._joined is not None:
+            return _standardize_share(
+                z, tau, axes, self.eps, self._statistics, self._joined)
+        return (standardize_by_posterior(z, tau[:, k:k + 1], axes, self.eps)
+                for k in range(tau.shape[1]))
+
+
+def _standardize_share(z, tau, axes, eps, statistics, joined):
+    """Standardizes by what belongs to each component on all workers.
+
+    The mini-batch's moments are known.  Of deviations from its means, the
+    mean is 0 and the mean square is the variance: only their gradients are
+    added up, those of all components at once.
+
+    Args:
+        z (chainer.Variable): This worker's points, ``(N, C, *S)``.
+        tau (array): Their posterior, ``(N, K, *S)``.
+        axes (tuple of ints): Axes along which points lie.
+        eps (float): Added to variances.
+        statistics (mixnorm.mixture.Parameters): Those of all points.
+        joined (mixnorm.workers.JoinedBatch): The mini-batch.
+
+    Yields:
+        tuple: See :func:`standardize_by_posterior`.
+
+    """
+    xp = backend.get_array_module(tau)
+    n_points = joined.count_points(math.prod(tau.shape[a] for a in axes))
+    weights = statistics.weights.astype(numpy.float64)[
+        (None, slice(None)) + (None,) * (z.ndim - 2)]
+    hat_tau = (tau * inverse_or_zero(
+        xp, weights * n_points)).astype(tau.dtype)  # (36)
+    coefficients = (tau * inverse_or_zero(
+        xp, xp.sqrt(weights))).astype(tau.dtype)  # (34)
+    spread = (1, -1) + (1,) * (z.ndim - 2)
+    deviations = [z - mean.astype(z.dtype).reshape(spread)
+                  for mean in statistics.means]
+
+    def weighted_means(values):
+        return functions.stack([
+            functions.sum(v * hat_tau[:, k:k + 1], axis=axes)
+            for k, v in enumerate(values)])
+
+    means, squares = joined_sums(
+        joined, weighted_means(deviations),
+        weighted_means(d * d for d in deviations),
+        known=(xp.zeros_like(statistics.means), statistics.variances))
+    variances = squares - means * means
+    # Where there is none, anything but 0.
+    absent = (statistics.weights == 0)[:, None] | (variances.array + eps == 0)
+    inv_std = (variances + absent.astype(z.dtype) + eps) ** -.5
+    shift = means * inv_std
+    for k, deviation in enumerate(deviations):
+        yield (deviation * functions.reshape(inv_std[k], spread)
+               - functions.reshape(shift[k], spread),
+               coefficients[:, k:k + 1])  # (35)
 
 
 def mixture_normalization(x, gamma, beta, posterior, eps=2e-5,

@@ -25,7 +25,6 @@ from mixnorm.checks import (
     check_activation, check_delta_type, check_eps, check_input_types)
 from mixnorm.compute.columns import inverse_or_zero
 from mixnorm.functions.normalization.gradient import NormalizationNode
-from mixnorm.workers import joined_sums
 
 
 class MixtureTransform(NormalizationNode):
@@ -56,17 +55,18 @@ class MixtureTransform(NormalizationNode):
         """
         raise NotImplementedError
 
-    def by_number(self, parameter):
+    def by_number(self, *parameters):
         """Returns what of ``(K, C)`` belongs to which column, row by row.
 
         Args:
-            parameter (chainer.Variable): ``(C,)`` or ``(K, C)``.
+            parameters (chainer.Variables): ``(C,)`` or ``(K, C)``, each.
 
         Returns:
-            chainer.Variable: ``(C,)``, or the rows in the columns' order.
+            sequence of chainer.Variables: ``(C,)``, or the rows in the
+            columns' order.
 
         """
-        return parameter
+        return parameters
 
     def sum_columns(self, x, term):
         """Sums over columns in Chainer's functions.
@@ -85,7 +85,7 @@ class MixtureTransform(NormalizationNode):
             for j, (xhat, coefficient) in enumerate(self.standardize(x))))
 
     def compose(self, x, gamma, beta):
-        gamma, beta = self.by_number(gamma), self.by_number(beta)
+        gamma, beta = self.by_number(gamma, beta)
         if gamma.ndim == 2:
             y = self.sum_columns(
                 x, lambda xhat, j: _affine(xhat, gamma, beta, j))
@@ -95,7 +95,7 @@ class MixtureTransform(NormalizationNode):
         return functions.cast(y, x.dtype)
 
 
-def standardize_by_posterior(z, tau, axes, eps, joined=None):
+def standardize_by_posterior(z, tau, axes, eps):
     """Standardizes by what belongs to a component, eqs. (34) to (36).
 
     Args:
@@ -104,8 +104,6 @@ def standardize_by_posterior(z, tau, axes, eps, joined=None):
             ``z``.
         axes (tuple of ints): Axes along which points lie.
         eps (float): Added to variances.
-        joined (mixnorm.workers.JoinedBatch or None): The mini-batch that the
-            points are this worker's share of, if they are.
 
     Returns:
         tuple: The standardized points, a variable of ``z``'s shape, and their
@@ -115,17 +113,12 @@ def standardize_by_posterior(z, tau, axes, eps, joined=None):
     xp = backend.get_array_module(tau)
     count = tau.sum(axis=axes, keepdims=True, dtype=numpy.float64)
     n_points = math.prod(tau.shape[axis] for axis in axes)
-    if joined is not None:
-        count, = joined.sum(count)
-        n_points = joined.count_points(n_points)
     hat_tau = (tau * inverse_or_zero(xp, count)).astype(tau.dtype)  # (36)
     coefficient = (tau * inverse_or_zero(  # (34)
         xp, xp.sqrt(count / n_points))).astype(tau.dtype)
 
     def weighted_mean(v):
-        total, = joined_sums(joined, functions.sum(
-            v * hat_tau, axis=axes, keepdims=True))
-        return total
+        return functions.sum(v * hat_tau, axis=axes, keepdims=True)
 
     deviation = z - weighted_mean(z)
     variance = weighted_mean(deviation * deviation)
@@ -157,20 +150,21 @@ def transform(node, x, gamma, beta, activation, delta):
     if delta is not None:
         delta = chainer.as_variable(delta)
         check_delta_type(delta.array, gamma.array)
-        delta = node.by_number(delta)
     if activation is None:
         y, = node.apply((x, gamma, beta))
         if delta is None:
             return y
+        delta, = node.by_number(delta)
         return y + functions.cast(node.sum_columns(
             x, lambda xhat, j: _second_order(xhat, delta, j)), x.dtype)
     check_input_types(node, x.array, gamma.array, beta.array)
-    gamma, beta = node.by_number(gamma), node.by_number(beta)
+    gamma, beta, *deltas = node.by_number(
+        gamma, beta, *([] if delta is None else [delta]))
 
     def term(xhat, j):
         z = _affine(xhat, gamma, beta, j)
-        if delta is not None:
-            z = z + _second_order(xhat, delta, j)
+        if deltas:
+            z = z + _second_order(xhat, deltas[0], j)
         return activation(z)
 
     return functions.cast(node.sum_columns(x, term), x.dtype)
