@@ -34,9 +34,22 @@ def _mapping():
     return mapping
 
 
+def _make_graph(nodes, name, inputs, outputs, initializer):
+    """Makes a graph that holds the parameters of a shared link once."""
+    from onnx import helper
+    inputs, initializer = (
+        list({value.name: value for value in values}.values())
+        for values in (inputs, initializer))
+    return helper.make_graph(nodes, name, inputs, outputs, initializer)
+
+
 @repairs_module('onnx_chainer.export')
 def _exporter(module):
-    """Two of its tables are gone, and it writes the newest format."""
+    """Two of its tables are gone, and it writes the newest format.
+
+    It also writes a parameter as often as it has a path, and running averages
+    as often as they are used, all under one name.
+    """
     try:
         import onnx
         mapping = _mapping()
@@ -46,8 +59,10 @@ def _exporter(module):
     else:
         with lent(sys.modules, **{'onnx.mapping': mapping}):
             yield
-        module._export = rebound(module._export, onnx=ModuleWith(
-            onnx, IR_VERSION=_IR_VERSION))
+        module._export = rebound(
+            module._export,
+            onnx=ModuleWith(onnx, IR_VERSION=_IR_VERSION),
+            helper=ModuleWith(onnx.helper, make_graph=_make_graph))
         context = sys.modules['onnx_chainer.context']
         context._tensor_from_array_for_constant = rebound(
             context._tensor_from_array_for_constant,

@@ -42,7 +42,9 @@ def add_hooks(model, name, where, options):
         model, where, has_units,
         f'link with a parameter {hook.weight_name}', has_weight)
     links_by_path = {path: link for path, link in reversed(chosen)}
-    before = {path: _attributes(link) for path, link in links_by_path.items()}
+    # The hook of weight normalization changes the class, too.
+    before = {path: (type(link), _attributes(link))
+              for path, link in links_by_path.items()}
     try:
         done = set()
         for path, link in chosen:
@@ -51,8 +53,9 @@ def add_hooks(model, name, where, options):
             done.add(id(link))
     except BaseException:
         for path, link in links_by_path.items():
+            link.__class__, attributes = before[path]
             vars(link).clear()
-            vars(link).update(before[path])
+            vars(link).update(attributes)
         raise
     return [path for path, _ in chosen]
 

@@ -25,8 +25,12 @@ def tracing(patch_functions):
     posterior = fake_as_funcnode(
         fixed_mixture_normalization.fixed_posterior, 'fixed_posterior',
         experimental_warning=False)
+    # Chainer traces as if a pass was repeated, so that nothing changes in
+    # training mode; spectral normalization then takes its vector from the pass
+    # before.
     with patch_functions(), _Refusal(), lent(
-            vars(fixed_mixture_normalization), fixed_posterior=posterior):
+            vars(fixed_mixture_normalization), fixed_posterior=posterior
+            ), chainer.using_config('in_recomputing', chainer.config.train):
         yield
 
 

@@ -33,7 +33,7 @@ class ClassesDisplay:
 
         Args:
             link (~chainer.Link): A link of mixture or mode normalization.
-            x (array): Input of the link.
+            x (:class:`~chainer.Variable` or array): Input of the link.
             labels (numpy.ndarray): Classes of the images, ``(N,)``, integers
                 from 0.
             classes (sequence of str or None): Names of the classes; ``None``
@@ -43,7 +43,8 @@ class ClassesDisplay:
             ClassesDisplay: The display.
 
         Raises:
-            ValueError: See :func:`mixnorm.inspection.posterior`.
+            ValueError: See :func:`mixnorm.inspection.posterior` and
+                :meth:`from_posterior`.
 
         """
         return cls.from_posterior(
@@ -64,8 +65,21 @@ class ClassesDisplay:
         Returns:
             ClassesDisplay: The display.
 
+        Raises:
+            ValueError: If a label is no number of a class, or there are more
+                or fewer of them than images.
+
         """
+        labels = numpy.asarray(labels)
+        if labels.shape != scores.shape[:1] or labels.dtype.kind not in 'iu':
+            raise ValueError(
+                f'labels has shape {labels.shape} and dtype {labels.dtype}: '
+                f'it must be ({len(scores)},), of integers')
         n_classes = int(labels.max()) + 1 if classes is None else len(classes)
+        if labels.min() < 0 or labels.max() >= n_classes:
+            raise ValueError(
+                f'labels holds numbers from {labels.min()} to {labels.max()}: '
+                f'they must be from 0 to {max(0, n_classes - 1)}')
         joint = numpy.zeros((n_classes, scores.shape[1]))
         numpy.add.at(joint, labels, scores)
         if classes is None:

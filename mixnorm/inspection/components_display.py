@@ -123,7 +123,8 @@ class ComponentsDisplay:
 
         Args:
             link (~chainer.Link): The link whose components these are.
-            x (array): Input of the link at the last moment.
+            x (:class:`~chainer.Variable` or array): Input of the link at the
+                last moment.
             n_points (int): How many points to keep, evenly among all.
 
         Returns:

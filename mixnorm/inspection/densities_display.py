@@ -66,8 +66,9 @@ class DensitiesDisplay:
 
         Args:
             link (~chainer.Link): A link of mixture or mode normalization. It
-                does not change.
-            x (array): Input of the link.
+                does not change. If it has a communicator, all workers have
+                to do this.
+            x (:class:`~chainer.Variable` or array): Input of the link.
             channels (sequence of int or None): Numbers of the channels to
                 show; ``None`` for four, evenly among all.
             n_points (int): How many points of each to keep, evenly among all.
@@ -84,7 +85,7 @@ class DensitiesDisplay:
             raise ValueError(f'link is {link!r}: it must be one of mixture or '
                              'mode normalization')
         link = copy.deepcopy(link)
-        x = chainer.as_variable(link.device.send(x))
+        x = chainer.as_variable(link.device.send(chainer.as_array(x)))
         # The state is then that of this mini-batch alone.
         link.start_finetuning()
         with chainer.using_config('train', True), chainer.no_backprop_mode():

@@ -34,7 +34,8 @@ class MapsDisplay:
 
         Args:
             link (~chainer.Link): A link of mixture normalization.
-            x (array): Input of the link, two-dimensional in space.
+            x (:class:`~chainer.Variable` or array): Input of the link,
+                two-dimensional in space.
             images (numpy.ndarray): The images ``(N, 1 or 3, H, W)``, in any
                 units.
             n_images (int): How many to show, from the first.
@@ -43,7 +44,8 @@ class MapsDisplay:
             MapsDisplay: The display.
 
         Raises:
-            ValueError: If the link has no posterior of positions, or see
+            ValueError: If the link has no posterior of positions, images
+                have another shape, or see
                 :func:`mixnorm.inspection.posterior`.
 
         """
@@ -63,7 +65,8 @@ class MapsDisplay:
             MapsDisplay: The display.
 
         Raises:
-            ValueError: If the posterior is not one of positions.
+            ValueError: If the posterior is not one of positions, or images
+                have another shape.
 
         """
         if posterior.ndim != 4:

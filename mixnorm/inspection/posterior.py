@@ -20,27 +20,31 @@ def posterior(link, x):
     Args:
         link (~chainer.Link): A link of mixture, mode or mode group
             normalization that has been trained.
-        x (array): Input of the link, by default ``(N,) + size + S``.
+        x (:class:`~chainer.Variable` or array): Input of the link, by default
+            ``(N,) + size + S``.
 
     Returns:
         numpy.ndarray: ``(N, K, *S)`` of mixture normalization, ``(N, K)`` of
         the others, adding up to 1 over ``K``.
 
     Raises:
-        ValueError: If the link is of another kind, or has seen no training
-            mini-batch.
+        chainer.utils.type_check.InvalidType: If ``x`` does not fit the link.
+        ValueError: If the link is of another kind, or is one of mixture
+            normalization that has seen no training mini-batch.
 
     """
     kind = kind_of(link)
     if kind not in ('mixture', 'mode', 'mode_group'):
         raise ValueError(f'link is {link!r}: it must be one of mixture, mode '
                          'or mode group normalization')
-    x = link.device.send(x)
+    x = link.device.send(chainer.as_array(x))
     if kind == 'mixture':
         entries = link.queue
         if entries.weights is None or len(entries.weights) == 0:
             raise ValueError(f'link is {link!r}, which has seen no training '
                              'mini-batch')
+        with chainer.using_config('train', False):
+            axes.check_type(x, link.size, link.axis)
         points = axes.channels_second(
             chainer.as_variable(x), link.size, link.axis)[0].array
         weights, means, variances = (

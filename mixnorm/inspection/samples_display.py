@@ -1,5 +1,6 @@
 import numpy
 
+from mixnorm.checks import check_integer
 from mixnorm.inspection.canvas import colour, figure_and_axes
 from mixnorm.inspection.posterior import of_samples, posterior
 from mixnorm.inspection.state import noun_of
@@ -43,7 +44,8 @@ class SamplesDisplay:
 
         Args:
             link (~chainer.Link): A link of mixture or mode normalization.
-            x (array): Input of the link for all images.
+            x (:class:`~chainer.Variable` or array): Input of the link for all
+                images.
             images (numpy.ndarray): The images ``(N, 1 or 3, H, W)``, in any
                 units: each channel is shown from its least to its greatest
                 value.
@@ -53,7 +55,8 @@ class SamplesDisplay:
             SamplesDisplay: The display.
 
         Raises:
-            ValueError: See :func:`mixnorm.inspection.posterior`.
+            ValueError: See :func:`mixnorm.inspection.posterior` and
+                :meth:`from_posterior`.
 
         """
         return cls.from_posterior(
@@ -74,7 +77,15 @@ class SamplesDisplay:
         Returns:
             SamplesDisplay: The display.
 
+        Raises:
+            ValueError: If there are more images or fewer than scores, they
+                have another shape, or ``n_images`` is less than 1.
+
         """
+        check_integer('n_images', n_images, 1)
+        if len(images) != len(scores):
+            raise ValueError(f'images holds {len(images)}: it must hold '
+                             f'{len(scores)}, which is how many scores are of')
         order = numpy.argsort(-scores, axis=0, kind='stable')[:n_images].T
         return cls(as_pictures(images)[order],
                    numpy.take_along_axis(scores.T, order, axis=1), order,
@@ -123,7 +134,13 @@ def as_pictures(images):
         numpy.ndarray: ``(N, H, W)`` or ``(N, H, W, 3)``, each channel from 0
         to 1.
 
+    Raises:
+        ValueError: If they have another shape.
+
     """
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise ValueError(f'images has shape {images.shape}: it must be '
+                         '(N, 1 or 3, H, W)')
     low = images.min(axis=(0, 2, 3), keepdims=True)
     extent = images.max(axis=(0, 2, 3), keepdims=True) - low
     pictures = (images - low) / numpy.where(extent > 0, extent, 1)

@@ -791,6 +791,7 @@ def test_refused_hooks_leave_nothing(name, n_in):
         mixnorm.convert(model, name, ['a', 'b'])
     assert not model.a.local_link_hooks and not model.b.local_link_hooks
     assert sorted(vars(model.a)) == before
+    assert (type(model.a), type(model.b)) == (L.Linear, L.PReLU)
     assert model.b(model.a(numpy.ones((2, 3), 'f'))).shape == (2, 4)
 
 

@@ -101,6 +101,26 @@ def test_other_axes(name, size, axis):
     _check(_trained(name, x, size, axis=axis), x, 5e-6)
 
 
+@_every_case
+def test_link_in_two_places(name):
+    x = _data(8, 6, 4, 5)
+    link = _trained(name, x)
+    _check(chainer.Sequential(link, F.tanh, link), x, 5e-6)
+
+
+@pytest.mark.parametrize('name', ['spectral', 'weight'])
+def test_hooks(name):
+    x = _data(8, 6, 4, 5)
+    numpy.random.seed(0)
+    model = chainer.Sequential(
+        chainer.links.Convolution2D(6, 4, 3))
+    mixnorm.convert(model, name)
+    model(x)
+    # The hook has not seen these weights.
+    model[0].W.array[...] = numpy.random.normal(size=model[0].W.shape)
+    _check(model, x, 5e-6)
+
+
 @pytest.mark.parametrize('name', sorted(
     name for name in _CASES if 'divisive' not in name))
 def test_other_lengths_of_spatial_axes(name):

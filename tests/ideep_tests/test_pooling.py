@@ -38,6 +38,7 @@ def test_positions_of_maxima(size, window, stride, pad, cover_all, used):
         with chainer.using_config('use_ideep', level):
             _, found[level] = F.max_pooling_2d(
                 x, window, stride, pad, cover_all, return_indices=True)
+    assert type(found['always']) is numpy.ndarray
     assert found['always'].shape == found['never'].shape
     numpy.testing.assert_array_equal(found['always'], found['never'])
     assert used == {'pooling2D.Forward'}
@@ -55,7 +56,8 @@ def test_positions_bring_an_image_back(used):
         return F.upsampling_2d(y, positions, 2, outsize=x.shape[2:])
 
     assert_same(there_and_back, normal(2, 3, 6, 4))
-    assert used == BOTH
+    # The gradient by positions as an array is Chainer's.
+    assert used == {'pooling2D.Forward'}
 
 
 @pytest.mark.parametrize('pool', [
@@ -77,19 +79,22 @@ def test_gradient_of_gradient(pool, used):
     assert used == BOTH
 
 
-def test_backward_without_ideep(used):
+@pytest.mark.parametrize('pool', [F.max_pooling_2d, F.average_pooling_2d])
+@pytest.mark.parametrize('forward, backward', [
+    ('auto', 'never'), ('never', 'auto')])
+def test_backward_by_the_other(pool, forward, backward, used):
     x = chainer.Variable(normal(2, 3, 7, 6))
-    with chainer.using_config('use_ideep', 'auto'):
-        y = F.max_pooling_2d(x, 3, 2, 1)
-    y.grad = normal(*y.shape)
-    y.backward()
-    found = x.grad
-    x.cleargrad()
-    y = F.max_pooling_2d(x, 3, 2, 1)
-    y.grad = normal(*y.shape)
-    y.backward()
-    numpy.testing.assert_array_equal(found, x.grad)
-    assert used == {'pooling2D.Forward'}
+    gradients = []
+    for levels in ((forward, backward), ('never', 'never')):
+        with chainer.using_config('use_ideep', levels[0]):
+            y = pool(x, 3, 2, 1)
+        y.grad = normal(*y.shape)
+        with chainer.using_config('use_ideep', levels[1]):
+            y.backward()
+        gradients.append(x.grad)
+        x.cleargrad()
+    numpy.testing.assert_allclose(*gradients, rtol=1e-5, atol=1e-6)
+    assert used == ({'pooling2D.Forward'} if forward == 'auto' else set())
 
 
 @pytest.mark.parametrize('size, window, stride, pad', GEOMETRIES)

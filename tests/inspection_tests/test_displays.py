@@ -52,7 +52,7 @@ def test_matplotlib_is_for_plotting_only():
 def test_densities(make):
     x = make_points()
     link = make(x)
-    display = DensitiesDisplay.from_link(link, x, [0, 3])
+    display = DensitiesDisplay.from_link(link, chainer.Variable(x), [0, 3])
     points = x.swapaxes(0, 1).reshape(5, -1)
     numpy.testing.assert_array_equal(display.x, points[[0, 3]])
     numpy.testing.assert_allclose(
@@ -239,6 +239,26 @@ def test_mutual_information_of_gates():
     assert [label.get_text() for label in display.ax_.get_yticklabels()] == [
         'a', 'b', 'c', 'd']
     assert display.ax_.get_xlabel() == 'mode'
+
+
+@pytest.mark.parametrize('labels, classes, words', [
+    ([0, 1, 2], 'ab', 'labels holds numbers from 0 to 2: .* 0 to 1'),
+    ([0, -1, 1], None, 'from -1 to 1: .* 0 to 1'),
+    ([0, 1], None, r'labels has shape \(2,\) .* \(3,\), of integers'),
+    ([0., 1., 1.], None, 'dtype float64')])
+def test_wrong_labels(labels, classes, words):
+    with pytest.raises(ValueError, match=words):
+        ClassesDisplay.from_posterior(numpy.eye(3), labels, classes)
+
+
+@pytest.mark.parametrize('n, n_channels, n_images, words', [
+    (2, 1, 4, 'images holds 2: it must hold 3'),
+    (3, 4, 4, r'images has shape \(3, 4, 5, 5\)'),
+    (3, 1, 0, 'n_images is 0')])
+def test_wrong_images(n, n_channels, n_images, words):
+    with pytest.raises(ValueError, match=words):
+        SamplesDisplay.from_posterior(
+            numpy.eye(3), numpy.zeros((n, n_channels, 5, 5)), n_images)
 
 
 def test_maps():

@@ -1,4 +1,5 @@
 import chainer
+from chainer.utils import type_check
 import numpy
 import pytest
 from sklearn.mixture import GaussianMixture
@@ -80,3 +81,14 @@ def test_gates_of_channels_are_averaged():
 def test_link_that_has_none(link, words):
     with pytest.raises(ValueError, match=f'link is .*{words}'):
         posterior(link, make_points())
+
+
+@pytest.mark.parametrize('make', [make_mixture, make_modes])
+def test_input(make):
+    x = make_points()
+    link = make(x)
+    numpy.testing.assert_array_equal(
+        posterior(link, chainer.Variable(x)), posterior(link, x))
+    assert posterior(link, x[:0]).shape[0] == 0
+    with pytest.raises(type_check.InvalidType, match='3 != 5'):
+        posterior(link, x[:, :3])
