@@ -296,7 +296,8 @@ def _read_throughput(path, row, scripts):
             'iterations': float(row['iterations_per_second']),
             'ratio': float(row['ratio'])}, None, (), path,
             (f'measured on {machine}',))
-            for row in found['rows'] if row['recipe'] in scripts]
+            for row in found['rows']
+            if scripts.get(row['recipe']) == 'throughput']
     except (KeyError, TypeError, ValueError):
         raise UserError(f'{path} is not a file of tools.throughput')
     if not runs:

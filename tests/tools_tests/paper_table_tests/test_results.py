@@ -144,7 +144,9 @@ def test_series_before_the_best_was_kept(tmp_path):
 def test_measurements(tmp_path):
     path = write_throughput(
         tmp_path / 'a.json', [('throughput-20-64-BN', 2., 1.),
-                              ('throughput-20-64-MN-2', 1.8, .9)],
+                              ('throughput-20-64-MN-2', 1.8, .9),
+                              # Of a row whose figures are no times.
+                              ('cifar10-cnn-MN-2', 3., .8)],
         processor='fast')
     for argument in (path, tmp_path):
         runs, _ = _read(argument)
