@@ -206,7 +206,9 @@ class _Run:
             saved = classifier.SETTINGS.check_saved(
                 files.read_json(path, 'a run').get('settings'),
                 f'{path} is not that of a run of train.classifier')
-            if saved != self._settings:
+            # What a run found out itself is no argument.
+            if dict(saved, image_set=None,
+                    n_workers=None) != self._settings:
                 raise UserError(
                     f'{self._folder} holds a run with other settings: '
                     '--overwrite starts anew in its place, or choose another '

@@ -240,10 +240,12 @@ def _reports(settings, images, features):
 
 
 def _print_result(settings, features, log, folder):
-    if features is not None:
-        lowest, iteration = min(
-            (entry[features.key], entry['iteration'])
-            for entry in log if features.key in entry)
+    # None if the run had ended before --features was given.
+    distances = [] if features is None else [
+        (entry[features.key], entry['iteration'])
+        for entry in log if features.key in entry]
+    if distances:
+        lowest, iteration = min(distances)
         print(f'lowest {features.name} {lowest:.3f} at iteration '
               f"{iteration}, n {settings['n_samples']:,}; ", end='')
     print(f'everything is in {folder}')

@@ -14,6 +14,7 @@ import pytest
 
 from train import compare
 from train.data.batches import BatchIterator
+from train_tests.image_folders import write_folder
 from train_tests.small_runs import read_log, SMALL
 
 
@@ -246,6 +247,16 @@ def test_other_settings_in_the_folder(compare_in, tmp_path):
                       arguments=['--overwrite'])[0] == 0
     assert read_log(folder) != before
     assert (folder / 'output').read_text().count('best test accuracy') == 1
+
+
+def test_images_in_files_go_on(compare_in, tmp_path):
+    folder = write_folder(tmp_path / 'images', n_train=4)
+    common = ('--dataset images --image-size 16 --workers 0 --widths 4 4 4 4 '
+              f'--batch-size 6 --iterations 1 --images {folder}')
+    assert compare_in('b=', common=common)[0] == 0
+    status, output, errors = compare_in('b=', common=common, seeds=[0, 1])
+    assert (status, errors) == (0, '')
+    assert '1 of 2 runs have ended already' in output
 
 
 def test_what_is_measured_of_runs(tmp_path, capfd):

@@ -110,6 +110,16 @@ def test_resumed_run_is_the_same_bit_for_bit(run_gan, tmp_path, classifier):
     assert [start['iteration'] for start in starts] == [0, 3]
 
 
+def test_features_that_come_after_the_last_update(
+        run_gan, tmp_path, classifier):
+    assert run_gan(*SMALL_GAN, '--iterations', 2)[0] == 0
+    status, output, errors = run_gan('--resume', '--features', classifier)
+    assert (status, errors) == (0, '')
+    assert 'lowest' not in output and 'everything is in' in output
+    assert 'features' in json.loads(
+        (tmp_path / 'run' / 'run.json').read_text())
+
+
 def test_looking_changes_nothing(run_gan, tmp_path, classifier):
     assert run_gan(*SMALL_GAN, *MIXTURE, '--iterations', 4, '--features',
                    classifier, '--n-samples', 30, '--distance-every', 1,

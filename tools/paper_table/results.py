@@ -1,5 +1,6 @@
 """Reads what runs ended with, and what tells them from their recipes."""
 
+import math
 import os
 import re
 import typing
@@ -225,11 +226,13 @@ _UnderWay."""
     if settings['iterations'] is not None:
         length = round(scale * settings['iterations'])
     else:
-        # An epoch's last batch reaches into the next, so this is up to one
-        # update too many. A run of less than an epoch is tested at its end.
+        # Whole epochs only: how long one is, the log of a scaled run may not
+        # tell closely enough for a part of one. An epoch's last batch reaches
+        # into the next, so this is up to one update too many.
         of_epoch = min((entry['iteration'] / entry['epoch'] for entry in log
                         if entry.get('epoch')), default=0)
-        length = scale * settings['epoch'] * of_epoch - 1
+        n_epochs = math.floor(scale * settings['epoch'] + 1e-9)
+        length = n_epochs * of_epoch - 1
     if done < length:
         raise _UnderWay(f'{folder} is under way: {done} of about '
                         f'{round(length)} updates')
@@ -296,7 +299,8 @@ def _read_throughput(path, row, scripts):
             'iterations': float(row['iterations_per_second']),
             'ratio': float(row['ratio'])}, None, (), path,
             (f'measured on {machine}',))
-            for row in found['rows'] if row['recipe'] in scripts]
+            for row in found['rows']
+            if scripts.get(row['recipe']) == 'throughput']
     except (KeyError, TypeError, ValueError):
         raise UserError(f'{path} is not a file of tools.throughput')
     if not runs:

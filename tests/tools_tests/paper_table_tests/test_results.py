@@ -7,7 +7,7 @@ import pytest
 from tools.paper_table.published import TABLES
 from tools.paper_table.results import read
 from tools_tests.paper_table_tests.runs import (
-    write_run, write_series, write_throughput)
+    KEY, write_run, write_series, write_throughput)
 from train import classifier
 from train import gan
 from train import multitask
@@ -91,6 +91,19 @@ def test_scale(tmp_path):
     assert len(runs) == 1 and with_less in remarks[0]
 
 
+def test_scaled_run_that_ends_within_an_epoch(tmp_path):
+    # 4.5 epochs of 1,000 updates, which no test ends with.
+    iterations = 700, 1400, 2100, 2800, 3500, 4200, 4500
+    path = write_run(tmp_path / 'a', 'cifar10-cnn-MN-2', [.5], scale=.045,
+                     train_size=16000, batch_size=16, test_every=700)
+    entries = [{'epoch': n // 1000, 'iteration': n, KEY: .5}
+               for n in iterations]
+    (tmp_path / 'a' / 'log').write_text(json.dumps(entries))
+    assert len(_read(path)[0]) == 1
+    (tmp_path / 'a' / 'log').write_text(json.dumps(entries[:-2]))
+    assert 'under way' in _read(path)[1][0]
+
+
 def test_run_made_by_explicit_settings(tmp_path):
     settings = classifier.SETTINGS.complete({'recipe': 'cifar10-cnn-MN-2'})
     given = {name: settings[name] for name in (
@@ -144,7 +157,9 @@ def test_series_before_the_best_was_kept(tmp_path):
 def test_measurements(tmp_path):
     path = write_throughput(
         tmp_path / 'a.json', [('throughput-20-64-BN', 2., 1.),
-                              ('throughput-20-64-MN-2', 1.8, .9)],
+                              ('throughput-20-64-MN-2', 1.8, .9),
+                              # Of a row whose figures are no times.
+                              ('cifar10-cnn-MN-2', 3., .8)],
         processor='fast')
     for argument in (path, tmp_path):
         runs, _ = _read(argument)
