@@ -3,7 +3,7 @@
 import numpy
 import pytest
 
-from tests.compat_tests.programs import run_code
+from compat_tests.programs import run_code
 
 
 # What each is in NumPy 1.19, the last with all of them and no warning.
