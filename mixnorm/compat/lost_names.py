@@ -13,15 +13,19 @@ _TYPES = {'bool': bool, 'int': int, 'float': float, 'complex': complex,
 
 # What another name stands for now.
 _RENAMED = {
-    'alltrue': 'all', 'bool8': 'bool_',
-    'bytes0': 'bytes_', 'cfloat': 'complex128', 'clongfloat': 'clongdouble',
+    'alltrue': 'all', 'bool8': 'bool_', 'bytes0': 'bytes_',
+    'cfloat': 'complex128', 'clongfloat': 'clongdouble',
     'complex_': 'complex128', 'cumproduct': 'cumprod', 'float_': 'float64',
     'int0': 'intp', 'longcomplex': 'clongdouble', 'longfloat': 'longdouble',
-    'object0': 'object_', 'product': 'prod', 'round_': 'round',
-    'row_stack': 'vstack', 'singlecomplex': 'complex64', 'sometrue': 'any',
-    'str0': 'str_', 'string_': 'bytes_', 'trapz': 'trapezoid',
-    'typeDict': 'sctypeDict', 'uint0': 'uintp', 'unicode_': 'str_',
-    'void0': 'void'}
+    'mat': 'asmatrix', 'object0': 'object_', 'product': 'prod',
+    'round_': 'round', 'row_stack': 'vstack', 'singlecomplex': 'complex64',
+    'sometrue': 'any', 'str0': 'str_', 'string_': 'bytes_',
+    'trapz': 'trapezoid', 'typeDict': 'sctypeDict', 'uint0': 'uintp',
+    'unicode_': 'str_', 'void0': 'void'}
+
+# What is in ``numpy.exceptions`` now.
+_EXCEPTIONS = ('AxisError', 'ComplexWarning', 'RankWarning',
+               'VisibleDeprecationWarning')
 
 SCTYPES = {
     'int': [numpy.int8, numpy.int16, numpy.int32, numpy.int64],
@@ -79,16 +83,22 @@ def restore_numpy_names():
         import chainercv
 
     It changes nothing that NumPy has, and mixnorm never calls it itself.
-    ``numpy.bool`` and ``numpy.long`` are NumPy's own types from 2.0 on.
+    ``numpy.bool`` and ``numpy.long`` are NumPy's own types from 2.0 on. What
+    NumPy no longer does with names that it still has stays as it is, so that
+    arrays of lists of different lengths and ``float`` of an array of one
+    element are errors all the same.
 
     Returns:
         list of str: The names that were set.
 
     """
+    exceptions = getattr(numpy, 'exceptions', numpy)
     values = {
         **_TYPES, **_NUMBERS, **_FUNCTIONS,
         **{name: getattr(numpy, now) for name, now in _RENAMED.items()
            if hasattr(numpy, now)},
+        **{name: getattr(exceptions, name) for name in _EXCEPTIONS
+           if hasattr(exceptions, name)},
         'sctypes': SCTYPES}
     lost = sorted(name for name in values if not numpy_has(name))
     for name in lost:

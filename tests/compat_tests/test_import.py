@@ -12,7 +12,7 @@ import chainer.functions as F
 import numpy
 import pytest
 
-from tests.compat_tests.programs import run_code
+from compat_tests.programs import run_code
 
 # Packages that the machine need not have, as far as Chainer looks at them.
 PKG_RESOURCES = '''

@@ -3,7 +3,7 @@
 import numpy
 import pytest
 
-from tests.compat_tests.programs import run_code
+from compat_tests.programs import run_code
 
 
 # What each is in NumPy 1.19, the last with all of them and no warning.
@@ -32,6 +32,15 @@ assert numpy.float32 in numpy.sctypes['float']
 assert numpy.trapz([1, 3]) == 2
 assert numpy.round_(1.26, 1) == 1.3
 assert numpy.row_stack(([1], [2])).tolist() == [[1], [2]]
+assert (numpy.mat('1 2; 3 4') * [[1], [1]]).tolist() == [[3], [7]]
+try:
+    numpy.sum(numpy.zeros(2), axis=1)
+    assert False
+except numpy.AxisError:
+    pass
+assert issubclass(numpy.ComplexWarning, RuntimeWarning)
+assert issubclass(numpy.RankWarning, Warning)
+assert issubclass(numpy.VisibleDeprecationWarning, UserWarning)
 '''
 
 

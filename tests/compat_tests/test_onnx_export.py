@@ -6,7 +6,7 @@ import chainer.links as L
 import numpy
 import pytest
 
-from tests.compat_tests.programs import run_code
+from compat_tests.programs import run_code
 
 pytest.importorskip('onnx')
 

@@ -7,7 +7,7 @@ after it is clear that it is no worker.
 import numpy
 import pytest
 
-from tests.compat_tests.programs import run
+from compat_tests.programs import run
 
 START = '''
 import multiprocessing

@@ -8,9 +8,9 @@ import pytest
 pytest.importorskip('onnx')
 pytest.importorskip('onnxruntime')
 
-from tests.exporting_tests.runtimes import (  # NOQA
+from exporting_tests.runtimes import (  # NOQA
     export, in_onnxruntime, in_reference, in_test_mode)
-from tests.functions_tests import equations  # NOQA
+from functions_tests import equations  # NOQA
 
 _EPS = 2e-5
 

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip('onnx')
 pytest.importorskip('onnxruntime')
 
-from tests.exporting_tests.runtimes import (  # NOQA
+from exporting_tests.runtimes import (  # NOQA
     assert_close, export, in_onnxruntime, in_reference, in_test_mode)
 
 

@@ -9,9 +9,9 @@ pytest.importorskip('onnxruntime')
 
 from models.cifar_cnn import CifarCNN  # NOQA
 from models.lenet import LeNet  # NOQA
-from tests.exporting_tests.runtimes import (  # NOQA
+from exporting_tests.runtimes import (  # NOQA
     assert_close, export, in_onnxruntime, in_reference, in_test_mode)
-from tests.models_tests import test_networks  # NOQA
+from models_tests import test_networks  # NOQA
 
 # How to make each; where mixtures are, and which of them is a mode's.
 _NETWORKS = {

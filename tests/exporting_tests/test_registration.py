@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.compat_tests.programs import run_code
+from compat_tests.programs import run_code
 
 
 def test_nothing_is_loaded_before_it_is_used():
