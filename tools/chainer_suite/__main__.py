@@ -1,7 +1,7 @@
 """Runs Chainer's own tests under mixnorm and tells what fails, and why.
 
     python -m tools.chainer_suite chainer-7.8.1
-    python -m tools.chainer_suite chainer-7.8.1 --parts chainer --jobs 4
+    python -m tools.chainer_suite chainer-7.8.1 --part chainer --jobs 4
     python -m tools.chainer_suite chainer-7.8.1 -k normalization \\
         chainer_tests/links_tests
     python -m tools.chainer_suite --from result/chainer_suite.jsonl
@@ -49,8 +49,9 @@ def main(argv=None):
     parser.add_argument('-k', metavar='EXPRESSION', dest='keyword',
                         help="only tests with such names, as pytest's -k")
     parser.add_argument(
-        '--parts', nargs='+', choices=PARTS, default=list(PARTS),
-        metavar='PART', help='of %(choices)s (default: all)')
+        '--part', dest='parts', metavar='PART', action='append',
+        choices=PARTS, help='what to run, of %(choices)s; may be given again '
+        '(default: all)')
     parser.add_argument(
         '--jobs', type=command_line.positive_int, default=1,
         help='how many files to run at a time (default: %(default)s)')
@@ -66,7 +67,7 @@ def main(argv=None):
     parser.add_argument(
         '--from', dest='kept', metavar='FILE',
         help='run nothing, judge the outcomes in this file')
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv)
     return command_line.exit_status(lambda: _main(args), 'chainer_suite')
 
 
@@ -92,7 +93,7 @@ def _run(args):
     if importlib.util.find_spec('pytest') is None:
         raise UserError('pytest is not installed: pip install pytest')
     jobs, remarks = [], []
-    for part in (PARTS[name] for name in dict.fromkeys(args.parts)):
+    for part in (PARTS[name] for name in dict.fromkeys(args.parts or PARTS)):
         files = find_files(tests, part, args.tests)
         problem = files and _problem(part)
         if problem:

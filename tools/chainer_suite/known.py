@@ -24,8 +24,8 @@ class Known(typing.NamedTuple):
         kind (str): One of ``KINDS``. A failure is the test's own only where
             a line of the test raised it.
         reason (str): Why they fail, and of what is gone, since when.
-        error (str): What the exception's class and message look like, a
-            regular expression that matches at its beginning.
+        error (str): A regular expression that is found in the exception's
+            class and message, ``ValueError: ...``.
         tests (tuple of str): Shell patterns of the tests' ids; empty if the
             error says enough by itself.
         where (tuple of str): Requirements, such as ``'numpy>=2.0'``, that
@@ -55,7 +55,7 @@ class Known(typing.NamedTuple):
         """Returns whether a failure is one of these."""
         return ((not self.tests or self.names(id_))
                 and (self.kind != TEST or is_raised_by_test(failure))
-                and bool(re.match(
+                and bool(re.search(
                     self.error, f"{failure['error']}: {failure['message']}")))
 
 
@@ -90,7 +90,18 @@ KNOWN = (
           tests=('chainer_tests/functions_tests/array_tests/'
                  'test_pad_sequence.py::*',),
           where=('numpy>=2.0',)),
-    Known(CHAINERX, 'puts a model on a ChainerX device, and has no mark',
-          'RuntimeError: Tried to parse ChainerX device specifier',
+    Known(TEST, 'starts a Python that imports Chainer without mixnorm',
+          r'AssertionError: Import test failed\.',
+          tests=('chainer_tests/backends_tests/test_cuda.py::'
+                 'TestCudaModuleAliasForBackwardCompatibility::test_import*',),
+          where=('numpy>=2.0',)),
+    Known(TEST, 'calls pytest.warns(None), which pytest 8.0 refuses',
+          'TypeError: exceptions must be derived from Warning',
+          tests=('onnx_chainer_tests/test_export_testcase.py::'
+                 'test_check_warning',),
+          where=('pytest>=8.0',)),
+    Known(CHAINERX, 'uses ChainerX without the mark',
+          'RuntimeError: Tried to parse ChainerX device specifier|'
+          "AttributeError: module 'chainerx' has no attribute",
           tests=('chainermn_tests/*',)),
 )

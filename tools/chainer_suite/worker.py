@@ -153,8 +153,8 @@ def describe(error, root):
             raised_by = f'{name}:{traceback.tb_lineno}'
             line = linecache.getline(path, traceback.tb_lineno).strip()
         traceback = traceback.tb_next
-    # Chainer puts the parameters of a test before the message.
-    message = str(error).rpartition('(caused by)\n')[2]
+    # Chainer puts the parameters of a test before class and message.
+    message = re.sub(r'(?s).*\(caused by\)\n\w+: ', '', str(error))
     return {'error': type(error).__name__,
             'message': ' '.join(message.split())[:_LONGEST_MESSAGE],
             'raised_by': raised_by, 'line': line}

@@ -33,7 +33,7 @@ def _row(output):
 
 
 def test_run_and_judge_again(tree, capsys, monkeypatch):
-    assert _main(tree, '--parts', 'chainer') == 1
+    assert _main(tree, '--part', 'chainer') == 1
     output, progress = capsys.readouterr()
     assert _row(output)[:3] == ['chainer', '2', '1']
     assert ('chainer_tests/test_a.py::test_bad\n'
@@ -59,13 +59,14 @@ def test_part_that_cannot_run(tree, capsys, monkeypatch):
     monkeypatch.setattr(
         chainer_suite.importlib.util, 'find_spec',
         lambda name: None if name == 'onnx' else find_spec(name))
-    assert _main(tree, '--parts', 'chainer', 'onnx', '-k', 'good') == 0
+    assert _main(
+        tree, '--part', 'chainer', '--part', 'onnx', '-k', 'good') == 0
     output, progress = capsys.readouterr()
     assert _row(output)[:3] == ['chainer', '1', '1']
     for text in (output, progress):
         assert 'onnx is not run: onnx is not installed' in text
     # What one asks for and does not get is an error.
-    assert _main(tree, '--parts', 'onnx') == 2
+    assert _main(tree, '--part', 'onnx') == 2
     assert capsys.readouterr().err.endswith(
         'error: no test was run; onnx is not run: onnx is not installed\n')
 
@@ -78,7 +79,7 @@ def test_part_that_cannot_run(tree, capsys, monkeypatch):
     (['--from', __file__], 'is not a file of outcomes'),
     (['.', '--jobs', '0'], 'must be an integer of at least 1'),
     (['.', '--time-limit', 'x'], 'must be a number above 0'),
-    (['.', '--parts', 'all'], 'invalid choice')])
+    (['.', '--part', 'all'], 'invalid choice')])
 def test_bad_input_is_one_line(arguments, words, capsys):
     try:
         status = chainer_suite.main(arguments)
@@ -94,7 +95,7 @@ def test_bad_input_is_one_line(arguments, words, capsys):
     (['-k', 'no_such'], 'no test was run'),
     (['chainer_tests/test_b.py'], 'there is no ')])
 def test_nothing_to_run(tree, arguments, words, capsys):
-    assert _main(tree, '--parts', 'chainer', *arguments) == 2
+    assert _main(tree, '--part', 'chainer', *arguments) == 2
     assert words in capsys.readouterr().err
     assert not (tree / 'found' / 'outcomes').exists()
 
@@ -103,7 +104,7 @@ def test_earlier_outcomes_stay(tree):
     (tree / 'found').mkdir()
     kept = tree / 'found' / 'outcomes'
     kept.write_text(json.dumps('before'))
-    assert _main(tree, '--parts', 'chainer', '-k', 'no_such') == 2
+    assert _main(tree, '--part', 'chainer', '-k', 'no_such') == 2
     assert kept.read_text() == '"before"'
 
 
