@@ -14,6 +14,7 @@ of its own. Failures are held against the list in known.py. The exit status is
 import argparse
 import collections
 import importlib.util
+import signal
 import sys
 
 from tools.chainer_suite import outcomes
@@ -109,6 +110,8 @@ def _run(args):
     runner = Runner(tests, args.keyword,
                     worker.PLAIN if args.plain else worker.MIXNORM,
                     args.time_limit)
+    # What was started is ended in either case.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     n_tests = 0
     for i, entry in enumerate(runner.run(jobs, args.jobs), 1):
         writer.write(entry)

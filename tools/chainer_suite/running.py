@@ -105,21 +105,20 @@ class Runner:
                 'root': self._tests, 'mark': part.mark,
                 'left_out': part.left_out, 'keyword': self._keyword,
                 'only': only, 'done': [one['id'] for one in outcomes],
-                'setup': setup}
+                'setup': setup, 'n_processes': part.n_processes}
             reports, end = self._start(part.n_processes, request)
-            outcomes += _merge(reports)
+            ended = _merge(reports)
+            outcomes += ended
             for event in reports[0]:
                 if event['event'] == 'collected':
                     left_out = event['left_out']
             if all(map(_is_whole, reports)):
                 break
-            interrupted = _interrupted(reports)
-            outcomes.append({
-                'id': interrupted or file, 'outcome': 'failed',
-                'failure': _failure(reports, interrupted) or {
-                    'error': 'crash', 'message': end, 'raised_by': '',
-                    'line': ''}})
-            if not interrupted:
+            stopped = _stopped(reports, end)
+            if stopped is not None:
+                outcomes.append(stopped)
+            elif not ended:
+                outcomes.append(_crash(file, end))
                 break
         return left_out, outcomes
 
@@ -215,18 +214,28 @@ def _merge(reports):
             for id_ in ended[0] if all(id_ in tests for tests in ended)]
 
 
-def _interrupted(reports):
-    """Returns the first test that has not ended in every process."""
+def _stopped(reports, end):
+    """Returns the outcome of the test that no further one ran after.
+
+    It has failed in one process, which ended the others; or else it is the
+    first that has started and not ended.
+    """
     ended = [_ended(report) for report in reports]
-    return next((event['id'] for event in reports[0]
-                 if event['event'] == 'started'
-                 and not all(event['id'] in tests for tests in ended)), None)
+    started = [event['id'] for event in reports[0]
+               if event['event'] == 'started']
+    unfinished = [id_ for id_ in started
+                  if not all(id_ in tests for tests in ended)]
+    for id_ in unfinished:
+        for tests in ended:
+            if 'failure' in tests.get(id_, {}):
+                return tests[id_]
+    return _crash(unfinished[0], end) if unfinished else None
 
 
-def _failure(reports, id_):
-    """Returns how a test failed in one process while others waited."""
-    return next((tests[id_]['failure'] for tests in map(_ended, reports)
-                 if 'failure' in tests.get(id_, {})), None)
+def _crash(id_, end):
+    return {'id': id_, 'outcome': 'failed',
+            'failure': {'error': 'crash', 'message': end, 'raised_by': '',
+                        'line': ''}}
 
 
 def mpiexec():

@@ -12,6 +12,7 @@ takes no other with it. The request is a file of JSON:
 - ``keyword``: pytest's ``-k``, or ``null``.
 - ``only``: the ids that are run, or ``null`` for all.
 - ``done``: ids that are not run again.
+- ``n_processes``: how many run the file together.
 - ``setup``: what is imported before Chainer, one of ``SETUPS``.
 - ``report``: the file to write, a line of JSON for each event.
 """
@@ -90,6 +91,11 @@ class Recorder:
 
     def pytest_runtest_logfinish(self):
         self._write({'event': 'ended', 'test': self._outcome})
+        if (self._request['n_processes'] > 1
+                and self._outcome['outcome'] == 'failed'):
+            # Others would wait for this one for ever.
+            from mpi4py import MPI
+            MPI.COMM_WORLD.Abort()
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item, call):

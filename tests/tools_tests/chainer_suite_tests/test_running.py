@@ -183,13 +183,18 @@ def test_failure_of_one_of_two_processes(tmp_path):
 
         def test_first():
             assert rank == 1
+            MPI.COMM_WORLD.barrier()
 
         def test_second():
             assert rank == 0
+            MPI.COMM_WORLD.barrier()
+
+        def test_both():
+            assert rank == 2
         '''})
     assert _outcomes(_run(tests, file, part='chainermn')[file]) == {
         'test_size': 'passed', 'test_first': 'failed',
-        'test_second': 'failed'}
+        'test_second': 'failed', 'test_both': 'failed'}
 
 
 def test_whose_line_raised_it(tmp_path):
