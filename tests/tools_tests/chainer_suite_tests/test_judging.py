@@ -34,7 +34,9 @@ def _unexpected(verdict):
 
 
 @pytest.mark.parametrize('kind, raised_by, expected', [
-    (TEST, _IN_TEST, []), (TEST, _IN_CHAINER, ['t']), (TEST, '', ['t']),
+    (TEST, _IN_TEST, []), (TEST, 'chainer/testing/array.py:7', []),
+    (TEST, _IN_CHAINER, ['t']), (TEST, 'mixnorm/links/a.py:7', ['t']),
+    (TEST, '', ['t']),
     (OLD, _IN_CHAINER, [])])
 def test_own_failure_must_be_raised_by_the_test(kind, raised_by, expected):
     verdict = _verdict([Known(kind, 'why', 'ValueError: gone')],
