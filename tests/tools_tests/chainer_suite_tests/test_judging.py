@@ -69,11 +69,13 @@ def test_versions(numpy, expected):
 
 
 def test_known_failures_that_pass():
-    rows = [Known(GPU, 'all pass', '', ('a::*',)),
-            Known(GPU, 'some fail', '', ('b::*',)),
-            Known(GPU, 'not here', '', ('c::*',), where=('numpy>=2.0',))]
+    rows = [Known(OLD, 'all pass', '', ('a::*',)),
+            Known(OLD, 'some fail', '', ('b::*',)),
+            Known(OLD, 'not here', '', ('c::*',), where=('numpy>=2.0',)),
+            Known(GPU, 'needs one', '', ('d::*',))]
     verdict = _verdict(rows, _passed('a::1'), _passed('a::2'),
                        _passed('b::1'), _failed('b::2'), _passed('c::1'),
+                       _passed('d::1'),
                        versions={'numpy': '1.26.4'})
     assert verdict.now_passing == ['a::1', 'a::2']
 
