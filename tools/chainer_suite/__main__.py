@@ -20,7 +20,8 @@ import sys
 from tools.chainer_suite import outcomes
 from tools.chainer_suite import report
 from tools.chainer_suite import worker
-from tools.chainer_suite.checkout import find_files, find_tests, PARTS
+from tools.chainer_suite.checkout import (
+    find_files, find_tests, PARTS, VERSION)
 from tools.chainer_suite.judging import Verdict
 from tools.chainer_suite.known import KNOWN
 from tools.chainer_suite.running import mpi_problem, Runner
@@ -84,7 +85,11 @@ def _main(args):
                 for name in header['parts']}
     for entry in entries:
         verdicts[entry['part']].add(entry)
-    print(report.as_text(verdicts, header['remarks']))
+    remarks = header['remarks']
+    if len(entries) < header['n_files']:
+        remarks.append(f"the run was stopped after {len(entries)} of "
+                       f"{header['n_files']} files")
+    print(report.as_text(header['versions'], verdicts, remarks))
     return int(any(verdict.unexpected for verdict in verdicts.values()))
 
 
@@ -93,6 +98,10 @@ def _run(args):
     tests = find_tests(args.path)
     if importlib.util.find_spec('pytest') is None:
         raise UserError('pytest is not installed: pip install pytest')
+    versions = outcomes.versions()
+    if versions['chainer'] != VERSION:
+        raise UserError(f"Chainer {versions['chainer']} is installed: it must "
+                        f'be {VERSION}')
     jobs, remarks = [], []
     for part in (PARTS[name] for name in dict.fromkeys(args.parts or PARTS)):
         files = find_files(tests, part, args.tests)
@@ -105,8 +114,9 @@ def _run(args):
         _progress(remark)
     parts = list(dict.fromkeys(part.name for part, _ in jobs))
     writer = outcomes.Writer(args.out, {
-        'versions': outcomes.versions(), 'parts': parts, 'remarks': remarks,
-        'tests': args.tests, 'keyword': args.keyword, 'plain': args.plain})
+        'versions': versions, 'parts': parts, 'n_files': len(jobs),
+        'remarks': remarks, 'tests': args.tests, 'keyword': args.keyword,
+        'plain': args.plain})
     runner = Runner(tests, args.keyword,
                     worker.PLAIN if args.plain else worker.MIXNORM,
                     args.time_limit)

@@ -8,16 +8,19 @@ import json
 import os
 import platform
 
+import mixnorm
+
 from train.command_line import UserError
 
 
-_PACKAGES = ('chainer', 'mixnorm', 'numpy', 'scipy', 'h5py', 'protobuf',
-             'pytest', 'onnx', 'onnxruntime', 'torch', 'mpi4py')
+_PACKAGES = ('chainer', 'numpy', 'scipy', 'h5py', 'protobuf', 'pytest',
+             'onnx', 'onnxruntime', 'torch', 'mpi4py')
 
 
 def versions():
     """Returns the versions of Python and of the packages that matter."""
-    found = {'python': platform.python_version()}
+    found = {'python': platform.python_version(),
+             'mixnorm': mixnorm.__version__}
     for name in _PACKAGES:
         try:
             found[name] = importlib.metadata.version(name)
@@ -28,11 +31,14 @@ def versions():
 
 class Writer:
 
-    """Writes outcomes as they come, and takes the file's name at the end.
+    """Writes outcomes as they come.
+
+    A run takes long, and what it has found is to be there if it is stopped:
+    until :meth:`close` it is in a file of the same name with ``.unfinished``
+    behind it.
 
     Args:
-        path (str): The file. Until :meth:`close` what is written is in
-            ``path`` with ``.unfinished`` behind it.
+        path (str): The file.
         header (dict): What was run where.
 
     """
@@ -49,7 +55,7 @@ class Writer:
         self._file.flush()
 
     def close(self):
-        """Ends the file."""
+        """Ends the file and gives it its name."""
         self._file.close()
         os.replace(f'{self._path}.unfinished', self._path)
 
@@ -70,9 +76,9 @@ def read(path):
     try:
         with open(path) as file:
             header, *entries = map(json.loads, file)
-        header['versions'], header['remarks'], header['parts']
+        [header[key] for key in ('versions', 'remarks', 'parts', 'n_files')]
         for entry in entries:
-            entry['part'], entry['left_out'], entry['tests']
+            [entry[key] for key in ('part', 'left_out', 'tests')]
     except FileNotFoundError:
         raise UserError(f'there is no {path}')
     except (ValueError, TypeError, KeyError) as error:

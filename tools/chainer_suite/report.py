@@ -6,10 +6,11 @@ from tools.chainer_suite.known import KINDS
 from train.text_table import text_table
 
 
-def as_text(verdicts, remarks):
+def as_text(versions, verdicts, remarks):
     """Returns the table and the lists below it.
 
     Args:
+        versions (dict): The versions of Python and of packages, by name.
         verdicts (dict): Verdicts by the names of parts.
         remarks (list of str): What else there is to say of the run.
 
@@ -27,7 +28,8 @@ def as_text(verdicts, remarks):
             name, verdict.ran, verdict.passed,
             *(of_kind[kind] for kind in KINDS), len(verdict.unexpected),
             len(verdict.now_passing), sum(verdict.skipped.values())])
-    blocks = [text_table(rows), *remarks]
+    blocks = [', '.join(map(' '.join, versions.items())),
+              text_table(rows), *remarks]
     for name, verdict in verdicts.items():
         blocks += _lists(name, verdict)
     return '\n\n'.join(blocks)

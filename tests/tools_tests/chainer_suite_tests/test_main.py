@@ -27,7 +27,8 @@ def _main(tree, *arguments):
 
 
 def _row(output):
-    titles, row = output.splitlines()[:2]
+    versions, _, titles, row = output.splitlines()[:4]
+    assert 'chainer 7.8.1' in versions
     assert titles.split()[:3] == ['part', 'ran', 'passed']
     return row.split()
 
@@ -49,6 +50,22 @@ def test_run_and_judge_again(tree, capsys, monkeypatch):
     output = capsys.readouterr().out
     assert '1  the test itself: the reason' in output
     assert 'unexpected failures' not in output
+
+
+def test_stopped_run(tree, capsys):
+    assert _main(tree, '--part', 'chainer', '-k', 'good') == 0
+    kept = tree / 'found' / 'outcomes'
+    kept.write_text(kept.read_text().splitlines()[0] + '\n')
+    capsys.readouterr()
+    assert chainer_suite.main(['--from', str(kept)]) == 0
+    assert 'stopped after 0 of 1 files' in capsys.readouterr().out
+
+
+def test_another_chainer(tree, capsys, monkeypatch):
+    monkeypatch.setattr(chainer_suite.outcomes, 'versions',
+                        lambda: {'chainer': '7.8.0'})
+    assert _main(tree) == 2
+    assert 'Chainer 7.8.0 is installed' in capsys.readouterr().err
 
 
 def test_part_that_cannot_run(tree, capsys, monkeypatch):
