@@ -114,9 +114,6 @@ KNOWN = (
           tests=('onnx_chainer_tests/test_export_testcase.py::'
                  'test_check_warning',),
           where=('pytest>=8.0',)),
-    Known(NETWORK, 'downloads MNIST',
-          'URLError: ',
-          tests=('chainermn_tests/datasets_tests/test_mnist.py::*',)),
     Known(CHAINERX, 'uses ChainerX without the mark',
           'RuntimeError: Tried to parse ChainerX device specifier|'
           "AttributeError: module 'chainerx' has no attribute",
