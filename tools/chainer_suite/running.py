@@ -85,9 +85,11 @@ class Runner:
             # What else there may be behind the name is seen once NumPy has
             # the name again. A file that could not be loaded has no ids yet.
             name_of_file = lost.get(file.partition('::')[0])
-            _, again = self._run_all(
+            left_out_again, again = self._run_all(
                 part, file, worker.MIXNORM_AND_NAMES,
                 only=None if name_of_file else list(lost))
+            if name_of_file:
+                left_out = left_out_again
             for outcome in again:
                 outcome['lost_name'] = name_of_file or lost.get(
                     outcome['id'])
@@ -157,6 +159,8 @@ class Runner:
                 stdin=subprocess.DEVNULL, stdout=file,
                 stderr=subprocess.STDOUT, start_new_session=True)
         self._processes.add(process)
+        if self._stopped.is_set():
+            _kill(process)
         try:
             status = process.wait(self._time_limit)
         except subprocess.TimeoutExpired:
@@ -173,6 +177,11 @@ class Runner:
 
 def _kill(process):
     """Ends a process and all that it started."""
+    process.terminate()  # at which mpiexec ends the others
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        pass
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:

@@ -147,9 +147,14 @@ def test_lost_names(tmp_path):
             ''',
         'chainer_tests/test_b.py': '''\
             import numpy
+            import pytest
             import sys
 
             dtype = numpy.int
+
+            @pytest.mark.gpu
+            def test_gpu():
+                pass
 
             def test_it():
                 # Chainer could not be imported otherwise.
@@ -157,6 +162,7 @@ def test_lost_names(tmp_path):
             '''})
     files = ['chainer_tests/test_a.py', 'chainer_tests/test_b.py']
     found = _run(tests, *files, setup=worker.MIXNORM, n_jobs=2)
+    assert [found[file]['left_out'] for file in files] == [{}, {'gpu': 1}]
     assert {test['id'].partition('::')[2]:
             (test['outcome'], test.get('lost_name'))
             for file in files for test in found[file]['tests']} == {
