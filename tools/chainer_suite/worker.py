@@ -208,7 +208,8 @@ def main(path):
         # an error, and there are more today than there were then.
         arguments = [
             request['tests'], '-c', os.devnull, '--rootdir', request['root'],
-            '-p', 'no:cacheprovider', '-q', '--tb=short', '-W', 'default']
+            '--confcutdir', request['root'], '-p', 'no:cacheprovider', '-q',
+            '--tb=short', '-W', 'default']
         if request['keyword']:
             arguments += ['-k', request['keyword']]
         status = int(pytest.main(arguments, [Recorder(request, write)]))

@@ -82,6 +82,7 @@ def test_outcomes(tmp_path):
         'error': 'IndexError', 'message': 'list index out of range',
         'raised_by': f'{file}:14', 'line': '[][n]'}
     assert found[f'{file}::test_teardown']['failure']['error'] == 'ValueError'
+    # The folder's name, which has digits as well, does not count.
     entry = _run(tests, f'{file}::test_fails', keyword='2')
     assert _outcomes(entry[f'{file}::test_fails']) == {
         'test_fails[2]': 'failed'}
