@@ -19,7 +19,6 @@ import sys
 
 from tools.chainer_suite import outcomes
 from tools.chainer_suite import report
-from tools.chainer_suite import worker
 from tools.chainer_suite.checkout import (
     find_files, find_tests, PARTS, VERSION)
 from tools.chainer_suite.judging import Verdict
@@ -76,6 +75,8 @@ def main(argv=None):
 def _main(args):
     if (args.path is None) == (args.kept is None):
         raise UserError('give either PATH or --from')
+    if importlib.util.find_spec('pytest') is None:
+        raise UserError('pytest is not installed: pip install pytest')
     path = args.kept
     if path is None:
         path = args.out
@@ -96,8 +97,6 @@ def _main(args):
 def _run(args):
     """Runs the tests and keeps their outcomes in a file."""
     tests = find_tests(args.path)
-    if importlib.util.find_spec('pytest') is None:
-        raise UserError('pytest is not installed: pip install pytest')
     versions = outcomes.versions()
     if versions['chainer'] != VERSION:
         raise UserError(f"Chainer {versions['chainer']} is installed: it must "
@@ -117,9 +116,7 @@ def _run(args):
         'versions': versions, 'parts': parts, 'n_files': len(jobs),
         'remarks': remarks, 'tests': args.tests, 'keyword': args.keyword,
         'plain': args.plain})
-    runner = Runner(tests, args.keyword,
-                    worker.PLAIN if args.plain else worker.MIXNORM,
-                    args.time_limit)
+    runner = Runner(tests, args.keyword, not args.plain, args.time_limit)
     # What was started is ended in either case.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     n_tests = 0

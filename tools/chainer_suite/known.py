@@ -4,8 +4,6 @@ import fnmatch
 import re
 import typing
 
-from packaging.requirements import Requirement
-
 
 # Kinds of reasons, in the order of the report's columns.
 TEST = 'the test itself'
@@ -47,6 +45,8 @@ class Known(typing.NamedTuple):
 
     def applies(self, versions):
         """Returns whether they fail where these versions are installed."""
+        # It comes with pytest.
+        from packaging.requirements import Requirement
         return all(
             requirement.name in versions and requirement.specifier.contains(
                 versions[requirement.name], prereleases=True)

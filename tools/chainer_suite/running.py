@@ -11,7 +11,6 @@ import tempfile
 import threading
 from concurrent import futures
 
-from tools.chainer_suite import worker
 from tools.chainer_suite.known import lost_name
 
 
@@ -36,15 +35,15 @@ class Runner:
     Args:
         tests (str): The folder of the tests.
         keyword (str or None): Pytest's ``-k``.
-        setup (str): What is imported before Chainer, see the worker.
+        with_mixnorm (bool): Whether mixnorm is imported before Chainer.
         time_limit (float): What a file may take, in seconds.
 
     """
 
-    def __init__(self, tests, keyword, setup, time_limit):
+    def __init__(self, tests, keyword, with_mixnorm, time_limit):
         self._tests = tests
         self._keyword = keyword
-        self._setup = setup
+        self._with_mixnorm = with_mixnorm
         self._time_limit = time_limit
         self._processes = set()
         self._stopped = threading.Event()
@@ -75,9 +74,9 @@ class Runner:
                     _kill(process)
 
     def _run_file(self, part, file):
-        left_out, outcomes = self._run_all(part, file, self._setup)
+        left_out, outcomes = self._run_all(part, file)
         lost = {}
-        if self._setup == worker.MIXNORM:
+        if self._with_mixnorm:
             lost = {outcome['id']: lost_name(outcome['failure'])
                     for outcome in outcomes if 'failure' in outcome}
             lost = {id_: name for id_, name in lost.items() if name}
@@ -86,7 +85,7 @@ class Runner:
             # the name again. A file that could not be loaded has no ids yet.
             name_of_file = lost.get(file.partition('::')[0])
             left_out_again, again = self._run_all(
-                part, file, worker.MIXNORM_AND_NAMES,
+                part, file, with_names=True,
                 only=None if name_of_file else list(lost))
             if name_of_file:
                 left_out = left_out_again
@@ -98,7 +97,7 @@ class Runner:
         return {'part': part.name, 'file': file, 'left_out': left_out,
                 'tests': outcomes}
 
-    def _run_all(self, part, file, setup, only=None):
+    def _run_all(self, part, file, with_names=False, only=None):
         """Runs the tests of a file, those after a crash in a new process."""
         left_out, outcomes = {}, []
         while not self._stopped.is_set():
@@ -107,7 +106,8 @@ class Runner:
                 'root': self._tests, 'mark': part.mark,
                 'left_out': part.left_out, 'keyword': self._keyword,
                 'only': only, 'done': [one['id'] for one in outcomes],
-                'setup': setup, 'n_processes': part.n_processes}
+                'with_mixnorm': self._with_mixnorm, 'with_names': with_names,
+                'n_processes': part.n_processes}
             reports, end = self._start(part.n_processes, request)
             ended = _merge(reports)
             outcomes += ended
@@ -142,7 +142,8 @@ class Runner:
                     command += [':'] if rank else [
                         mpiexec(), '--oversubscribe']
                     command += ['-n', '1']
-                command += [sys.executable, '-m', worker.__name__, path]
+                command += [
+                    sys.executable, '-m', 'tools.chainer_suite.worker', path]
             end = self._wait(command, folder)
             return [_read(os.path.join(folder, f'report-{rank}'))
                     for rank in range(n_processes)], end

@@ -13,7 +13,8 @@ takes no other with it. The request is a file of JSON:
 - ``only``: the ids that are run, or ``null`` for all.
 - ``done``: ids that are not run again.
 - ``n_processes``: how many run the file together.
-- ``setup``: what is imported before Chainer, one of ``SETUPS``.
+- ``with_mixnorm``: whether mixnorm is imported before Chainer.
+- ``with_names``: whether NumPy is given the names that it has lost.
 - ``report``: the file to write, a line of JSON for each event.
 """
 
@@ -26,9 +27,6 @@ import sys
 
 import pytest
 
-
-PLAIN, MIXNORM, MIXNORM_AND_NAMES = SETUPS = (
-    'plain', 'mixnorm', 'mixnorm and names')
 
 # Pytest would report a mark that it does not know.
 _MARKS = ('chainerx', 'cudnn', 'gpu', 'ideep', 'slow', 'theano',
@@ -194,9 +192,9 @@ def main(path):
     """
     with open(path) as file:
         request = json.load(file)
-    if request['setup'] != PLAIN:
+    if request['with_mixnorm']:
         import mixnorm
-        if request['setup'] == MIXNORM_AND_NAMES:
+        if request['with_names']:
             mixnorm.compat.restore_numpy_names()
     with open(request['report'], 'a') as report:
         def write(event):

@@ -11,9 +11,9 @@ from tools.chainer_suite.checkout import PARTS
 from tools_tests.chainer_suite_tests.trees import write_tree
 
 
-def _run(tests, *files, part='chainer', setup=worker.PLAIN, time_limit=300,
+def _run(tests, *files, part='chainer', with_mixnorm=False, time_limit=300,
          keyword=None, n_jobs=1):
-    runner = running.Runner(tests, keyword, setup, time_limit)
+    runner = running.Runner(tests, keyword, with_mixnorm, time_limit)
     return {entry['file']: entry for entry in runner.run(
         [(PARTS[part], file) for file in files], n_jobs)}
 
@@ -162,7 +162,7 @@ def test_lost_names(tmp_path):
                 assert 'mixnorm' in sys.modules
             '''})
     files = ['chainer_tests/test_a.py', 'chainer_tests/test_b.py']
-    found = _run(tests, *files, setup=worker.MIXNORM, n_jobs=2)
+    found = _run(tests, *files, with_mixnorm=True, n_jobs=2)
     assert [found[file]['left_out'] for file in files] == [{}, {'gpu': 1}]
     assert {test['id'].partition('::')[2]:
             (test['outcome'], test.get('lost_name'))
