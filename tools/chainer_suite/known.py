@@ -114,6 +114,10 @@ KNOWN = (
           tests=('onnx_chainer_tests/test_export_testcase.py::'
                  'test_check_warning',),
           where=('pytest>=8.0',)),
+    Known(NETWORK, 'downloads MNIST',
+          'URLError: ',
+          tests=('chainermn_tests/extensions_tests/'
+                 'test_multi_node_snapshot.py::test_multinode_autoload',)),
     Known(CHAINERX, 'uses ChainerX without the mark',
           'RuntimeError: Tried to parse ChainerX device specifier|'
           "AttributeError: module 'chainerx' has no attribute",
