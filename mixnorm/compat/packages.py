@@ -8,7 +8,8 @@ import types
 
 import numpy
 
-from mixnorm.compat.repairs import lent, quiet, repairs_module
+from mixnorm.compat.repairs import (
+    lent, ModuleWith, quiet, rebound, repairs_module)
 
 
 @repairs_module('chainer._version',
@@ -66,6 +67,26 @@ def _sparse_float16(module):
         return coo_matmul(A_data, A_row, A_col, A_shape, B, dtype)
 
     module._coo_matmul_cpu = coo_matmul_in_single
+
+
+@repairs_module('chainer.serializers.hdf5')
+def _hdf5_strings(module):
+    """h5py 3 reads strings as bytes, of which ``str`` makes ``"b'...'"``."""
+    yield
+    if not module._available or not hasattr(module.h5py.Dataset, 'asstr'):
+        return
+    h5py = module.h5py
+
+    def asarray(a, dtype=None):
+        if isinstance(a, h5py.Dataset):
+            # Others have always been read as bytes: ASCII, fixed lengths.
+            if h5py.check_string_dtype(a.dtype) == ('utf-8', None):
+                a, dtype = a.asstr()[()], object
+        return numpy.asarray(a, dtype)
+
+    deserializer = module.HDF5Deserializer
+    deserializer.__call__ = rebound(
+        deserializer.__call__, numpy=ModuleWith(numpy, asarray=asarray))
 
 
 @repairs_module('chainer.links.caffe.protobuf3.caffe_pb2')

@@ -137,6 +137,22 @@ def test_hdf5(tmp_path):
     numpy.testing.assert_array_equal(source.W.array, target.W.array)
 
 
+def test_hdf5_strings(tmp_path):
+    h5py = pytest.importorskip('h5py')
+    with h5py.File(str(tmp_path / 'strings'), 'w') as file:
+        file['scalar'] = 'N\xe4herung'
+        file['empty'] = ''
+        file.create_dataset(
+            'row', data=['a', 'bc'], dtype=h5py.special_dtype(vlen=str))
+        file['bytes'] = numpy.bytes_(b'abc')
+        read = serializers.HDF5Deserializer(file)
+        assert read('scalar', '') == 'N\xe4herung'
+        assert read('empty', 'not') == ''
+        assert read('row', None).tolist() == ['a', 'bc']
+        assert read('scalar', None).item() == 'N\xe4herung'
+        assert read('bytes', None).item() == b'abc'
+
+
 @pytest.mark.parametrize('dtype', [numpy.float16, numpy.float32])
 def test_mean_of_many_reports(dtype):
     # In the type of the losses the sum would stop at 2048 or at 2 ** 24.

@@ -1,0 +1,1 @@
+"""Runs Chainer's own tests and holds the failures against a list."""
