@@ -19,6 +19,7 @@ import numpy
 from train import command_line
 from train.command_line import one_line, positive_int, UserError
 from train.loop import files
+from train.loop import run_folder
 from train.run_model import load_run
 
 # As in setup.cfg.
@@ -63,6 +64,12 @@ def _run(args):
     if os.path.isdir(args.out):
         raise UserError(f'--out {args.out} is a folder: name a file')
     run = load_run(args.run)
+    snapshot = args.run
+    if os.path.isdir(snapshot):
+        snapshot = os.path.join(snapshot, run_folder.SNAPSHOT)
+    if os.path.exists(args.out) and os.path.samefile(args.out, snapshot):
+        raise UserError(f"--out {args.out} is the run's snapshot: name "
+                        'another file')
     exported = export(run.model, run.test.images[:2], run.settings)
     images, labels = (z[:args.images] for z in (
         run.test.images, run.test.labels))

@@ -15,11 +15,18 @@ def fixed_batch_normalization(params):
     than the input's.
 
     """
-    node = params.func
+    node, context = params.func, params.context
+    n_before = len(context.parameters)
     # It gives running averages the names of the link's.
     written, = convert_FixedBatchNormalization(
         node, params.opset_version, list(params.input_names),
-        params.output_names, params.context)
+        params.output_names, context)
+    # An array has one name: a link's that is called again would lose its
+    # first.
+    for i in range(n_before, len(context.parameters)):
+        array = context.parameters[i]
+        context.parameters[i] = array.copy()
+        context.set_name(context.parameters[i], context.get_name(array))
     x, *parameters = written.input
     graph = Graph(params)
     in_dtype, dtype = (z.dtype for z in node.inputs[:2])

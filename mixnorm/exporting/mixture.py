@@ -19,23 +19,26 @@ def fixed_mixture_normalization(graph, node, x, gamma, beta):
     tau = mixtures.posterior(points, z)
     factor = (factors[:, None] * inverse_or_zero(
         numpy, numpy.sqrt(weights))).reshape(-1)
+    # Offsets by slopes as they are in the graph: at a component's mean they
+    # cancel, however steep the slope is.
     slope = (factor * inverse_deviations(
         weights, mixtures.variances, node.eps).reshape(
-            mixtures.means.shape).T)
-    offset = -slope * mixtures.means.T
+            mixtures.means.shape).T).astype(graph.dtype)
+    means = mixtures.means.T.astype(graph.dtype)
     if len(node.inputs[1].shape) == 1:
         gamma, beta = (
             graph.op('Reshape', v, [-1, 1]) for v in (gamma, beta))
-        y = _sum(graph, z, tau, slope, offset)
+        y = _sum(graph, z, tau, slope, -slope * means)
         y = graph.op('Add', graph.op('Mul', y, gamma), beta)
     else:
         gamma, beta = (graph.op('Concat', *len(weights) * [
             graph.op('Transpose', v, perm=[1, 0])], axis=1)
             for v in (gamma, beta))
+        slope = graph.op('Mul', gamma, slope)
         y = _sum(
-            graph, z, tau, graph.op('Mul', gamma, slope),
-            graph.op('Add', graph.op('Mul', gamma, offset),
-                     graph.op('Mul', beta, factor[None])))
+            graph, z, tau, slope,
+            graph.op('Sub', graph.op('Mul', beta, factor[None]),
+                     graph.op('Mul', slope, means)))
     return graph.restore(mixtures.in_rows(y))
 
 
@@ -93,17 +96,17 @@ class _Mixtures:
         self._regularized = regularized_variances(
             weights, means, variances, reg_covar).reshape(
                 -1, means.shape[2]).astype(numpy.float64)
-        self.weights, means, self.variances = (
-            z.astype(numpy.float64) for z in (weights, means, variances))
+        self._means = means.reshape(-1, means.shape[2])
+        self.weights, self.variances = (
+            z.astype(numpy.float64) for z in (weights, variances))
         self._present = (self.weights > 0).reshape(-1, 1)
         share = self.weights[..., None]
         origin = numpy.where(share > 0, share * means, 0).sum(
             axis=(0, 1)) / len(means)
-        # As it is in the graph.
+        # As it is in the graph, and so are differences from it.
         self._origin = origin.astype(graph.dtype)
-        self._means = means.reshape(-1, means.shape[2])
         self.means = numpy.where(
-            self._present, self._means - self._origin, 0)
+            self._present, self._means - self._origin, 0).astype(numpy.float64)
 
     def points(self, x):
         """Returns the points, and relative to the origin."""

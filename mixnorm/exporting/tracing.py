@@ -36,7 +36,7 @@ def tracing(patch_functions):
 
 class _Refusal(chainer.LinkHook):
 
-    """Refuses links that fit a mixture, before they do."""
+    """Refuses links that cannot be converted, before they do anything."""
 
     name = 'mixnorm.exporting'
 
@@ -46,9 +46,9 @@ class _Refusal(chainer.LinkHook):
                 'group mixture normalization cannot be exported to ONNX: it '
                 'fits a mixture to each sample, in test mode as well, and '
                 'ONNX has no such fit')
-        if chainer.config.train and isinstance(
-                args.link, links.MixtureNormalization):
+        if chainer.config.train and isinstance(args.link, (
+                links.BatchRenormalization, links.MixtureNormalization,
+                links.ModeNormalization)):
             raise ValueError(
-                'mixture normalization can be exported to ONNX in test mode '
-                'only: in training mode it fits a mixture to the mini-batch, '
-                'and ONNX has no such fit')
+                f'{type(args.link).__name__} can be exported to ONNX in test '
+                'mode only: nothing converts what it does in training mode')

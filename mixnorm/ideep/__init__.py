@@ -71,10 +71,13 @@ def reason_unavailable():
     try:
         version = importlib.metadata.version('torch')
     except importlib.metadata.PackageNotFoundError:
+        version = None
+    # What an installation that was broken off leaves behind has none, either.
+    if version is None:
         found = 'not installed'
+    elif tuple(map(int, version.split('.')[:2])) >= _OLDEST_TORCH:
+        return None
     else:
-        if tuple(map(int, version.split('.')[:2])) >= _OLDEST_TORCH:
-            return None
         found = f'{version} here'
     oldest = '.'.join(map(str, _OLDEST_TORCH))
     return ImportError(f"PyTorch {oldest} or newer is needed, and is {found}: "

@@ -103,8 +103,9 @@ def test_far_narrow_components_beside_wide_ones(run):
     link = _Queue(weights, means, variances)
     x = random.normal(size=(12, 4)).astype('f')
     x[::2] += means[0, 1].astype('f')
-    # The least variance is the widest distance's, as in the library.
-    _check(run, link, x, in_test_mode(link, x))
+    # The least variance is the widest distance's, as in the library, whose
+    # own rounding in float32 would be as large as the tolerance.
+    _check(run, link, x, in_test_mode(link, x.astype('d')))
 
 
 @every_runtime
@@ -142,6 +143,17 @@ def test_channels_that_did_not_vary(run):
     # Also of a point whose square there is beyond float32.
     x[0, 1, 0] = 1e30
     _check(run, link, x, in_test_mode(link, x))
+
+
+@every_runtime
+def test_component_of_one_point(run):
+    """Its slopes are eps' alone, and thousands."""
+    random = numpy.random.RandomState(6)
+    point = random.normal(size=4)
+    link = _Queue([[.995, .005]], [[[3.] * 4, point]], [[[1.] * 4, [0.] * 4]])
+    x = numpy.stack([point, [3.] * 4]).astype('f')
+    y = run(export(link, x), x)
+    numpy.testing.assert_allclose(y[0], link.beta.array, atol=2e-5)
 
 
 @every_runtime

@@ -85,6 +85,17 @@ def test_versions(version, is_new_enough, monkeypatch):
         assert version in str(reason) and 'mixnorm[cpu]' in str(reason)
 
 
+def test_remains_of_an_installation(tmp_path):
+    (tmp_path / 'torch-2.5.0.dist-info').mkdir()
+    assert _python('''
+import mixnorm
+from chainer.backends import intel64
+print(intel64.is_ideep_available(), mixnorm.ideep.reason_unavailable())
+''', [tmp_path])[1] == (
+        "False PyTorch 2.3 or newer is needed, and is not installed: "
+        "pip install 'mixnorm[cpu]'\n")
+
+
 def test_no_array_is_of_ideeps_class():
     assert not isinstance(numpy.ones(3, numpy.float32), intel64.mdarray)
 

@@ -164,3 +164,12 @@ def test_out_that_is_a_folder(tmp_path, run_export):
     (tmp_path / 'exported' / 'model.onnx').mkdir(parents=True)
     status, _, errors, _ = run_export()
     assert status == 2 and 'model.onnx is a folder: name a file' in errors
+
+
+def test_out_that_is_the_snapshot(folder, capfd):
+    snapshot = folder / 'snapshot.npz'
+    before = snapshot.read_bytes()
+    for run in folder, snapshot:
+        assert export.main([str(run), '--out', str(snapshot)]) == 2
+        assert "snapshot.npz is the run's snapshot" in capfd.readouterr().err
+    assert snapshot.read_bytes() == before
