@@ -78,7 +78,10 @@ def _run(args):
         os.makedirs(os.path.dirname(args.out) or '.', exist_ok=True)
         if os.path.isdir(args.out):
             raise UserError(f'--out {args.out} is a folder: name a file')
-    machine = describe(device)
+    # The operators that train.classifier would train with here.
+    use_ideep = classifier.SETTINGS.complete({})['use_ideep']
+    command_line.use_ideep(use_ideep)
+    machine = {**describe(device), 'use_ideep': use_ideep}
     print(', '.join(f'{key} {value}' for key, value in machine.items()))
     rows = []
     for networks in group_by_baseline(recipes):

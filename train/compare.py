@@ -20,6 +20,7 @@ import re
 import shlex
 import signal
 import sys
+import threading
 import time
 
 import mixnorm
@@ -246,6 +247,8 @@ class _Run:
         # stop.
         os.setpgrp()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        # If that is killed, nobody tells this one.
+        threading.Thread(target=_stop_with_parent, daemon=True).start()
         # Whatever is printed goes there, up to a traceback.
         sys.stdout = sys.stderr = output
         for descriptor in (1, 2):
@@ -272,6 +275,14 @@ class _Run:
 
     def _path(self, name):
         return os.path.join(self._folder, name)
+
+
+def _stop_with_parent():
+    # Two processes would write to one folder once the command is given again.
+    # Signals are the main thread's.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    multiprocessing.parent_process().join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == '__main__':

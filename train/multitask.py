@@ -27,7 +27,7 @@ from models.lenet import LeNet
 from train import command_line
 from train import normalizers
 from train import shared_settings
-from train.command_line import factor, positive_int
+from train.command_line import factor, positive_int, UserError
 from train.data import task_sets
 from train.data.batches import BatchIterator, check_batch_size
 from train.experiments import mode_paper
@@ -127,6 +127,9 @@ def train(args, given):
         settings, seeds = _resume(args.out, given)
     else:
         settings, seeds = complete(given)
+        if run_folder.held_in(args.out):
+            raise UserError(f'{args.out} holds a single run, which would not '
+                            'be found beside a series: choose another --out')
         if not args.overwrite:
             series.require_free(args.out)
     command_line.use_ideep(settings['use_ideep'])

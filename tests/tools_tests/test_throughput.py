@@ -28,6 +28,13 @@ def memory(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
+def _use_of_ideep_stays(monkeypatch):
+    """Has what the tool sets for its process end with the test."""
+    monkeypatch.setattr(
+        chainer.global_config, 'use_ideep', chainer.global_config.use_ideep)
+
+
+@pytest.fixture(autouse=True)
 def recipes(monkeypatch):
     recipes = {
         'throughput-4-BN': dict(_SMALL, lr=.5),
@@ -126,6 +133,23 @@ def test_table_and_file(tmp_path, capsys, memory):
         assert row['quartiles'][0] <= row['ratio'] <= row['quartiles'][1]
         assert row['iterations_per_second'] > 0
     assert os.listdir(str(tmp_path / 'new')) == ['table.json']
+
+
+def test_operators_are_those_of_the_training_script(monkeypatch, tmp_path):
+    expected = classifier.SETTINGS.complete({})['use_ideep']
+    monkeypatch.setattr(chainer.global_config, 'use_ideep',
+                        'auto' if expected == 'never' else 'never')
+    found = []
+
+    def compare(*_):
+        found.append(chainer.config.use_ideep)
+        return []
+
+    monkeypatch.setattr(throughput, 'compare', compare)
+    out = tmp_path / 'table.json'
+    assert throughput.main(['throughput-4-BN', '--out', str(out)]) == 0
+    assert found == [expected]
+    assert json.loads(out.read_text())['machine']['use_ideep'] == expected
 
 
 def test_all_of_the_table_by_default(monkeypatch, capsys):

@@ -8,6 +8,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 import numpy
 import pytest
@@ -278,3 +279,29 @@ def test_folder_that_cannot_be_made(compare_in, tmp_path):
     assert status == 2
     assert 'compare.py: error: ' in errors
     assert (tmp_path / 'out').read_text() == 'a file'
+
+
+def _wait_until(is_so):
+    for _ in range(1000):
+        if is_so():
+            return
+        time.sleep(.1)
+    assert is_so()
+
+
+def test_runs_stop_when_the_comparison_is_killed(tmp_path):
+    command = [
+        sys.executable, '-m', 'train.compare', '--out', 'out', '--seeds', '0',
+        '1', '--jobs', '2', '--all', ' '.join(SMALL) + ' --iterations 3000',
+        'a=']
+    folders = [tmp_path / 'out' / 'a' / f'seed-{seed}' for seed in (0, 1)]
+    with subprocess.Popen(
+            command, cwd=tmp_path, stdout=subprocess.DEVNULL,
+            env=dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1')
+            ) as process:
+        _wait_until(lambda: all(
+            (folder / 'log').exists() for folder in folders))
+        process.kill()
+    # Their last lines, after they have saved where they stopped.
+    _wait_until(lambda: all(
+        '--resume' in (folder / 'output').read_text() for folder in folders))

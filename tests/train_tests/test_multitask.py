@@ -12,6 +12,8 @@ import numpy
 import pytest
 
 from models.lenet import LeNet
+from train import classifier
+from train import gan
 from train import multitask
 from train.data import task_sets
 
@@ -571,6 +573,25 @@ def test_folder_that_holds_a_series_is_left_alone(run, tmp_path):
                       ['--normalizer-options', 'decay=x']):
         assert run(*SMALL, '--overwrite', *arguments)[0] == 2
     assert _files(tmp_path / 'series') == before
+
+
+@pytest.mark.parametrize('arguments', [[], ['--overwrite']])
+def test_runs_and_series_do_not_share_a_folder(arguments, run, tmp_path,
+                                               capfd):
+    series, single = tmp_path / 'series', tmp_path / 'single'
+    for folder, name in ((series, 'series.json'), (single, 'snapshot.npz')):
+        folder.mkdir()
+        (folder / name).write_text('{}')
+    status, _, errors = run(*SMALL, *arguments, out='single')
+    assert status == 2 and errors.count('\n') == 1
+    assert f'{single} holds a single run' in errors
+    for script in (classifier, gan):
+        assert script.main([*arguments, '--out', str(series)]) == 2
+        errors = capfd.readouterr().err
+        assert errors.count('\n') == 1
+        assert f'{series} holds runs of several seeds' in errors
+    assert set(_files(tmp_path)) == {pathlib.Path(name) for name in (
+        'series/series.json', 'single/snapshot.npz')}
 
 
 def test_overwrite_takes_nothing_from_the_series_before(

@@ -230,9 +230,11 @@ _UnderWay."""
         # tell closely enough for a part of one. An epoch's last batch reaches
         # into the next, so this is up to one update too many.
         of_epoch = min((entry['iteration'] / entry['epoch'] for entry in log
-                        if entry.get('epoch')), default=0)
+                        if entry.get('epoch')), default=None)
         n_epochs = math.floor(scale * settings['epoch'] + 1e-9)
-        length = n_epochs * of_epoch - 1
+        if n_epochs > 0 and of_epoch is None:
+            raise _UnderWay(f'{folder} is under way: it is in its first epoch')
+        length = n_epochs * (of_epoch or 0) - 1
     if done < length:
         raise _UnderWay(f'{folder} is under way: {done} of about '
                         f'{round(length)} updates')

@@ -145,7 +145,7 @@ def main(argv=None):
 def _study(args):
     variants = {f'{name}-{rate}': f'{arguments} --lr {rate}'
                 for rate in RATES for name, arguments in VARIANTS.items()}
-    if args.more:
+    if args.more or args.only:
         variants.update({f'{name}-{RATES[0]}': f'{arguments} --lr {RATES[0]}'
                          for name, arguments in MORE.items()})
     if args.only:

@@ -10,7 +10,9 @@ from chainer import training
 from chainer.training import extensions
 
 from mixnorm.extensions import MixtureReport
+from train.command_line import UserError
 from train.loop import run_folder
+from train.loop import series
 from train.loop import snapshots
 from train.loop import workers
 from train.loop.interruption import Interruption
@@ -53,6 +55,10 @@ def start_or_resume(known, args, given):
             os.path.join(args.out, run_folder.SNAPSHOT), known, 'this script')
         return known.resume(saved, given), arrays
     settings = known.complete(given)
+    if series.is_in(args.out):
+        raise UserError(f'{args.out} holds runs of several seeds, beside '
+                        'which a single one would not be found: choose '
+                        'another --out')
     if not args.overwrite:
         run_folder.require_free(args.out)
     return settings, None

@@ -27,10 +27,15 @@ SAMPLES = 'samples'
 _FILES = (SNAPSHOT, LOG, CURVES, MIXTURES, DESCRIPTION, REAL_FEATURES)
 
 
+def held_in(folder):
+    """Returns the names of those files of a run that a folder holds."""
+    return [name for name in _FILES
+            if os.path.exists(os.path.join(folder, name))]
+
+
 def require_free(folder):
     """Raises UserError if a folder holds a run already."""
-    held = [name for name in _FILES
-            if os.path.exists(os.path.join(folder, name))]
+    held = held_in(folder)
     if held:
         raise UserError(f"{folder} holds a run already ({', '.join(held)}): "
                         '--resume goes on with it, --overwrite starts anew in '

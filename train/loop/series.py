@@ -20,10 +20,15 @@ def run_folder(folder, seed):
     return os.path.join(folder, f'seed-{seed}')
 
 
+def is_in(folder):
+    """Returns whether a folder holds a series, or runs of one."""
+    return (os.path.exists(os.path.join(folder, DESCRIPTION))
+            or bool(_find_runs(folder)))
+
+
 def require_free(folder):
     """Raises UserError if a folder holds a series, or runs of one, already."""
-    if (os.path.exists(os.path.join(folder, DESCRIPTION))
-            or _find_runs(folder)):
+    if is_in(folder):
         raise UserError(f'{folder} holds a series already: --resume goes on '
                         'with it, --overwrite starts anew in its place, or '
                         'choose another --out')

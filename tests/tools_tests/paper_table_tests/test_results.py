@@ -195,10 +195,15 @@ def test_runs_under_way_do_not_count(tmp_path):
     series = write_series(tmp_path / 'd', 'multitask-BN', [])
     updates = write_run(tmp_path / 'e', 'cifar10-cnn-MN-2', [.5],
                         iterations=197)
-    runs, remarks = _read(ended, at_work, untested, series, updates)
+    first_epoch = write_run(tmp_path / 'f', 'cifar10-cnn-MN-2', [.5], seed=3,
+                            test_every=50)
+    (tmp_path / 'f' / 'log').write_text(json.dumps(
+        [{'epoch': 0, 'iteration': 50, KEY: .5}]))
+    runs, remarks = _read(
+        ended, at_work, untested, series, updates, first_epoch)
     assert [run.path for run in runs] == [ended]
     assert [remark.split()[0] for remark in remarks] == [
-        at_work, untested, series, updates]
+        at_work, untested, series, updates, first_epoch]
     assert all('under way' in remark for remark in remarks)
     assert '19336 of about 19530' in remarks[0]
 

@@ -79,3 +79,20 @@ def test_runs_of_other_settings_are_refused(
         '--out', str(tmp_path), '--seeds', '1', '--all',
         f'{_SMALL} --epoch 3']) == 2
     assert 'holds a run with other settings' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('arguments, expected', [
+    ([], 18), (['--more'], 25),
+    (['--only', 'warm-k5', 'batch'], ['batch-.01', 'batch-.05',
+                                      'warm-k5-.01'])])
+def test_choice_of_variants(arguments, expected, monkeypatch, tmp_path):
+    found = []
+
+    def stop(variants, *_):
+        found.extend(variants)
+        return 1
+
+    monkeypatch.setattr(fit_study.compare, 'run_all', stop)
+    assert fit_study.main(['--out', str(tmp_path), *arguments]) == 1
+    assert (len(found) if isinstance(expected, int)
+            else sorted(found)) == expected
