@@ -36,7 +36,7 @@ def _row(output):
 def test_run_and_judge_again(tree, capsys, monkeypatch):
     assert _main(tree, '--part', 'chainer') == 1
     output, progress = capsys.readouterr()
-    assert _row(output)[:3] == ['chainer', '2', '1']
+    assert _row(output) == ['chainer', '2', '1', '1', '0', '0']
     assert ('chainer_tests/test_a.py::test_bad\n'
             '    chainer_tests/test_a.py:5: ValueError: gone') in output
     assert progress == (
@@ -48,6 +48,7 @@ def test_run_and_judge_again(tree, capsys, monkeypatch):
         Known(TEST, 'the reason', 'ValueError: gone'),))
     assert chainer_suite.main(again) == 0
     output = capsys.readouterr().out
+    assert _row(output) == ['chainer', '2', '1', '1', '0', '0', '0']
     assert '1  the test itself: the reason' in output
     assert 'unexpected failures' not in output
 
