@@ -18,15 +18,17 @@ def as_text(versions, verdicts, remarks):
         str: The text.
 
     """
-    rows = [['part', 'ran', 'passed', *KINDS, 'unexpected', 'now passing',
+    n_known = {name: collections.Counter() for name in verdicts}
+    for name, verdict in verdicts.items():
+        for (kind, _), ids in verdict.known.items():
+            n_known[name][kind] += len(ids)
+    kinds = [kind for kind in KINDS if any(n[kind] for n in n_known.values())]
+    rows = [['part', 'ran', 'passed', *kinds, 'unexpected', 'now passing',
              'skipped']]
     for name, verdict in verdicts.items():
-        of_kind = collections.Counter()
-        for (kind, _), ids in verdict.known.items():
-            of_kind[kind] += len(ids)
         rows.append([
             name, verdict.ran, verdict.passed,
-            *(of_kind[kind] for kind in KINDS), len(verdict.unexpected),
+            *(n_known[name][kind] for kind in kinds), len(verdict.unexpected),
             len(verdict.now_passing), sum(verdict.skipped.values())])
     blocks = [', '.join(map(' '.join, versions.items())),
               text_table(rows), *remarks]

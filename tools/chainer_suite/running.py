@@ -22,6 +22,8 @@ _ENVIRONMENT = {
         filter(None, [str(_ROOT), os.environ.get('PYTHONPATH')])),
     'MPLBACKEND': 'agg', 'OMP_NUM_THREADS': '1',
     'CHAINER_TEST_GPU_LIMIT': '0',
+    # What else is installed is not to have a say, such as another order.
+    'PYTEST_DISABLE_PLUGIN_AUTOLOAD': '1',
     # Open MPI does not start as root without both.
     'OMPI_ALLOW_RUN_AS_ROOT': '1', 'OMPI_ALLOW_RUN_AS_ROOT_CONFIRM': '1',
     # A process that waits is not to hold the core that the other needs.

@@ -32,6 +32,8 @@ import pytest
 _MARKS = ('chainerx', 'cudnn', 'gpu', 'ideep', 'slow', 'theano',
           'parametrize_device', 'parametrize_device_name')
 
+_UNDER_TEST = ('chainer', 'chainermn', 'chainerx', 'onnx_chainer', 'mixnorm')
+
 _LONGEST_MESSAGE = 600
 
 
@@ -174,10 +176,12 @@ def _name(path, root):
     path = os.path.abspath(path)
     if path.startswith(os.path.join(root, '')):
         return os.path.relpath(path, root)
-    found = re.search(
-        r'/((?:chainer|chainermn|chainerx|onnx_chainer|mixnorm)/.*\.py)$',
-        path)
-    return found.group(1) if found else ''
+    for package in _UNDER_TEST:
+        if package in sys.modules:
+            folder = os.path.dirname(sys.modules[package].__file__)
+            if path.startswith(os.path.join(folder, '')):
+                return os.path.relpath(path, os.path.dirname(folder))
+    return ''
 
 
 def main(path):

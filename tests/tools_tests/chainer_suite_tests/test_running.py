@@ -1,12 +1,7 @@
-import os
-import sys
-
-import mixnorm
 import pytest
 
 from mixnorm.compat.repairs import numpy_has
 from tools.chainer_suite import running
-from tools.chainer_suite import worker
 from tools.chainer_suite.checkout import PARTS
 from tools_tests.chainer_suite_tests.trees import write_tree
 
@@ -199,22 +194,3 @@ def test_failure_of_one_of_two_processes(tmp_path):
     assert _outcomes(entry) == {
         'test_size': 'passed', 'test_first': 'failed', 'test_after': 'passed'}
     assert entry['tests'][1]['failure']['raised_by'] == f'{file}:9'
-
-
-def test_whose_line_raised_it(tmp_path):
-    """A failure in mixnorm is not the test's, though the test called it."""
-    module = tmp_path / 'test_a.py'
-    module.write_text('import mixnorm\n\n'
-                      'def f():\n    mixnorm.convert(None, "nothing")\n')
-    sys.path.insert(0, str(tmp_path))
-    try:
-        import test_a
-        test_a.f()
-    except Exception as error:
-        found = worker.describe(error, str(tmp_path))
-    finally:
-        sys.path.remove(str(tmp_path))
-    assert found['raised_by'].startswith('mixnorm/')
-    assert os.path.exists(os.path.join(
-        os.path.dirname(os.path.dirname(mixnorm.__file__)),
-        found['raised_by'].partition(':')[0]))
