@@ -47,7 +47,7 @@ def seed(blocks, n_clusters, method, generator, n_local_trials=None):
     k-Means*, 2016, algorithm 1).  As in K-means++, the best of several trials
     is kept: of chains that share 200 steps, the end that leaves the smallest
     ``sum_j w_j d_j^2``, estimated by all proposals.  One trial is the paper's
-    algorithm, a chain of 200 steps.  The points are gone through 4 times.
+    algorithm, a chain of 200 steps.  The points are gone through 3 times.
 
     Args:
         blocks (Blocks): The points.
@@ -141,9 +141,52 @@ def squared_distance_masses(x, sample_weight, centers):
     return distances * weight_masses(x, sample_weight)
 
 
+def block_weights(blocks):
+    """Returns how much the points of each block count."""
+    if not blocks.is_weighted:
+        return blocks.sizes
+    return blocks.map(functools.partial(_total, masses=weight_masses))
+
+
+def block_totals(blocks, center):
+    """Returns ``sum_i w_i d_i^2`` of each block, floats.
+
+    Args:
+        blocks (Blocks): The points.
+        center (array): What ``d_i`` is the distance from, ``(1, C)``.
+
+    """
+    return list(map(float, blocks.map(functools.partial(
+        _total, masses=functools.partial(
+            squared_distance_masses, centers=center)))))
+
+
+def draw_by_distance(blocks, center, factors, totals, weights, uniform):
+    """Draws points in proportion to ``w_i (a d_i^2 + b)``.
+
+    Args:
+        blocks (Blocks): The points.
+        center (array): What ``d_i`` is the distance from, ``(1, C)``.
+        factors (tuple of floats): ``a`` and ``b``.
+        totals (list of floats): What :func:`block_totals` returned.
+        weights (sequence): What :func:`block_weights` returned.
+        uniform (numpy.ndarray): Numbers ``(m,)`` in [0, 1).
+
+    Returns:
+        array: Points ``(m, C)`` in the working dtype.
+
+    """
+    a, b = factors
+    return draw(
+        blocks, functools.partial(
+            _distance_masses, center=center, factors=factors), uniform,
+        [a * total + b * float(weight)
+         for total, weight in zip(totals, weights)])
+
+
 def _draw_first(blocks, uniform):
     """Draws a point ``(1, C)`` in proportion to the weights."""
-    return draw(blocks, weight_masses, uniform)
+    return draw(blocks, weight_masses, uniform, block_weights(blocks))
 
 
 def _kmeans_plusplus(blocks, n_clusters, draws):
@@ -198,7 +241,9 @@ def _attracted(x, sample_weight, centers):
 def _afk_mc2(blocks, n_clusters, generator, n_local_trials):
     if n_local_trials is None:
         n_local_trials = default_n_local_trials(n_clusters)
-    first = _draw_first(blocks, random_numbers(generator, 1))
+    weights = block_weights(blocks)
+    first = draw(
+        blocks, weight_masses, random_numbers(generator, 1), weights)
     if n_clusters == 1:
         return first
     shape = (n_clusters - 1, n_local_trials,
@@ -206,13 +251,11 @@ def _afk_mc2(blocks, n_clusters, generator, n_local_trials):
     chains = numpy.arange(math.prod(shape)).reshape(shape)
     proposals, acceptances = random_numbers(
         generator, 2 * chains.size).reshape(2, -1)
-    total = float(blocks.sum(functools.partial(
-        _total, masses=functools.partial(
-            squared_distance_masses, centers=first))))
+    totals = block_totals(blocks, first)
     # Where all points are one, every proposal is as good.
-    factors = .5 / (total or 1.), .5 / float(blocks.total_weight)
-    candidates = to_host(draw(blocks, functools.partial(
-        _proposal_masses, center=first, factors=factors), proposals))
+    factors = .5 / (sum(totals) or 1.), .5 / float(blocks.total_weight)
+    candidates = to_host(draw_by_distance(
+        blocks, first, factors, totals, weights, proposals))
     centers = [to_host(first)[0]]
     closest = ((candidates - centers[0]) ** 2).sum(axis=1)
     # Weights are in the target as in the proposal.
@@ -231,10 +274,10 @@ def _afk_mc2(blocks, n_clusters, generator, n_local_trials):
     return blocks.xp.asarray(numpy.stack(centers), dtype=blocks.dtype)
 
 
-def _proposal_masses(x, sample_weight, center, factors):
-    masses = squared_distance_masses(x, None, center)
-    return (factors[0] * masses + factors[1]) * weight_masses(
-        x, sample_weight)
+def _distance_masses(x, sample_weight, center, factors):
+    a, b = factors
+    return a * squared_distance_masses(
+        x, sample_weight, center) + b * weight_masses(x, sample_weight)
 
 
 def _last_state(ratios, uniform):
