@@ -320,11 +320,12 @@ class DaskBlocks(Blocks):
         self._sample_weight = [None] * len(self._x)
         if sample_weight is not None:
             self._sample_weight = _weight_chunks(X, sample_weight)
-        kinds, totals = zip(*self.map(_check_block, range(len(self._x))))
+        sizes = [n_points((n,) + X.shape[1:]) for n in X.chunks[0]]
+        kinds, totals = zip(*self.map(_check_block, [
+            (i, size, X.shape[1]) for i, size in enumerate(sizes)]))
         super().__init__(
-            [n_points((n,) + X.shape[1:]) for n in X.chunks[0]], X.shape[1],
-            X.dtype, get_array_module(kinds[0]), sum(totals),
-            sample_weight is not None)
+            sizes, X.shape[1], X.dtype, get_array_module(kinds[0]),
+            sum(totals), sample_weight is not None)
 
     def _tasks(self, function, arguments=None):
         import dask
@@ -432,8 +433,14 @@ def _add_up(add, *parts):
     return functools.reduce(add, parts)
 
 
-def _check_block(x, sample_weight, number):
+def _check_block(x, sample_weight, announced):
     """Checks a chunk; returns an array of its kind and how much it counts."""
+    number, size, n_dims = announced
+    if (n_points(x.shape), x.shape[1]) != (size, n_dims):
+        raise ValueError(
+            f'block {number} of X has {n_points(x.shape)} points and '
+            f'{x.shape[1]} features: by its chunks X has {size} and {n_dims} '
+            'there')
     check_points(x, f'block {number} of X')
     if sample_weight is not None:
         check_sample_weight(sample_weight, x)

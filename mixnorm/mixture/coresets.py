@@ -8,7 +8,7 @@ from mixnorm.mixture.blocks import (
     as_blocks, device_of_points, is_dask, is_iterable_of_blocks)
 from mixnorm.mixture.randomness import random_numbers
 from mixnorm.mixture.seeding import (
-    draw, squared_distance_masses, weight_masses)
+    block_totals, draw_by_distance, squared_distance_masses)
 from mixnorm.mixture.statistics import add, lloyd_statistics, to_parameters
 
 
@@ -61,24 +61,15 @@ def _coreset(X, m, random_state):
         X = check_points(X)
     blocks = as_blocks(X)
     # About one of the points, not about 0, which may be far.
-    center = draw(blocks, weight_masses, numpy.zeros(1))
+    center, _ = blocks.take(numpy.zeros(1, int))
     sums = blocks.sum(functools.partial(lloyd_statistics, centers=center), add)
     center = to_parameters(sums, center, 0).means
-    total = blocks.sum(functools.partial(_total, center=center))
-    probability = functools.partial(
-        _probability, center=center, total=total, n_points=blocks.n_points)
-    points = draw(blocks, probability, random_numbers(random_state, m))
-    weights = 1 / (m * probability(points.T[None], None))
-    return points, weights
-
-
-def _total(x, sample_weight, center):
-    return squared_distance_masses(x, sample_weight, center).sum()
-
-
-def _probability(x, sample_weight, center, total, n_points):
-    """Computes ``q`` of a block's points, ``(B * L,)``."""
-    distances = squared_distance_masses(x, sample_weight, center)
+    totals = block_totals(blocks, center)
+    n_points, total = blocks.n_points, sum(totals)
     # Where all points are one, there is no distance to draw by.
-    return .5 / n_points + distances * (
-        .5 / (total + (total == 0))) + (total == 0) * .5 / n_points
+    a, b = (.5 / total, .5 / n_points) if total > 0 else (0., 1 / n_points)
+    points = draw_by_distance(
+        blocks, center, (a, b), totals, blocks.sizes,
+        random_numbers(random_state, m))
+    distances = squared_distance_masses(points.T[None], None, center)
+    return points, 1 / (m * (a * distances + b))

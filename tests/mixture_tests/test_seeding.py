@@ -91,6 +91,30 @@ def test_fewer_distinct_points_than_centers(n_distinct, method):
             assert len(numpy.unique(centers, axis=0)) == n_distinct
 
 
+class _Counting:
+
+    """Blocks that count how often they are gone through."""
+
+    def __init__(self, blocks):
+        self._blocks = blocks
+        self.n_passes = 0
+
+    def __iter__(self):
+        self.n_passes += 1
+        return iter(self._blocks)
+
+
+@pytest.mark.parametrize('weighted', [False, True])
+@pytest.mark.parametrize('method,n_passes', [
+    ('k-means++', 2 * 20), ('k-means||', 12), ('afk-mc2', 3)])
+def test_number_of_passes(method, n_passes, weighted):
+    X = _Counting(numpy.split(_mixture_of_gaussians(1, 300), [50, 200]))
+    blocks = IterableBlocks(X, numpy.ones(300) if weighted else None)
+    X.n_passes = 0
+    seed(blocks, 20, method, numpy.random.RandomState(0))
+    assert X.n_passes == n_passes + weighted
+
+
 @pytest.mark.parametrize('method', ['k-means||', 'afk-mc2'])
 def test_groups_far_apart_are_all_found(method):
     X = numpy.random.RandomState(0).randn(400, 2) + numpy.repeat(

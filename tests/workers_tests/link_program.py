@@ -124,10 +124,11 @@ def compare_second_derivatives(case, name, **options):
 def train(communicator):
     """Returns weights after a few updates on joined batches."""
     numpy.random.seed(0)
-    model = chainer.Sequential(
-        L.Linear(3, 4), L.BatchNormalization(4), F.relu, L.Linear(4, 2))
-    mixnorm.convert(
-        model, 'mixture', communicator=communicator, seed=1, n_components=2)
+    with chainer.using_config('dtype', numpy.dtype('d')):
+        model = chainer.Sequential(
+            L.Linear(3, 4), L.BatchNormalization(4), F.relu, L.Linear(4, 2))
+        mixnorm.convert(model, 'mixture', communicator=communicator, seed=1,
+                        n_components=2)
     optimizer = chainer.optimizers.MomentumSGD(.1)
     rank, size = 0, 1
     if communicator is not None:
@@ -140,7 +141,7 @@ def train(communicator):
         optimizer.is_changed(model)
     random = numpy.random.RandomState(1)
     for _ in range(4):
-        x = random.randn(24, 3).astype('f')
+        x = random.randn(24, 3)
         x, = numpy.split(x, size)[rank:rank + 1]
         optimizer.update(lambda x=x: F.softmax_cross_entropy(
             model(x), (x[:, 0] > 0).astype('i')))
