@@ -103,7 +103,7 @@ def _padding(module):
 @repairs_module('chainermn.iterators.multi_node_iterator',
                 needed=numpy_version() >= (1, 25))
 def _integer(module):
-    """NumPy 2.5 makes no number of an array of one element.
+    """NumPy 2.4 makes no number of an array of one element.
 
     All ranks but the first would end there, and the first would wait for
     them.
