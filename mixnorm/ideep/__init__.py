@@ -70,9 +70,11 @@ def reason_unavailable():
     """
     try:
         version = importlib.metadata.version('torch')
-    except importlib.metadata.PackageNotFoundError:
+    except (importlib.metadata.PackageNotFoundError, KeyError, TypeError):
+        # What an installation that was broken off leaves behind has no
+        # version, which is None or an error of the package
+        # importlib_metadata, where that is imported.
         version = None
-    # What an installation that was broken off leaves behind has none, either.
     if version is None:
         found = 'not installed'
     elif tuple(map(int, version.split('.')[:2])) >= _OLDEST_TORCH:
