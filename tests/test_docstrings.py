@@ -1,7 +1,9 @@
 """The examples in mixnorm's docstrings run and print what they say."""
 import doctest
 import importlib
+import inspect
 import pkgutil
+import re
 
 import numpy
 import pytest
@@ -41,3 +43,10 @@ def test_public_names_have_an_example(name):
     documented = getattr(importlib.import_module(module), attribute)
     examples = doctest.DocTestFinder(recurse=False).find(documented)
     assert any(example.examples for example in examples)
+
+
+@pytest.mark.parametrize('package', [mixnorm.functions, mixnorm.links])
+def test_lines_of_equations_end_in_two_backslashes(package):
+    for name in package.__all__:
+        text = inspect.getdoc(getattr(package, name))
+        assert not re.findall(r'^.*[^\\]\\$', text, re.MULTILINE), name

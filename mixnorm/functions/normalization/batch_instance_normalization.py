@@ -6,7 +6,7 @@ import numpy
 import chainer
 from chainer import functions
 
-from mixnorm.checks import check_channels
+from mixnorm.checks import check_channels, check_eps
 from mixnorm.functions.normalization.group_normalization import (
     group_normalization)
 
@@ -44,6 +44,7 @@ def batch_instance_normalization(x, gamma, beta, rho, eps=2e-5,
 
     Raises:
         chainer.utils.type_check.InvalidType: If shapes or dtypes do not fit.
+        ValueError: If ``eps`` is negative or no finite number.
 
     Source: H. Nam and H.-E. Kim, *Batch-Instance Normalization for Adaptively
     Style-Invariant Neural Networks* (2018), eq. (3).
@@ -88,6 +89,7 @@ def fixed_batch_instance_normalization(x, gamma, beta, rho, mean, var,
 
     Raises:
         chainer.utils.type_check.InvalidType: If shapes or dtypes do not fit.
+        ValueError: If ``eps`` is negative or no finite number.
 
     """
     mean, var = chainer.as_variable(mean), chainer.as_variable(var)
@@ -104,6 +106,7 @@ def fixed_batch_instance_normalization(x, gamma, beta, rho, mean, var,
 def _weigh(x, gamma, beta, rho, eps, batch_normalization):
     x, gamma, beta, rho = map(chainer.as_variable, (x, gamma, beta, rho))
     check_channels(x, gamma=gamma, beta=beta, rho=rho)
+    check_eps(eps)
     in_dtype = x.dtype
     dtype = functools.reduce(
         numpy.promote_types, (x.dtype, gamma.dtype, numpy.float32))

@@ -8,7 +8,7 @@ import chainer
 from chainer import functions
 from chainer.utils import type_check
 
-from mixnorm.checks import check_channels, check_window
+from mixnorm.checks import check_channels, check_eps, check_window
 
 
 def divisive_normalization(x, gamma, beta, rho=1., window=5, eps=2e-5):
@@ -43,7 +43,7 @@ def divisive_normalization(x, gamma, beta, rho=1., window=5, eps=2e-5):
     Raises:
         chainer.utils.type_check.InvalidType: If shapes or dtypes do not fit.
         ValueError: If ``window`` is even, not positive, or not of as many
-            axes as ``x`` has.
+            axes as ``x`` has, or ``eps`` is negative or no finite number.
 
     Source: M. Ren, R. Liao, R. Urtasun, F. H. Sinz and R. S. Zemel,
     *Normalizing the Normalizers* (2017), section 3, with summation and
@@ -62,6 +62,7 @@ def divisive_normalization(x, gamma, beta, rho=1., window=5, eps=2e-5):
     """
     x, gamma, beta = map(chainer.as_variable, (x, gamma, beta))
     check_channels(x, gamma=gamma, beta=beta)
+    check_eps(eps)
     window = _widths(check_window(window), x.ndim - 2)
     in_dtype = x.dtype
     dtype = numpy.promote_types(

@@ -1,9 +1,10 @@
 import numpy
 
+import chainer
 from chainer import backend
 from chainer.utils import type_check
 
-from mixnorm.checks import array_types
+from mixnorm.checks import array_types, check_eps
 from mixnorm.functions.normalization.gates import (
     check_types_with_gates, SampleGated)
 from mixnorm.functions.normalization.modes import sum_over_modes
@@ -102,6 +103,7 @@ def fixed_mode_normalization(x, gates, gamma, beta, mean, sqmean, eps=2e-5):
 
     Raises:
         chainer.utils.type_check.InvalidType: If shapes or dtypes do not fit.
+        ValueError: If ``eps`` is negative or no finite number.
 
     Source: L. Deecke, I. Murray and H. Bilen, *Mode Normalization* (2019),
     eqs. (2) and (4).
@@ -109,6 +111,7 @@ def fixed_mode_normalization(x, gates, gamma, beta, mean, sqmean, eps=2e-5):
     .. seealso:: :func:`mixnorm.functions.mode_normalization`
 
     """
-    y, = FixedModeNormalization(mean, sqmean, eps).apply(
-        (x, gates, gamma, beta))
+    check_eps(eps)
+    y, = FixedModeNormalization(*map(
+        chainer.as_array, (mean, sqmean)), eps).apply((x, gates, gamma, beta))
     return y

@@ -139,7 +139,8 @@ def group_mixture_normalization(x, groups, gamma, beta, weights, means,
 
     Raises:
         chainer.utils.type_check.InvalidType: If shapes or dtypes do not fit.
-        ValueError: If ``groups`` does not divide the number of channels.
+        ValueError: If ``groups`` does not divide the number of channels, or
+            ``eps`` or ``activation`` is out of its range.
 
     Source: M. M. Kalayeh and M. Shah, *Training Faster by Separating Modes
     of Variation in Batch-normalized Models* (2018), eqs. (31) to (37), (40),

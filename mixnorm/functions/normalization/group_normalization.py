@@ -7,7 +7,7 @@ import chainer
 from chainer import function_node
 from chainer import functions
 
-from mixnorm.checks import check_channels, check_groups
+from mixnorm.checks import check_channels, check_eps, check_groups
 
 
 def group_normalization(x, groups, gamma, beta, eps=1e-5):
@@ -42,7 +42,7 @@ def group_normalization(x, groups, gamma, beta, eps=1e-5):
     Raises:
         chainer.utils.type_check.InvalidType: If shapes or dtypes do not fit.
         ValueError: If ``groups`` is not a positive integer, or does not divide
-            the number of channels.
+            the number of channels, or ``eps`` is negative or no finite number.
 
     Source: Y. Wu and K. He, *Group Normalization* (2018), eqs. (1) to (7).
 
@@ -58,6 +58,7 @@ def group_normalization(x, groups, gamma, beta, eps=1e-5):
     """
     x, gamma, beta = map(chainer.as_variable, (x, gamma, beta))
     check_channels(x, gamma=gamma, beta=beta)
+    check_eps(eps)
     check_groups(groups, x.shape[1])
     # Chainer computes in the wider of the types of x and gamma, which it also
     # gives to the gradient of gamma.

@@ -2,6 +2,7 @@ import numpy
 
 from chainer import backend
 
+from mixnorm.checks import check_eps
 from mixnorm.functions.normalization.gates import (
     ChannelGated, check_types_with_gates)
 from mixnorm.functions.normalization.modes import moments_of_modes
@@ -106,7 +107,7 @@ def mode_group_normalization(x, gates, gamma, beta, eps=2e-5):
         C_k &= \textstyle\sum_c g_{ck}, \quad
         \mu_k = \textstyle\frac{1}{C_k} \sum_c g_{ck} \overline{x_c}, \quad
         \sigma_k^2 = \textstyle\frac{1}{C_k} \sum_c g_{ck}
-        \overline{(x_c - \mu_k)^2} \
+        \overline{(x_c - \mu_k)^2} \\
         y &= \frac{\gamma}{K} \sum_k
         \frac{x - \mu_k}{\sqrt{\sigma_k^2 + \epsilon}} + \beta
 
@@ -131,6 +132,7 @@ def mode_group_normalization(x, gates, gamma, beta, eps=2e-5):
 
     Raises:
         chainer.utils.type_check.InvalidType: If shapes or dtypes do not fit.
+        ValueError: If ``eps`` is negative or no finite number.
 
     Source: L. Deecke, I. Murray and H. Bilen, *Mode Normalization* (2019),
     eq. (5).
@@ -148,5 +150,6 @@ def mode_group_normalization(x, gates, gamma, beta, eps=2e-5):
         (8, 4, 5, 5)
 
     """
+    check_eps(eps)
     y, = ModeGroupNormalization(eps).apply((x, gates, gamma, beta))
     return y

@@ -2,6 +2,7 @@ import numpy
 
 import chainer
 
+from mixnorm.checks import check_eps
 from mixnorm.functions.normalization.gates import (
     check_types_with_gates, SampleGated)
 from mixnorm.functions.normalization.modes import (
@@ -123,6 +124,7 @@ def mode_normalization(x, gates, gamma, beta, eps=2e-5):
 
     Raises:
         chainer.utils.type_check.InvalidType: If shapes or dtypes do not fit.
+        ValueError: If ``eps`` is negative or no finite number.
 
     Source: L. Deecke, I. Murray and H. Bilen, *Mode Normalization* (2019),
     eq. (2).
@@ -140,5 +142,6 @@ def mode_normalization(x, gates, gamma, beta, eps=2e-5):
         (8, 4, 5, 5)
 
     """
+    check_eps(eps)
     y, = ModeNormalization(eps).apply((x, gates, gamma, beta))
     return y

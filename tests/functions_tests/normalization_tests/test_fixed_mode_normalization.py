@@ -135,6 +135,16 @@ def test_float32_far_from_zero():
     numpy.testing.assert_allclose(y.array, expected, rtol=1e-3, atol=1e-3)
 
 
+def test_moments_may_be_variables():
+    random = numpy.random.RandomState(_SEED)
+    x, gates = random.randn(4, 3), _gates(random, 4, 2)
+    moments = _moments(random, 2, 3)
+    expected, actual = (mixnorm.functions.fixed_mode_normalization(
+        x, gates, numpy.ones(3), numpy.zeros(3), *z).array
+        for z in (moments, map(chainer.Variable, moments)))
+    numpy.testing.assert_array_equal(actual, expected)
+
+
 def test_negative_variance_counts_as_zero():
     # A rounding of the averages, no more.
     y = mixnorm.functions.fixed_mode_normalization(
