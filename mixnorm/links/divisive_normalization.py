@@ -82,10 +82,10 @@ class DivisiveNormalization(AffineNormalization):
             self._initialize(self.size)
 
     def _shape(self, name, size):
-        return () if name == 'rho' else size
+        return () if name == 'rho' else super()._shape(name, size)
 
     def _size_of(self, name, shape):
-        return None if name == 'rho' else shape
+        return None if name == 'rho' else super()._size_of(name, shape)
 
     @property
     def printable_specs(self):

@@ -21,6 +21,8 @@ class FittedNormalization(AffineNormalization):
 
     delta = None
 
+    _of_size = 'gamma', 'beta', 'delta'
+
     def __init__(self, size, n_components, n_iter, sample_ratio, min_weight,
                  activation, affine, seed, eps, dtype, use_gamma, use_beta,
                  initial_gamma, initial_beta, axis, order, kmeans_iter,
@@ -71,9 +73,9 @@ class FittedNormalization(AffineNormalization):
                 'min_weight': self.min_weight}
 
     def _shape(self, name, size):
-        if self.affine == 'component':
+        if self.affine == 'component' and name in self._of_size:
             return (self.n_components,) + size
-        return size
+        return super()._shape(name, size)
 
     def _size_of(self, name, shape):
         # A component's own has one more axis than the size, at least 1.

@@ -41,9 +41,9 @@ class GatedNormalization(AffineNormalization):
             return self._gate_shape(size)
         if name == 'gate_b':
             return self.n_modes,
-        if name in ('gamma', 'beta') and not self.mode_affine:
-            return size
-        return (self.n_modes,) + size
+        if self.mode_affine and name in self._of_size:
+            return (self.n_modes,) + size
+        return super()._shape(name, size)
 
     def _size_of(self, name, shape):
         n_leading = len(self._shape(name, ()))

@@ -266,7 +266,7 @@ class MixtureNormalization(FittedNormalization):
         return super()._shape(name, size)
 
     def _size_of(self, name, shape):
-        if name in SampleQueue.names + ParameterQueue.names:
+        if name in ParameterQueue.names:
             # Means and variances have two axes more.
             return shape[2:] or None
         if name in WarmStart.names:

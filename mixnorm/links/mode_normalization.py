@@ -120,6 +120,11 @@ class ModeNormalization(RunningAverages, GatedNormalization):
     def _gate_shape(self, size):
         return (self.n_modes,) + size
 
+    def _shape(self, name, size):
+        if name in ('avg_mean', 'avg_sqmean'):
+            return (self.n_modes,) + size
+        return super()._shape(name, size)
+
     def _initialize(self, size):
         super()._initialize(size)
         with chainer.using_device(self.device):

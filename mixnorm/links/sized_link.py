@@ -25,7 +25,8 @@ class SizedLink(link.Link):
     """A link whose size may be left to the first mini-batch, or to state.
 
     A subclass says what shapes its parameters and persistent values have, and
-    calls :meth:`_initialize` when it learns the size.
+    calls :meth:`_initialize` when it learns the size.  What others add to it,
+    a class derived from it or a link hook, has nothing to do with the size.
 
     Attributes:
         size (tuple of ints or None): Shape of the channel dimensions, if it
@@ -34,6 +35,9 @@ class SizedLink(link.Link):
     """
 
     size = None
+
+    # Names of the parameters and persistent values whose shape is the size.
+    _of_size = 'gamma', 'beta'
 
     @on_own_device
     def __call__(self, *args, **kwargs):
@@ -67,7 +71,8 @@ class SizedLink(link.Link):
         self._check_size(size)
         missing = [(name, getattr(self, name), self._shape(name, size))
                    for name in sorted(self._params)
-                   if not getattr(self, name).is_initialized]
+                   if not getattr(self, name).is_initialized
+                   and self._shape(name, size) is not None]
         for name, parameter, shape in missing:
             check_initializer(
                 f'initial_{name}', parameter.initializer, shape)
@@ -86,7 +91,7 @@ class SizedLink(link.Link):
         ``None`` if it may have any.
 
         """
-        return size
+        return size if name in self._of_size else None
 
     def _size_of(self, name, shape):
         """Returns the size that a shape tells, ``None`` if it does not."""
@@ -213,7 +218,8 @@ class SizedLink(link.Link):
 
     def _find_size(self, shapes):
         """Returns the size that shapes tell, ``None`` if none does."""
-        sizes = (self._size_of(*item) for item in shapes.items())
+        sizes = (self._size_of(name, shape) for name, shape in shapes.items()
+                 if self._shape(name, ()) is not None)
         return next((size for size in sizes if size is not None), None)
 
     def _settle(self):

@@ -617,6 +617,28 @@ def test_state_that_lacks_something(name, tmp_path):
 
 @_own_names
 @pytest.mark.parametrize('size', [_N_CHANNELS, None])
+def test_what_is_added_from_outside_has_a_shape_of_its_own(
+        name, size, tmp_path):
+    # By a derived class or a link hook.
+    links = link, loaded, copied = [_make(name, size) for _ in range(3)]
+    for other in links:
+        with other.init_scope():
+            other.factor = chainer.Parameter(numpy.ones(2, 'f'))
+            other.later = chainer.Parameter(1)
+        other.add_persistent('counts', numpy.zeros((3, 2)))
+    link(_data(*_IMAGES))
+    assert not link.later.is_initialized
+    link.later.initialize((5,))
+    link.factor.array[...] = 2
+    link.counts[...] = 3
+    _save_and_load(link, loaded, tmp_path)
+    copied.copyparams(link)
+    for other in loaded, copied:
+        _assert_same_state(_state(other), _state(link))
+
+
+@_own_names
+@pytest.mark.parametrize('size', [_N_CHANNELS, None])
 def test_parameters_alone_are_copied(name, size):
     link, other = _make(name), _make(name, size)
     other.copyparams(link, copy_persistent=False)
