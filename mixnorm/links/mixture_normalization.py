@@ -381,8 +381,8 @@ class MixtureNormalization(FittedNormalization):
 
         Raises:
             chainer.utils.type_check.InvalidType: If ``x`` does not fit.
-            RuntimeError: In test mode, if no training mini-batch has been
-                seen and none was loaded.
+            RuntimeError: In test mode, if no training mini-batch of finite
+                statistics has been seen and none was loaded.
             ValueError: If ``chainer.config.debug`` is true and ``x`` holds
                 values that are not finite.
 
@@ -402,6 +402,18 @@ class MixtureNormalization(FittedNormalization):
         """Empties the queue, so that it holds only what comes from now on."""
         if self._queue is not None:
             self._queue = self._queue.emptied()
+
+    def _check_input(self, x):
+        super()._check_input(x)
+        # An input that cannot be normalized does not decide the size.
+        if self.size is None and not chainer.config.train:
+            raise self._no_statistics()
+
+    def _no_statistics(self):
+        return RuntimeError(
+            f'{self._title} has seen no training mini-batch of finite '
+            'statistics, and no state was loaded: it cannot normalize in test '
+            'mode (chainer.config.train is False)')
 
     def _normalize_by_batch(self, x, finetune, joined):
         stacked = stack(x.array)
@@ -440,10 +452,7 @@ class MixtureNormalization(FittedNormalization):
         queue = self._fitted_queue()
         factors, entries = queue.read()
         if len(factors) == 0:
-            raise RuntimeError(
-                f'{self._title} has seen no training mini-batch, and no state '
-                'was loaded: it cannot normalize in test mode '
-                '(chainer.config.train is False)')
+            raise self._no_statistics()
         matrices = (len(factors), self.n_components, math.prod(self.size))
         gamma, beta, delta = self._parameters()
         arrays = (entries.weights, entries.means.reshape(matrices),

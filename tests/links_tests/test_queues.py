@@ -158,7 +158,10 @@ def test_inference_before_training(size, inference):
     message = 'MixtureNormalization.* has seen no training mini-batch'
     with pytest.raises(RuntimeError, match=message):
         _infer(link, x)
-    # It can be trained all the same.
+    # It can be trained all the same, on inputs of another size if none was
+    # given.
+    if size is None:
+        x = numpy.concatenate([x, x], axis=1)
     link(x)
     assert _infer(link, x).shape == x.shape
 
