@@ -5,6 +5,11 @@ import contextlib
 import chainer
 import numpy
 
+from mixnorm.checks import check_integer
+
+# Of numpy.random.
+MAX_SEED = 2 ** 32 - 1
+
 
 def recalibrate(model, batches, seed=0):
     r"""Computes the statistics that test mode uses anew, by frozen weights.
@@ -52,8 +57,9 @@ def recalibrate(model, batches, seed=0):
 
     Raises:
         TypeError: If ``model`` is no link.
-        ValueError: If ``batches`` is empty.  If anything goes wrong, the old
-            statistics come back.
+        ValueError: If ``batches`` is empty, or ``seed`` is no integer from 0
+            to ``2**32 - 1``.  If anything goes wrong, the old statistics come
+            back.
 
     Source: Y. Wu and J. Johnson, *Rethinking "Batch" in BatchNorm* (2021),
     section 3, "PreciseBN".
@@ -74,6 +80,7 @@ def recalibrate(model, batches, seed=0):
     """
     if not isinstance(model, chainer.Link):
         raise TypeError(f'model is {model!r}: it must be a chainer.Link')
+    check_integer('seed', seed, 0, MAX_SEED)
     links = set(model.links())
     # A whole model may have that method, too, for all of its layers.
     normalizations = {

@@ -493,3 +493,9 @@ def test_no_batches():
 def test_no_link():
     with pytest.raises(TypeError, match='model is .* must be a chainer.Link'):
         mixnorm.recalibrate(F.relu, _batches(1))
+
+
+@pytest.mark.parametrize('seed', [-1, 2 ** 32, 1.5, None])
+def test_seed_out_of_range(seed):
+    with pytest.raises(ValueError, match=f'seed is {seed}: it must be an '):
+        mixnorm.recalibrate(L.BatchNormalization(3), _batches(1), seed)

@@ -33,9 +33,9 @@ def convert(model, name, where=None, **options):
       mode normalization and the queue of mixture normalization, to any of
       these, such that with one mode or one component left the model's test
       output is the same: all modes get the same averages, and the queue one
-      entry with one component. Of several modes or components their mixture's
-      mean and variance carry over. Averages that have never been updated do
-      not make an entry of a queue.
+      entry with one component. Of several modes, components or entries their
+      mixture's mean and variance carry over. Averages that have never been
+      updated do not make an entry of a queue.
 
     A link that stands in several places is replaced by one link in all of
     them. Random seeds of links made at once differ: with ``seed=s`` the first

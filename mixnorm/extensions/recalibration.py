@@ -6,7 +6,7 @@ from chainer.iterators import SerialIterator
 from chainer.training import extension
 
 from mixnorm.checks import check_flag, check_integer
-from mixnorm.recalibration import recalibrate
+from mixnorm.recalibration import MAX_SEED, recalibrate
 
 
 class Recalibration(extension.Extension):
@@ -65,7 +65,7 @@ class Recalibration(extension.Extension):
                  converter=dataset.concat_examples, seed=0, restore=True):
         check_integer('n_batches', n_batches, 1)
         check_integer('batch_size', batch_size, 1)
-        check_integer('seed', seed, 0)
+        check_integer('seed', seed, 0, MAX_SEED)
         check_flag('restore', restore)
         if len(training_set) == 0:
             raise ValueError('training_set is empty: it must hold one example '

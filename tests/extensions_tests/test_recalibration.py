@@ -207,6 +207,7 @@ def test_error_leaves_the_old_statistics():
     ({'n_batches': 0}, 'n_batches is 0'),
     ({'batch_size': 2.5}, 'batch_size is 2.5'),
     ({'seed': -1}, 'seed is -1'),
+    ({'seed': 2 ** 32}, 'seed is 4294967296'),
     ({'restore': 1}, 'restore is 1'),
     ({'training_set': []}, 'training_set is empty')])
 def test_bad_arguments(options, words):
