@@ -64,6 +64,7 @@ class MixtureReport(extension.Extension):
     def __init__(self, filename='mixture.npz'):
         self._filename = filename
         self._file = None
+        self._updater = None
         self._kinds = {}
         # A tuple for each moment, by the paths of links.
         self._moments = {}
@@ -72,7 +73,12 @@ class MixtureReport(extension.Extension):
 
     def initialize(self, trainer):
         self._file = os.path.join(trainer.out, self._filename)
-        if trainer.updater.iteration == 0 or not os.path.exists(self._file):
+        self._updater = trainer.updater
+        self._go_on_with_file()
+
+    def _go_on_with_file(self):
+        iteration = self._updater.iteration
+        if iteration == 0 or not os.path.exists(self._file):
             return
         try:
             records = read_record(self._file)
@@ -82,7 +88,7 @@ class MixtureReport(extension.Extension):
                           f'{self._file}.damaged')
             return
         for path, record in records.items():
-            kept = record.iterations <= trainer.updater.iteration
+            kept = record.iterations <= iteration
             self._kinds[path] = record.kind
             self._moments[path] = list(zip(*(z[kept] for z in record[1:])))
         self._is_written = False
@@ -114,6 +120,9 @@ class MixtureReport(extension.Extension):
         # The record of all that a snapshot holds has to be there before it.
         if isinstance(serializer, chainer.Serializer):
             self._write()
+        elif self._updater is not None:
+            # A snapshot that loads itself does so after the initialization.
+            self._go_on_with_file()
 
     def finalize(self):
         self._write()

@@ -307,6 +307,23 @@ def test_what_was_recorded_after_the_snapshot_is_dropped(tmp_path):
     assert expected['/predictor/first'].iterations.tolist() == [2, 4, 6, 8]
 
 
+def test_snapshot_that_loads_itself(tmp_path):
+    def trainer(n_updates):
+        trainer = _trainer(_model(), tmp_path, n_updates)
+        trainer.extend(extensions.snapshot(autoload=True),
+                       trigger=(3, 'iteration'))
+        return trainer
+
+    # Iteration 4 was recorded after the snapshot.
+    trainer(5).run()
+    before = read_record(tmp_path / 'mixture.npz')
+    trainer(9).run()
+    for path, record in read_record(tmp_path / 'mixture.npz').items():
+        assert record.iterations.tolist() == [2, 4, 6, 8]
+        for ours, theirs in zip(record[1:], before[path][1:]):
+            numpy.testing.assert_array_equal(ours[:2], theirs)
+
+
 def test_new_run_drops_the_record_of_the_one_before(tmp_path):
     _trainer(_model(), tmp_path, 8).run()
     _trainer(_model(), tmp_path, 2).run()
