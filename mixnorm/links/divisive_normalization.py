@@ -92,8 +92,11 @@ class DivisiveNormalization(AffineNormalization):
         for key, value in super().printable_specs:
             yield key, value
             if key == 'size':
+                is_learned = 'rho' in self._params
                 yield 'window', self.window
-                yield 'learn_rho', 'rho' in self._params
+                if not is_learned:
+                    yield 'rho', self.rho
+                yield 'learn_rho', is_learned
 
     def forward(self, x):
         """Normalizes samples.

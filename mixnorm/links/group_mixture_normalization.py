@@ -49,9 +49,10 @@ class GroupMixtureNormalization(FittedNormalization):
             components, a function of variables.  ``None``: it follows the
             layer, as usual.
         affine (str): Where gamma and beta act.  ``'shared'``: on the sum over
-            components, as in batch normalization.  ``'inside'``: on each
-            component's standardized input, so that beta counts
-            ``sum_k tau_k / sqrt(lambda_k)`` times, as (37) can be read.
+            components, as in batch normalization; with an activation, as
+            ``'inside'``.  ``'inside'``: on each component's standardized
+            input, so that beta counts ``sum_k tau_k / sqrt(lambda_k)`` times,
+            as (37) can be read.
             ``'component'``: there, and each component has its own, of shape
             ``(K,) + size``.
         seed (int or None): Seed of the random numbers; drawn from

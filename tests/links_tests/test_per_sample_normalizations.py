@@ -91,6 +91,14 @@ def test_divisive_link_is_the_function(learn_rho):
             x, link.gamma, link.beta, rho, 3, 1e-3).array)
 
 
+def test_description_tells_the_smoother():
+    assert 'window=3, rho=0.5, learn_rho=False' in repr(
+        DivisiveNormalization(3, window=3, rho=.5))
+    # It is what training makes of it.
+    assert 'window=3, learn_rho=True' in repr(
+        DivisiveNormalization(3, window=3, rho=.5, learn_rho=True))
+
+
 def test_smoother_is_learned():
     x = .1 * _data(6, 3, 5)
     # What the smoother would have to be for outputs of such a scale.
