@@ -44,6 +44,9 @@ class Curves(extension.Extension):
 
     def initialize(self, trainer):
         self._path = os.path.join(trainer.out, self._filename)
+        if self._draw_curves is draw_curves:
+            # What it would raise at the end is raised before training.
+            _figure_and_panels(self._path)
 
     def __call__(self, trainer):
         if time.monotonic() - self._drawn_at >= 30:

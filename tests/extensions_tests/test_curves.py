@@ -201,6 +201,15 @@ def test_extension_draws_the_log_at_the_end(tmp_path):
         image.imread(str(tmp_path / 'squares.png')), image.imread(expected))
 
 
+def test_extension_tells_of_a_wrong_format_before_training(tmp_path):
+    trainer = chainer.training.Trainer(
+        _Updater(), (2, 'iteration'), str(tmp_path))
+    trainer.extend(Curves(extensions.LogReport(), 'squares', 'squares.foo'))
+    with pytest.raises(ValueError, match='squares.foo.* must end in one of'):
+        trainer.run()
+    assert trainer.updater.iteration == 0
+
+
 def test_extension_draws_with_a_function(tmp_path):
     trainer = chainer.training.Trainer(
         _Updater(), (2, 'iteration'), str(tmp_path))
