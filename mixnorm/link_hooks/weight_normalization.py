@@ -36,6 +36,10 @@ class WeightNormalization(link_hook.LinkHook):
     with :math:`v` and :math:`g`; load weights that were saved without it
     before adding it.
 
+    Only calls of the link use :math:`w`: what reads the attribute, as a weight
+    tied to another layer or a further method of the link does, finds
+    :math:`v`.
+
     A link whose weight is not there yet is called once more at its first
     mini-batch, to make it.
 
@@ -57,7 +61,7 @@ class WeightNormalization(link_hook.LinkHook):
 
     Raises:
         ValueError: If an argument is out of its range; when it is added to a
-            link, if that has no such weight.
+            link, if that has no such weight or is never called with it.
 
     Source: T. Salimans and D. P. Kingma, *Weight Normalization: A Simple
     Reparameterization to Accelerate Training of Deep Neural Networks* (2016),
@@ -163,6 +167,11 @@ class WeightNormalization(link_hook.LinkHook):
         for name in (self.length_name, self.fitted_name):
             if hasattr(link, name):
                 raise ValueError(f'{link} has an attribute {name!r} already')
+        if not hasattr(link, 'forward'):
+            # Layers of chainer.links.NStepLSTM are such links.
+            raise ValueError(f'weight_name is {self.weight_name!r}: the link '
+                             'that has it is never called, as it has no '
+                             'forward: its weights cannot be replaced')
         if not isinstance(link, _WeightNormalized) and hasattr(
                 super(chainer.Link, link), '__call__'):
             raise ValueError(f'{link} has a class that is called in place of '

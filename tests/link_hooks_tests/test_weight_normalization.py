@@ -386,6 +386,15 @@ def test_link_that_is_not_called_by_its_forward():
         **before, '_local_link_hooks': None}
 
 
+def test_link_that_is_never_called():
+    layer, = L.NStepLSTM(1, 4, 3, 0)
+    before = sorted(layer.namedparams())
+    with pytest.raises(ValueError, match="weight_name is 'w0': .* no forward"):
+        layer.add_hook(WeightNormalization('w0'))
+    assert sorted(layer.namedparams()) == before
+    assert not layer.local_link_hooks
+
+
 def test_state_of_a_pass_comes_back():
     class Counting(L.Linear):
 
