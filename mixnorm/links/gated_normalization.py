@@ -1,3 +1,5 @@
+import math
+
 import chainer
 from chainer import functions
 from chainer import initializers
@@ -60,9 +62,8 @@ class GatedNormalization(AffineNormalization):
 
     def _apply(self, node, x):
         """Applies a function node to the input and the parameters."""
-        gate_W = self.gate_W
-        if gate_W.ndim > 2:
-            gate_W = functions.reshape(gate_W, (self.n_modes, -1))
+        gate_W = functions.reshape(
+            self.gate_W, self._gate_shape((math.prod(self.size),)))
         y, = node.apply((x, gate_W, self.gate_b) + self._scale_and_shift())
         self.gates = node.gates.astype(self._highprec_dtype)
         if chainer.config.train:

@@ -407,7 +407,7 @@ class MixtureNormalization(FittedNormalization):
     def _check_input(self, x):
         super()._check_input(x)
         # An input that cannot be normalized does not decide the size.
-        if self.size is None and not chainer.config.train:
+        if self._queue is None and not chainer.config.train:
             raise self._no_statistics()
 
     def _no_statistics(self):

@@ -615,6 +615,26 @@ def test_state_that_lacks_something(name, tmp_path):
                 getattr(other, key).array, getattr(link, key).array)
 
 
+@pytest.mark.parametrize('name', [
+    name for name in _own_names.args[1]
+    if 'axis' in mixnorm.registry.option_names(_case(name).name or name)])
+def test_all_axes_are_of_points(name, tmp_path):
+    options = {'groups': 1} if 'groups' in _case(name).options else {}
+    x = _data(20, 5)
+
+    def outputs(x, axis):
+        links = [_link(name, None, axis=axis, **options) for _ in range(2)]
+        numpy.random.seed(_SEED)
+        trained = links[0](x).array
+        _save_and_load(*links, tmp_path)
+        return trained, _test(links[1], x)
+
+    one_channel = outputs(x[:, None], (0, 2))
+    for actual, expected in zip(outputs(x, (0, 1)), one_channel):
+        numpy.testing.assert_allclose(
+            actual, expected[:, 0], rtol=1e-5, atol=1e-6)
+
+
 @_own_names
 @pytest.mark.parametrize('size', [_N_CHANNELS, None])
 def test_what_is_added_from_outside_has_a_shape_of_its_own(
