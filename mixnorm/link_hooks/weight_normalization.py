@@ -61,7 +61,7 @@ class WeightNormalization(link_hook.LinkHook):
 
     Raises:
         ValueError: If an argument is out of its range; when it is added to a
-            link, if that has no such weight or is never called with it.
+            link, if that has no such weight, or no ``forward``.
 
     Source: T. Salimans and D. P. Kingma, *Weight Normalization: A Simple
     Reparameterization to Accelerate Training of Deep Neural Networks* (2016),
@@ -170,8 +170,8 @@ class WeightNormalization(link_hook.LinkHook):
         if not hasattr(link, 'forward'):
             # Layers of chainer.links.NStepLSTM are such links.
             raise ValueError(f'weight_name is {self.weight_name!r}: the link '
-                             'that has it is never called, as it has no '
-                             'forward: its weights cannot be replaced')
+                             'that has it has no forward, and its weights '
+                             'could be replaced in that only')
         if not isinstance(link, _WeightNormalized) and hasattr(
                 super(chainer.Link, link), '__call__'):
             raise ValueError(f'{link} has a class that is called in place of '

@@ -36,7 +36,8 @@ class SizedLink(link.Link):
 
     size = None
 
-    # Names of the parameters and persistent values whose shape is the size.
+    # Names of its own parameters and persistent values whose shape is the
+    # size, or ends in it.
     _of_size = 'gamma', 'beta'
 
     @on_own_device
