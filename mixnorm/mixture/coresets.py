@@ -5,7 +5,7 @@ import numpy
 
 from mixnorm.checks import check_integer, check_points
 from mixnorm.mixture.blocks import (
-    as_blocks, device_of_points, is_dask, is_iterable_of_blocks)
+    as_blocks, comes_in_blocks, device_of_points, recognize)
 from mixnorm.mixture.randomness import random_numbers
 from mixnorm.mixture.seeding import (
     block_totals, draw_by_distance, squared_distance_masses)
@@ -52,12 +52,13 @@ numpy.random.Generator): Source of the random numbers.
 
     """
     check_integer('m', m, 1)
+    X = recognize(X)
     with device_of_points(X):
         return _coreset(X, m, random_state)
 
 
 def _coreset(X, m, random_state):
-    if not (is_dask(X) or is_iterable_of_blocks(X)):
+    if not comes_in_blocks(X):
         X = check_points(X)
     blocks = as_blocks(X)
     # About one of the points, not about 0, which may be far.
