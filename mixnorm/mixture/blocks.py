@@ -178,12 +178,17 @@ class Blocks:
             if (blocks == i).any() else None
             for i, size in enumerate(self.sizes)])
         # As they came, not block after block.
-        places = numpy.argsort(
-            numpy.argsort(blocks, kind='stable'), kind='stable')
+        places = None
+        if (numpy.diff(blocks) < 0).any():
+            places = self.xp.asarray(numpy.argsort(
+                numpy.argsort(blocks, kind='stable'), kind='stable'))
         return tuple(
-            None if z[0] is None else self.xp.concatenate(z)[
-                self.xp.asarray(places)]
+            None if z[0] is None else self._join(z, places)
             for z in zip(*(part for part in parts if part is not None)))
+
+    def _join(self, parts, places):
+        joined = parts[0] if len(parts) == 1 else self.xp.concatenate(parts)
+        return joined if places is None else joined[places]
 
 
 def _take(x, sample_weight, indices):

@@ -1,5 +1,6 @@
 """Coresets: few weighted points in place of many."""
 import functools
+import math
 
 import numpy
 
@@ -36,7 +37,7 @@ numpy.random.Generator): Source of the random numbers.
 
     Raises:
         ValueError: If an argument is out of its range or ``X`` holds values
-            that are not finite.
+            that are not finite, or whose squares are not.
 
     Source: O. Bachem, M. Lucic and A. Krause, *Scalable k-Means Clustering
     via Lightweight Coresets* (2018), algorithm 1.
@@ -67,6 +68,9 @@ def _coreset(X, m, random_state):
     center = to_parameters(sums, center, 0).means
     totals = block_totals(blocks, center)
     n_points, total = blocks.n_points, sum(totals)
+    if not math.isfinite(total):
+        raise ValueError(f'X is too large for its dtype, {blocks.dtype}, '
+                         'which cannot hold squared distances: scale X')
     # Where all points are one, there is no distance to draw by.
     a, b = (.5 / total, .5 / n_points) if total > 0 else (0., 1 / n_points)
     points = draw_by_distance(

@@ -3,10 +3,11 @@ import copy
 import functools
 import math
 import time
+import warnings
 
 import numpy
 from sklearn.base import BaseEstimator, DensityMixin
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils import validation
 
 from mixnorm import compute
@@ -179,6 +180,10 @@ numpy.random.Generator): Source of the random numbers.
                 not fit ``X``, or no finite mixture does.
                 The mixture then stays as it was.
 
+        Warns:
+            ConvergenceWarning: If ``tol`` is positive and was not reached in
+                ``max_iter`` iterations.
+
         """
         fitted = copy.copy(self)
         fitted._fit(X, sample_weight)
@@ -218,6 +223,12 @@ numpy.random.Generator): Source of the random numbers.
         self.converged_ = found.converged
         self.lower_bound_ = float(found.lower_bound)
         self.n_effective_ = int((self.weights_ > 0).sum())
+        if self.tol > 0 and not self.converged_:
+            # Of who called fit, through its wrapper.
+            warnings.warn(
+                f'EM did not converge: after max_iter={self.max_iter} '
+                f'iterations the lower bound gained tol={self.tol:g} or more',
+                ConvergenceWarning, stacklevel=4)
 
     def _reporter(self):
         """Returns what tells users of a fit, ``None`` if nothing does."""

@@ -58,8 +58,7 @@ class Density:
         self._quadratic = padded_rows(precisions.astype(dtype))
         self._constants = (constants - .5 * squares).astype(dtype)[
             :, None, None, None]
-        self._are_numbers = ~numpy.isnan(
-            numpy.column_stack([means, variances, constants])).any(axis=1)
+        self._can_overflow = ~narrow & ~numpy.isnan(constants)
 
     def posterior(self, z, squares, scratch):
         """Computes eq. (31) for a block.
@@ -95,9 +94,9 @@ class Density:
         columns = columns.reshape((*self._groups, math.prod(shape[1:])))
         top = columns.max(axis=1, keepdims=True)
         if numpy.isnan(top).any():
-            # Infinite terms of both signs: the square is the greater one.
+            # Of infinite terms of both signs the square is the greater one.
             beyond = numpy.isfinite(z).all(axis=-2).ravel() & (
-                self._are_numbers.reshape(self._groups + (1,)))
+                self._can_overflow.reshape(self._groups + (1,)))
             columns[numpy.isnan(columns) & beyond] = -math.inf
             top = columns.max(axis=1, keepdims=True)
         far = top == -math.inf

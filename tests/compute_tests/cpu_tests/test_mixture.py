@@ -113,9 +113,11 @@ def test_what_is_no_number_shows():
     tau, log_density = _posterior(stack(X), parameters)
     assert numpy.isnan(tau[0, :, 1]).all() and numpy.isnan(log_density[0, 1])
     assert numpy.isfinite(tau[0, :, ::2]).all()
-    parameters.means[1, 0] = numpy.nan
-    tau, log_density = _posterior(stack(X), parameters)
-    assert numpy.isnan(tau).all() and numpy.isnan(log_density).all()
+    for name, k in ('weights', 1), ('means', (1, 0)), ('variances', (1, 0)):
+        bad = Parameters(*(z.copy() for z in parameters))
+        getattr(bad, name)[k] = numpy.nan
+        tau, log_density = _posterior(stack(X), bad)
+        assert numpy.isnan(tau).all() and numpy.isnan(log_density).all()
 
 
 @pytest.mark.parametrize('far', [1e4, 1e7])
