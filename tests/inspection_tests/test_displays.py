@@ -220,6 +220,11 @@ def test_effective_components(file):
     assert one.ax_.lines[0].get_ydata().tolist() == [2, 1.5, 1]
     with pytest.raises(ValueError, match="'/c'.* /a, /b"):
         EffectiveComponentsDisplay.from_record(file, ['/c'])
+    # A single record has no fractions of iterations about it.
+    single = EffectiveComponentsDisplay(
+        {'/a': numpy.array([23])}, {'/a': numpy.array([3.])}).plot()
+    ticks = single.ax_.get_xticks()
+    numpy.testing.assert_array_equal(ticks, ticks.round())
 
 
 def test_samples_have_the_highest_posterior():
