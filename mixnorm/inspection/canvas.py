@@ -60,15 +60,15 @@ def component_handles(n_components, noun='component'):
             for k in range(n_components)]
 
 
-# Inches that the widest entry of a legend takes.
-_ENTRY_WIDTH = 1.8
-
-
 def legend_below(figure, handles):
     """Puts a legend below all axes, where it hides nothing."""
-    most = max(1, int(figure.get_figwidth() / _ENTRY_WIDTH))
-    figure.legend(handles=handles, ncols=min(len(handles), 5, most),
-                  frameon=False, loc='outside lower center', fontsize='small')
+    longest = max(len(handle.get_label()) for handle in handles)
+    # In inches: what stands for it, and its letters.
+    width = .6 + .06 * longest
+    n_columns = max(1, min(len(handles), 5, int(
+        figure.get_figwidth() / width)))
+    figure.legend(handles=handles, ncols=n_columns, frameon=False,
+                  loc='outside lower center', fontsize='small')
 
 
 def draw_components(ax, grid, densities, weights):

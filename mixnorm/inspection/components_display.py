@@ -189,7 +189,7 @@ class ComponentsDisplay:
         """
         from matplotlib.animation import FuncAnimation
         n = len(self.channels)
-        self.figure_, self.ax_ = figure_and_axes(None, 1, n, (2.6, 2.4))
+        self.figure_, self.ax_ = figure_and_axes(None, 1, n, (2.6, 2.8))
         ranges = [self._range(i) for i in range(n)]
         heights = [max(self._densities(i, moment, *ranges[i])[1].sum(0).max()
                        for moment in range(len(self.moments)))
