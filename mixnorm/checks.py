@@ -304,10 +304,9 @@ def check_points(X, name='X'):
         X = xp.asarray(X)
     except ValueError as error:
         raise ValueError(f'{name} is no array: {error}')
-    if X.dtype.kind in 'biu':
-        X = X.astype(numpy.float64)
-    if X.dtype.kind != 'f':
+    if X.dtype.kind not in 'biuf':
         raise ValueError(f'{name} has dtype {X.dtype}: it must be real')
+    X = as_floating(X)
     if X.ndim < 2 or X.size == 0:
         raise ValueError(
             f'{name} has shape {X.shape}: it must be (points, dimensions), or '
@@ -317,6 +316,42 @@ def check_points(X, name='X'):
         raise ValueError(f'{name} holds {n_bad} of {X.size} values that are '
                          'not finite, NaN or inf')
     return X
+
+
+def as_floating(X):
+    """Returns real points in a dtype that is computed with.
+
+    Args:
+        X (array or dask.array.Array): Real numbers.
+
+    Returns:
+        array or dask.array.Array: ``X``, float64 unless it is float16,
+        float32 or float64.
+
+    """
+    return X if X.dtype.char in 'efd' else X.astype(numpy.float64)
+
+
+def as_weights(sample_weight):
+    """Returns weights of points as an array of float64.
+
+    Args:
+        sample_weight (array-like): Weights.
+
+    Returns:
+        array: NumPy's, or CuPy's if they are.
+
+    Raises:
+        ValueError: If they are no real numbers.
+
+    """
+    try:
+        weights = get_array_module(sample_weight).asarray(sample_weight)
+        if weights.dtype.kind not in 'biufO':
+            raise ValueError(f'its dtype is {weights.dtype}')
+        return weights.astype(numpy.float64, copy=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'sample_weight is no array of numbers: {error}')
 
 
 def check_sample_weight(sample_weight, X):
@@ -336,10 +371,7 @@ def check_sample_weight(sample_weight, X):
     """
     xp = get_array_module(X)
     shape = X.shape[:1] + X.shape[2:]
-    try:
-        weights = xp.asarray(sample_weight, dtype=numpy.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f'sample_weight is no array of numbers: {error}')
+    weights = xp.asarray(as_weights(sample_weight))
     if weights.shape != shape:
         raise ValueError(f'sample_weight has shape {weights.shape}: it must '
                          f'be {shape}')

@@ -5,6 +5,8 @@ import numpy
 _COLOURS = ('#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00',
             '#b8a900', '#8a8a8a')
 
+_N_BINS = 60
+
 # What is no component: bars of a histogram, and what is compared with.
 GREY = '#9a9a9a'
 
@@ -60,7 +62,12 @@ def component_handles(n_components, noun='component'):
 
 def legend_below(figure, handles):
     """Puts a legend below all axes, where it hides nothing."""
-    figure.legend(handles=handles, ncols=min(len(handles), 5), frameon=False,
+    longest = max(len(handle.get_label()) for handle in handles)
+    # In inches: what stands for it, and its letters.
+    width = .6 + .06 * longest
+    n_columns = max(1, min(len(handles), 5, int(
+        figure.get_figwidth() / width)))
+    figure.legend(handles=handles, ncols=n_columns, frameon=False,
                   loc='outside lower center', fontsize='small')
 
 
@@ -79,6 +86,33 @@ def draw_components(ax, grid, densities, weights):
         if weights[k] > 0:
             ax.fill_between(grid, density, facecolor=to_rgba(colour(k), .35),
                             edgecolor=colour(k), linewidth=1)
+
+
+def shown_range(low, high):
+    """Returns a range to draw in: of a channel that is constant, 1 wide."""
+    return (low, high) if low < high else (low - .5, high + .5)
+
+
+def draw_histogram(ax, x, low, high, **style):
+    """Draws a histogram whose area is the share of what lies within.
+
+    Args:
+        ax (~matplotlib.axes.Axes): Where to draw.
+        x (numpy.ndarray): Values ``(M,)``.
+        low (float): From where on they are counted.
+        high (float): Up to where.
+        style: What else :meth:`matplotlib.axes.Axes.hist` takes.
+
+    """
+    weights = numpy.full(x.shape, _N_BINS / (len(x) * (high - low)))
+    ax.hist(x, _N_BINS, range=(low, high), weights=weights,
+            **{'histtype': 'stepfilled', **style})
+
+
+def histogram_height(x, low, high):
+    """Returns the height of the histogram of :func:`draw_histogram`."""
+    counts, _ = numpy.histogram(x, _N_BINS, (low, high))
+    return counts.max() * _N_BINS / (len(x) * (high - low))
 
 
 def choose_channels(channels, n_channels):

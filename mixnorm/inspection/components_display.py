@@ -2,8 +2,9 @@ import chainer
 import numpy
 
 from mixnorm.inspection.canvas import (
-    choose_channels, component_handles, draw_components, figure_and_axes,
-    gaussian, GREY, ink, legend_below)
+    choose_channels, component_handles, draw_components, draw_histogram,
+    figure_and_axes, gaussian, GREY, histogram_height, ink, legend_below,
+    shown_range)
 from mixnorm.inspection.record import read_record
 from mixnorm.inspection.state import noun_of, read_state
 from mixnorm.links import axes
@@ -166,9 +167,13 @@ class ComponentsDisplay:
         for panel in self.ax_[-1]:
             panel.set_xlabel('activation')
         if ax is None:
-            legend_below(self.figure_,
-                         component_handles(self.weights.shape[1], self.noun))
+            self._add_legend(self.ax_[0, -1])
         return self
+
+    def _add_legend(self, panel):
+        legend_below(self.figure_, [
+            *component_handles(self.weights.shape[1], self.noun),
+            *panel.get_legend_handles_labels()[0]])
 
     def animate(self, interval=250, **style):
         """Shows one moment after the other.
@@ -184,7 +189,7 @@ class ComponentsDisplay:
         """
         from matplotlib.animation import FuncAnimation
         n = len(self.channels)
-        self.figure_, self.ax_ = figure_and_axes(None, 1, n, (2.6, 2.4))
+        self.figure_, self.ax_ = figure_and_axes(None, 1, n, (2.6, 2.8))
         ranges = [self._range(i) for i in range(n)]
         heights = [max(self._densities(i, moment, *ranges[i])[1].sum(0).max()
                        for moment in range(len(self.moments)))
@@ -194,12 +199,16 @@ class ComponentsDisplay:
             for i, panel in enumerate(self.ax_[0]):
                 panel.clear()
                 self._plot_panel(panel, i, moment, *ranges[i], style)
-                panel.set_ylim(0, 1.1 * heights[i])
+                panel.set_ylim(0, 1.1 * heights[i] or 1)
                 panel.set_xlabel('activation')
                 panel.set_title(f'channel {self.channels[i]}',
                                 fontsize='medium')
             self.ax_[0, 0].set_ylabel('density')
             self.figure_.suptitle(self.moments[moment], fontsize='medium')
+
+        # The last moment shows all that there is.
+        draw(len(self.moments) - 1)
+        self._add_legend(self.ax_[0, 0])
         return FuncAnimation(
             self.figure_, draw, len(self.moments), lambda: None,
             interval=interval)
@@ -210,7 +219,8 @@ class ComponentsDisplay:
         deviation = 3 * numpy.sqrt(self.variances)
         low = numpy.where(shown, self.means - deviation, numpy.inf)
         high = numpy.where(shown, self.means + deviation, -numpy.inf)
-        return float(low[:, :, i].min()), float(high[:, :, i].max())
+        return shown_range(
+            float(low[:, :, i].min()), float(high[:, :, i].max()))
 
     def _densities(self, i, moment, low, high):
         grid = numpy.linspace(low, high, 100)
@@ -224,14 +234,14 @@ class ComponentsDisplay:
         grid, parts = self._densities(i, moment, low, high)
         top = parts.sum(axis=0).max()
         if self.x is not None and moment == len(self.moments) - 1:
-            heights, _, _ = ax.hist(
-                self.x[i], 60, range=(low, high), density=True, color=GREY,
-                alpha=.45)
-            top = max(top, heights.max())
+            draw_histogram(ax, self.x[i], low, high, color=GREY, alpha=.45,
+                           label='activations')
+            top = max(top, histogram_height(self.x[i], low, high))
         draw_components(ax, grid, parts, self.weights[moment])
         ax.plot(grid, parts.sum(axis=0),
-                **{'color': ink(), 'linewidth': 1.2, **style})
+                **{'color': ink(), 'linewidth': 1.2,
+                   'label': f'all {self.noun}s', **style})
         ax.set_xlim(low, high)
-        ax.set_ylim(0, 1.1 * top)
+        ax.set_ylim(0, 1.1 * top or 1)
         ax.locator_params(nbins=3)
         ax.tick_params(labelsize='small')

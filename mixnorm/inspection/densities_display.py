@@ -4,8 +4,9 @@ import chainer
 import numpy
 
 from mixnorm.inspection.canvas import (
-    choose_channels, component_handles, draw_components, figure_and_axes,
-    gaussian, GREY, ink, legend_below)
+    choose_channels, component_handles, draw_components, draw_histogram,
+    figure_and_axes, gaussian, GREY, histogram_height, ink, legend_below,
+    shown_range)
 from mixnorm.inspection.state import kind_of, noun_of, read_state
 from mixnorm.links import axes
 
@@ -145,9 +146,9 @@ class DensitiesDisplay:
 
     def _plot_before(self, ax, i, style):
         x = self.x[i].astype(numpy.float64)
-        low, high = numpy.quantile(x, (.002, .998))
-        _histogram(ax, x, low, high, color=GREY, alpha=.45,
-                   label='activations')
+        low, high = shown_range(*numpy.quantile(x, (.002, .998)))
+        draw_histogram(ax, x, low, high, color=GREY, alpha=.45,
+                       label='activations')
         grid = numpy.linspace(low, high, 100)
         parts = numpy.array([
             weight * gaussian(grid, mean, variance)
@@ -159,44 +160,30 @@ class DensitiesDisplay:
                 color=GREY, label='single Gaussian', **style)
         ax.plot(grid, total, color=ink(), label=f'all {self.noun}s',
                 **style)
-        ax.set_ylim(0, 1.15 * max(total.max(), _height(x, low, high)))
+        ax.set_ylim(0, 1.15 * max(
+            total.max(), histogram_height(x, low, high)))
         ax.set_title(f'channel {self.channels[i]}', fontsize='medium')
         ax.set_xlabel('activation')
 
     def _plot_after(self, ax, i, style):
         x = _standardize(self.x[i].astype(numpy.float64)[None])[0]
         low, high = -4, 4
-        _histogram(ax, x, low, high, histtype='step', color=GREY,
-                   label='after batch normalization', **style)
-        _histogram(ax, self.y[i], low, high, histtype='step',
-                   color=ink(), label='after this layer', **style)
+        draw_histogram(ax, x, low, high, histtype='step', color=GREY,
+                       label='after batch normalization', **style)
+        draw_histogram(ax, self.y[i], low, high, histtype='step',
+                       color=ink(), label='after this layer', **style)
         grid = numpy.linspace(low, high, 100)
         normal = gaussian(grid, 0, 1)
         ax.plot(grid, normal, color=GREY, linestyle=':',
                 label='standard Gaussian', **style)
-        ax.set_ylim(0, 1.15 * max(.4, _height(x, low, high),
-                                  _height(self.y[i], low, high)))
+        ax.set_ylim(0, 1.15 * max(.4, histogram_height(x, low, high),
+                                  histogram_height(self.y[i], low, high)))
         skewness, kurtosis = self.skewness[:, i], self.kurtosis[:, i]
         ax.set_title(
             f'skewness {skewness[0]:.2f} → {skewness[1]:.2f}\n'
             f'kurtosis {kurtosis[0]:.2f} → {kurtosis[1]:.2f}',
             fontsize='small')
         ax.set_xlabel('standardized activation')
-
-
-_N_BINS = 60
-
-
-def _histogram(ax, x, low, high, **style):
-    """Draws a histogram whose area is the share of what lies within."""
-    weights = numpy.full(x.shape, _N_BINS / (len(x) * (high - low or 1)))
-    ax.hist(x, _N_BINS, range=(low, high), weights=weights,
-            **{'histtype': 'stepfilled', **style})
-
-
-def _height(x, low, high):
-    counts, _ = numpy.histogram(x, _N_BINS, (low, high))
-    return counts.max() * _N_BINS / (len(x) * (high - low or 1))
 
 
 def _by_channel(x, link):

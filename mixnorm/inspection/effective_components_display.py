@@ -66,10 +66,11 @@ class EffectiveComponentsDisplay:
 
         """
         from matplotlib import colormaps
+        from matplotlib.ticker import MaxNLocator
         self.figure_, all_axes = figure_and_axes(ax, size=(7.5, 3.2))
         self.ax_ = all_axes[0, 0]
         n = len(self.n_effective)
-        # In the order of layers; the ends would be lost on black or white.
+        # In the order of paths; the ends would be lost on black or white.
         colours = colormaps['viridis'](numpy.linspace(.3, .8, n))
         apart = numpy.linspace(.07, -.07, n) if n > 1 else [0]
         markers = 'osv^D<>pPX'
@@ -83,6 +84,7 @@ class EffectiveComponentsDisplay:
                    if len(values)), default=1)
         self.ax_.set_ylim(0, top + .5)
         self.ax_.set_yticks(numpy.arange(0, int(top) + 1))
+        self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True))
         self.ax_.set_xlabel('iteration')
         self.ax_.set_ylabel('effective components' + (
             '\n(lines a little apart)' if n > 1 else ''))

@@ -51,17 +51,21 @@ def chosen_points(blocks, sample_ratio, generator):
 
     """
     if sample_ratio < 1:
-        blocks = _array_blocks(*blocks.take(sample_indices(
-            blocks.n_points, sample_ratio, generator)))
-    if blocks.n_points > _ORDERED_POINTS:
+        chosen = sample_indices(blocks.n_points, sample_ratio, generator)
+    elif blocks.n_points <= _ORDERED_POINTS:
+        chosen = numpy.arange(blocks.n_points)
+    else:
         return blocks
-    points, weights = blocks.take(numpy.arange(blocks.n_points))
-    # No two points have the same coordinate in such a direction.
-    direction = blocks.xp.asarray(
-        numpy.sin(1. + numpy.arange(blocks.n_dims)))
-    order = (points.astype(numpy.float64) @ direction).argsort()
-    return _array_blocks(
-        points[order], None if weights is None else weights[order])
+    points, weights = blocks.take(chosen)
+    if len(points) <= _ORDERED_POINTS:
+        # No two points have the same coordinate in such a direction.
+        direction = blocks.xp.asarray(
+            numpy.sin(1. + numpy.arange(blocks.n_dims)))
+        # Unlike a product of matrices, it makes no copy in another dtype.
+        order = blocks.xp.einsum('mc,c->m', points, direction).argsort()
+        points = points[order]
+        weights = None if weights is None else weights[order]
+    return _array_blocks(points, weights)
 
 
 def fit_mixture(blocks, generator, *, n_components, init, n_init_trials,

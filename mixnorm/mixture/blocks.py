@@ -6,13 +6,15 @@ from its beginning to its end in every pass, and no more than a block of it is
 held in memory.
 """
 import functools
+import itertools
 import math
 import operator
 
 import numpy
 
 from mixnorm import compute
-from mixnorm.checks import check_points, check_sample_weight
+from mixnorm.checks import (
+    as_floating, as_weights, check_points, check_sample_weight)
 from mixnorm.compute.layout import (
     device_of, get_array_module, stack, working_dtype)
 
@@ -26,37 +28,69 @@ def is_dask(X):
         X, 'to_delayed') and hasattr(X, 'chunks')
 
 
-def is_iterable_of_blocks(X):
-    """Tells whether ``X`` gives blocks: arrays of two axes or more.
+class BlockIterable:
+
+    """An iterable of arrays, known to be one.
+
+    Args:
+        X (iterable): What gives arrays of two axes or more, again and again.
+        device (context manager): What makes the first one's device current.
+
+    """
+
+    def __init__(self, X, device):
+        self._X = X
+        self.device = device
+
+    def __iter__(self):
+        return iter(self._X)
+
+
+def recognize(X):
+    """Tells blocks from arrays, and from what becomes an array.
+
+    It looks at the first block: no more has to be read to know what the
+    rest of a call is about.
 
     Args:
         X (object): What a user calls points.
 
     Returns:
-        bool: It is ``False`` for arrays and what becomes one, as lists of
-        numbers do.
+        object: A :class:`BlockIterable` if ``X`` gives blocks: if what comes
+        first is an array of two axes or more, or NumPy could make no array
+        of ``X``, which is no sequence.  Otherwise, ``X``.
 
     Raises:
         ValueError: If ``X`` can be gone through only once.
 
     """
-    if any(hasattr(X, name) for name in ('__array__', 'shape', 'dtype')) or (
-            isinstance(X, (str, bytes, dict)) or not hasattr(X, '__iter__')):
-        return False
+    if isinstance(X, (BlockIterable, str, bytes, dict)) or any(
+            hasattr(X, name) for name in ('__array__', 'shape', 'dtype')) or (
+            not hasattr(X, '__iter__')):
+        return X
     blocks = iter(X)
     if blocks is X:
         raise ValueError(
             f'X is a {type(X).__name__}, which can be gone through only once: '
             'a fit needs the blocks again and again, as from a list of '
             'memory-mapped arrays')
-    return len(getattr(next(blocks, None), 'shape', ())) > 1
+    first = next(blocks, None)
+    is_sequence = hasattr(X, '__len__') and hasattr(X, '__getitem__')
+    if is_sequence and len(getattr(first, 'shape', ())) < 2:
+        return X
+    return BlockIterable(X, device_of(first))
+
+
+def comes_in_blocks(X):
+    """Tells whether ``X``, from :func:`recognize`, is no array by itself."""
+    return is_dask(X) or isinstance(X, BlockIterable)
 
 
 def device_of_points(X):
     """Returns a context in which the current device is that of points.
 
     Args:
-        X (object): What a user calls points.
+        X (object): What :func:`recognize` returned.
 
     Returns:
         context manager: An array's device, or that of the first block of an
@@ -64,7 +98,7 @@ def device_of_points(X):
         whose chunks are worked on where they are.
 
     """
-    return device_of(next(iter(X)) if is_iterable_of_blocks(X) else X)
+    return X.device if isinstance(X, BlockIterable) else device_of(X)
 
 
 class Blocks:
@@ -144,12 +178,17 @@ class Blocks:
             if (blocks == i).any() else None
             for i, size in enumerate(self.sizes)])
         # As they came, not block after block.
-        places = numpy.argsort(
-            numpy.argsort(blocks, kind='stable'), kind='stable')
+        places = None
+        if (numpy.diff(blocks) < 0).any():
+            places = self.xp.asarray(numpy.argsort(
+                numpy.argsort(blocks, kind='stable'), kind='stable'))
         return tuple(
-            None if z[0] is None else self.xp.concatenate(z)[
-                self.xp.asarray(places)]
+            None if z[0] is None else self._join(z, places)
             for z in zip(*(part for part in parts if part is not None)))
+
+    def _join(self, parts, places):
+        joined = parts[0] if len(parts) == 1 else self.xp.concatenate(parts)
+        return joined if places is None else joined[places]
 
 
 def _take(x, sample_weight, indices):
@@ -203,12 +242,11 @@ def as_blocks(X, sample_weight=None):
         ValueError: If points or weights are not what they have to be.
 
     """
-    if is_dask(X) or is_iterable_of_blocks(X):
-        if sample_weight is not None and get_array_module(
-                sample_weight) is numpy and not is_dask(sample_weight):
-            sample_weight = numpy.asarray(sample_weight)
-        kind = DaskBlocks if is_dask(X) else IterableBlocks
-        blocks = kind(X, sample_weight)
+    X = recognize(X)
+    if is_dask(X):
+        blocks = DaskBlocks(X, sample_weight)
+    elif isinstance(X, BlockIterable):
+        blocks = IterableBlocks(X, sample_weight)
     else:
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, X)
@@ -227,8 +265,8 @@ class IterableBlocks(Blocks):
 
     Args:
         X (iterable): Arrays ``(M, C)`` or ``(N, C, *S)``.
-        sample_weight (array or None): Of all points, the blocks' one after
-            another along the first axis.
+        sample_weight (array-like or None): Of all points, the blocks' one
+            after another along the first axis.
 
     Raises:
         ValueError: If a block does not hold finite points of the first
@@ -238,27 +276,37 @@ class IterableBlocks(Blocks):
 
     def __init__(self, X, sample_weight=None):
         self._blocks = X
-        self._sample_weight = sample_weight
+        self._sample_weight = n_weights = None
+        if sample_weight is not None:
+            self._sample_weight = as_weights(sample_weight)
+            n_weights = sum(self._sample_weight.shape[:1])
         self._shapes = shapes = []
-        dtypes, totals = [], []
+        dtypes, totals, n_samples = [], [], 0
         for i, block in enumerate(X):
             x = check_points(block, f'block {i} of X')
             if shapes and x.shape[1] != shapes[0][1]:
                 raise ValueError(f'block {i} of X has {x.shape[1]} features, '
                                  f'block 0 has {shapes[0][1]}')
-            weight = self._weight_of(x, sum(shape[0] for shape in shapes))
+            shapes.append(x.shape)
+            n_samples += len(x)
+            if n_weights is not None and n_weights < n_samples:
+                break
+            weight = self._weight_of(x, n_samples - len(x))
             if weight is not None:
                 weight = check_sample_weight(weight, x)
-            shapes.append(x.shape)
             dtypes.append(x.dtype)
             totals.append(_total_weight(x, weight))
-        n_samples = sum(shape[0] for shape in shapes)
-        if sample_weight is not None and len(sample_weight) != n_samples:
+        if not shapes:
+            raise ValueError('X gives no blocks: it must give at least one')
+        if n_weights is not None and n_weights != n_samples:
+            more = '' if n_weights > n_samples else ' or more'
             raise ValueError(
-                f'sample_weight has shape {sample_weight.shape}: it must have '
-                f'an entry for each of the {n_samples} samples in X')
+                f'sample_weight has shape {self._sample_weight.shape}: it '
+                f'must have an entry for each sample in X, which has '
+                f'{n_samples}{more}')
+        self._dtype = numpy.result_type(*dtypes)
         super().__init__(
-            map(n_points, shapes), shapes[0][1], numpy.result_type(*dtypes),
+            map(n_points, shapes), shapes[0][1], self._dtype,
             get_array_module(x), sum(totals), sample_weight is not None)
 
     def _weight_of(self, x, start):
@@ -268,19 +316,19 @@ class IterableBlocks(Blocks):
             self._sample_weight[start:start + len(x)])
 
     def _read(self):
-        """Yields stacks and their weights, as many as the first time."""
-        start = n_blocks = 0
-        for block, shape in zip(self._blocks, self._shapes):
-            x = as_floating(block)
-            if x.shape != shape:
-                break
-            yield as_stack(x, self._weight_of(x, start))
+        """Yields stacks and their weights, the same as the first time."""
+        start = 0
+        for block, shape in itertools.zip_longest(self._blocks, self._shapes):
+            x = None
+            if block is not None and shape is not None:
+                x = as_floating(get_array_module(block).asarray(block))
+            if x is None or x.shape != shape:
+                raise ValueError(
+                    f'X gave {len(self._shapes)} blocks at first, and others, '
+                    'more or fewer when it was gone through again')
+            yield as_stack(x.astype(self._dtype, copy=False),
+                           self._weight_of(x, start))
             start += len(x)
-            n_blocks += 1
-        if n_blocks < len(self._shapes):
-            raise ValueError(
-                f'X gave {len(self._shapes)} blocks at first, and other or '
-                'fewer blocks when it was gone through again')
 
     def map(self, function, arguments=None):
         if arguments is None:
@@ -306,8 +354,8 @@ class DaskBlocks(Blocks):
 
     Args:
         X (dask.array.Array): Points ``(M, C)`` or ``(N, C, *S)``.
-        sample_weight (dask.array.Array, array or None): Weights ``(M,)`` or
-            ``(N, *S)``.
+        sample_weight (dask.array.Array, array-like or None): Weights ``(M,)``
+            or ``(N, *S)``.
 
     Raises:
         ValueError: If it does not hold finite points, or weights do not fit.
@@ -316,13 +364,15 @@ class DaskBlocks(Blocks):
 
     def __init__(self, X, sample_weight=None):
         X = whole_points(X)
-        self._x = X.to_delayed().ravel()
-        self._sample_weight = [None] * len(self._x)
+        # A selection can leave a chunk without points.
+        kept = numpy.flatnonzero(X.chunks[0])
+        self._x = X.to_delayed().ravel()[kept]
+        self._sample_weight = [None] * len(kept)
         if sample_weight is not None:
-            self._sample_weight = _weight_chunks(X, sample_weight)
-        sizes = [n_points((n,) + X.shape[1:]) for n in X.chunks[0]]
+            self._sample_weight = _weight_chunks(X, sample_weight)[kept]
+        sizes = [n_points((X.chunks[0][i],) + X.shape[1:]) for i in kept]
         kinds, totals = zip(*self.map(_check_block, [
-            (i, size, X.shape[1]) for i, size in enumerate(sizes)]))
+            (i, size, X.shape[1]) for i, size in zip(kept, sizes)]))
         super().__init__(
             sizes, X.shape[1], X.dtype, get_array_module(kinds[0]),
             sum(totals), sample_weight is not None)
@@ -377,9 +427,7 @@ def whole_points(X):
         raise ValueError(
             f'X has shape {X.shape}: it must be (points, dimensions), or '
             '(samples, dimensions, *spatial), and hold at least one point')
-    if X.dtype.kind != 'f':
-        X = X.astype(numpy.float64)
-    return X.rechunk({axis: -1 for axis in range(1, X.ndim)})
+    return as_floating(X).rechunk({axis: -1 for axis in range(1, X.ndim)})
 
 
 def as_stack(x, sample_weight):
@@ -387,12 +435,6 @@ def as_stack(x, sample_weight):
     z = stack(x)
     return z, None if sample_weight is None else sample_weight.reshape(
         z.shape[0], z.shape[2])
-
-
-def as_floating(block):
-    """Returns a block of points as an array of a floating dtype."""
-    x = get_array_module(block).asarray(block)
-    return x if x.dtype.kind == 'f' else x.astype(numpy.float64)
 
 
 def n_points(shape):
@@ -411,6 +453,11 @@ def _weight_chunks(X, sample_weight):
     """Divides weights as the points are divided."""
     import dask.array
     shape = X.shape[:1] + X.shape[2:]
+    if not is_dask(sample_weight):
+        sample_weight = as_weights(sample_weight)
+    elif sample_weight.dtype.kind not in 'biuf':
+        raise ValueError(f'sample_weight has dtype {sample_weight.dtype}: it '
+                         'must be real')
     if sample_weight.shape != shape:
         raise ValueError(f'sample_weight has shape {sample_weight.shape}: it '
                          f'must be {shape}')

@@ -1,11 +1,12 @@
 """Coresets: few weighted points in place of many."""
 import functools
+import math
 
 import numpy
 
 from mixnorm.checks import check_integer, check_points
 from mixnorm.mixture.blocks import (
-    as_blocks, device_of_points, is_dask, is_iterable_of_blocks)
+    as_blocks, comes_in_blocks, device_of_points, recognize)
 from mixnorm.mixture.randomness import random_numbers
 from mixnorm.mixture.seeding import (
     block_totals, draw_by_distance, squared_distance_masses)
@@ -36,7 +37,7 @@ numpy.random.Generator): Source of the random numbers.
 
     Raises:
         ValueError: If an argument is out of its range or ``X`` holds values
-            that are not finite.
+            that are not finite, or whose squares are not.
 
     Source: O. Bachem, M. Lucic and A. Krause, *Scalable k-Means Clustering
     via Lightweight Coresets* (2018), algorithm 1.
@@ -52,12 +53,13 @@ numpy.random.Generator): Source of the random numbers.
 
     """
     check_integer('m', m, 1)
+    X = recognize(X)
     with device_of_points(X):
         return _coreset(X, m, random_state)
 
 
 def _coreset(X, m, random_state):
-    if not (is_dask(X) or is_iterable_of_blocks(X)):
+    if not comes_in_blocks(X):
         X = check_points(X)
     blocks = as_blocks(X)
     # About one of the points, not about 0, which may be far.
@@ -66,6 +68,9 @@ def _coreset(X, m, random_state):
     center = to_parameters(sums, center, 0).means
     totals = block_totals(blocks, center)
     n_points, total = blocks.n_points, sum(totals)
+    if not math.isfinite(total):
+        raise ValueError(f'X is too large for its dtype, {blocks.dtype}, '
+                         'which cannot hold squared distances: scale X')
     # Where all points are one, there is no distance to draw by.
     a, b = (.5 / total, .5 / n_points) if total > 0 else (0., 1 / n_points)
     points = draw_by_distance(

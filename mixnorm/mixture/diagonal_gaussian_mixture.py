@@ -3,10 +3,11 @@ import copy
 import functools
 import math
 import time
+import warnings
 
 import numpy
 from sklearn.base import BaseEstimator, DensityMixin
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils import validation
 
 from mixnorm import compute
@@ -18,7 +19,8 @@ from mixnorm.compute.layout import (
 from mixnorm.compute.parameters import are_finite, Parameters
 from mixnorm.mixture.block_fitting import chosen_points, fit_mixture
 from mixnorm.mixture.blocks import (
-    as_blocks, device_of_points, is_dask, is_iterable_of_blocks, whole_points)
+    as_blocks, comes_in_blocks, device_of_points, is_dask, recognize,
+    whole_points)
 from mixnorm.mixture.randomness import as_generator
 from mixnorm.mixture.seeding import SEEDINGS
 
@@ -29,6 +31,7 @@ def _where_points_are(method):
     """Makes the current device of a method that of its points."""
     @functools.wraps(method)
     def wrapper(self, X, *args, **kwargs):
+        X = recognize(X)
         with device_of_points(X):
             return method(self, X, *args, **kwargs)
 
@@ -177,6 +180,10 @@ numpy.random.Generator): Source of the random numbers.
                 not fit ``X``, or no finite mixture does.
                 The mixture then stays as it was.
 
+        Warns:
+            ConvergenceWarning: If ``tol`` is positive and was not reached in
+                ``max_iter`` iterations.
+
         """
         fitted = copy.copy(self)
         fitted._fit(X, sample_weight)
@@ -216,6 +223,12 @@ numpy.random.Generator): Source of the random numbers.
         self.converged_ = found.converged
         self.lower_bound_ = float(found.lower_bound)
         self.n_effective_ = int((self.weights_ > 0).sum())
+        if self.tol > 0 and not self.converged_:
+            # Of who called fit, through its wrapper.
+            warnings.warn(
+                f'EM did not converge: after max_iter={self.max_iter} '
+                f'iterations the lower bound gained tol={self.tol:g} or more',
+                ConvergenceWarning, stacklevel=4)
 
     def _reporter(self):
         """Returns what tells users of a fit, ``None`` if nothing does."""
@@ -237,7 +250,7 @@ numpy.random.Generator): Source of the random numbers.
                 to be kept, in place of being compared.
 
         """
-        if is_dask(X) or is_iterable_of_blocks(X):
+        if comes_in_blocks(X):
             if reset:
                 vars(self).pop('feature_names_in_', None)
             return X
@@ -358,7 +371,7 @@ numpy.random.Generator): Source of the random numbers.
 
         """
         validation.check_is_fitted(self, 'weights_')
-        if is_dask(X) or is_iterable_of_blocks(X):
+        if comes_in_blocks(X):
             return self._by_blocks('predict_proba', X, len(self.weights_))
         X = self._validated(X, reset=False)
         tau, _ = self._posterior(stack(X))
@@ -378,7 +391,7 @@ numpy.random.Generator): Source of the random numbers.
 
         """
         validation.check_is_fitted(self, 'weights_')
-        if is_dask(X) or is_iterable_of_blocks(X):
+        if comes_in_blocks(X):
             return self._by_blocks('predict', X, dtype=numpy.int64)
         return self.predict_proba(X).argmax(axis=1)
 
@@ -395,7 +408,7 @@ numpy.random.Generator): Source of the random numbers.
 
         """
         validation.check_is_fitted(self, 'weights_')
-        if is_dask(X) or is_iterable_of_blocks(X):
+        if comes_in_blocks(X):
             return self._by_blocks('score_samples', X)
         X = self._validated(X, reset=False)
         _, log_density = self._posterior(stack(X))
@@ -431,7 +444,9 @@ numpy.random.Generator): Source of the random numbers.
             'chunks': X.chunks[:1] + ((n_columns,),) + X.chunks[2:]}
         dtype = working_dtype(X.dtype) if dtype is None else dtype
         return X.map_blocks(
-            method, dtype=dtype, meta=get_array_module(X._meta).empty(
+            functools.partial(
+                _of_chunk, method=method, n_columns=n_columns, dtype=dtype),
+            token=name, dtype=dtype, meta=get_array_module(X._meta).empty(
                 (0,) * (X.ndim - (n_columns is None)), dtype), **axes)
 
     def score(self, X, y=None, sample_weight=None):
@@ -490,6 +505,14 @@ numpy.random.Generator): Source of the random numbers.
 
     def _n_parameters(self):
         return self.n_effective_ * (2 * self.n_features_in_ + 1) - 1
+
+
+def _of_chunk(x, method, n_columns, dtype):
+    """Applies a method to a chunk, which may have no points."""
+    if len(x):
+        return method(x)
+    columns = () if n_columns is None else (n_columns,)
+    return get_array_module(x).empty((0,) + columns + x.shape[2:], dtype)
 
 
 def _posterior(x, parameters):

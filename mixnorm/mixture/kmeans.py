@@ -47,8 +47,7 @@ def kmeans_plusplus(X, n_clusters, random_state=None, n_local_trials=None):
     points than centres, centres coincide.
 
     Args:
-        X (array): Points ``(M, C)`` or ``(N, C, *S)``, NumPy or CuPy,
-            floating.
+        X (array): Points ``(M, C)`` or ``(N, C, *S)``, NumPy or CuPy, real.
         n_clusters (int): Number of centres ``K``, at least 1.
         random_state (None, int, numpy.random.RandomState or \
 numpy.random.Generator): Source of the random numbers.
@@ -56,8 +55,9 @@ numpy.random.Generator): Source of the random numbers.
             ``None``.
 
     Returns:
-        tuple of arrays: Centres ``(K, C)`` in ``X``'s dtype and their point
-        numbers ``(K,)``, of the kind that ``X`` is.
+        tuple of arrays: Centres ``(K, C)``, in ``X``'s dtype if that is
+        float16, float32 or float64, otherwise float64; and their point
+        numbers ``(K,)``.  Both are of the kind that ``X`` is.
 
     Raises:
         ValueError: If an argument is out of its range or ``X`` holds values

@@ -88,6 +88,20 @@ def test_densities_are_those_of_the_mini_batch():
         square - mean ** 2, expected.var(axis=1), rtol=1e-3)
 
 
+@pytest.mark.filterwarnings('error')
+def test_densities_of_a_constant_channel():
+    display = DensitiesDisplay(
+        [0], numpy.full((1, 50), 3.), numpy.zeros((1, 50)), numpy.ones(1),
+        numpy.full((1, 1), 3.), numpy.zeros((1, 1))).plot()
+    above = display.ax_[0, 0]
+    low, high = above.get_xlim()
+    assert low < 3 < high
+    # The only bar is seen.
+    bars = next(z for z in above.patches if z.get_label() == 'activations')
+    top = bars.get_xy()[:, 1].max()
+    assert above.get_ylim()[1] / 2 < top < above.get_ylim()[1]
+
+
 def test_densities_change_nothing_in_the_link():
     x = make_points()
     for link in (make_mixture(x), make_modes(x)):
@@ -137,6 +151,31 @@ def test_components_of_the_queue_with_activations():
     numpy.testing.assert_array_equal(
         display.x, x.swapaxes(0, 1).reshape(5, -1)[display.channels])
     assert display.plot().ax_.shape == (4, 1)
+    legend, = display.figure_.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        *(f'component {k}' for k in range(display.weights.shape[1])),
+        'activations', 'all components']
+    # A narrow figure has all of it.
+    display.figure_.canvas.draw()
+    box = legend.get_window_extent()
+    assert 0 <= box.x0 and box.x1 <= display.figure_.bbox.x1
+
+
+@pytest.mark.filterwarnings('error')
+def test_components_of_a_constant_channel_and_far_activations():
+    weights, means = numpy.ones((1, 1)), numpy.full((1, 1, 1), 3.)
+    for x in (numpy.full((1, 50), 3.), numpy.full((1, 50), 1e4)):
+        display = ComponentsDisplay(
+            [0], ['now'], weights, means, numpy.zeros((1, 1, 1)), x).plot()
+        display.figure_.canvas.draw()
+        low, high = display.ax_[0, 0].get_xlim()
+        assert low < 3 < high
+        # The area of the bars is the share of what is shown.
+        histogram, = [z for z in display.ax_[0, 0].patches]
+        bars = histogram.get_xy()
+        area = numpy.trapezoid(bars[:, 1], bars[:, 0]) if hasattr(
+            numpy, 'trapezoid') else numpy.trapz(bars[:, 1], bars[:, 0])
+        numpy.testing.assert_allclose(abs(area), x[0, 0] == 3, atol=1e-9)
 
 
 def test_animation(file, tmp_path):
@@ -149,6 +188,8 @@ def test_animation(file, tmp_path):
     display.animate().save(path, writer=PillowWriter(fps=4))
     with Image.open(path) as image:
         assert image.n_frames == 4
+    legend, = display.figure_.legends
+    assert legend.get_texts()[-1].get_text() == 'all components'
 
 
 @pytest.mark.parametrize('arguments, words', [
@@ -179,6 +220,11 @@ def test_effective_components(file):
     assert one.ax_.lines[0].get_ydata().tolist() == [2, 1.5, 1]
     with pytest.raises(ValueError, match="'/c'.* /a, /b"):
         EffectiveComponentsDisplay.from_record(file, ['/c'])
+    # A single record has no fractions of iterations about it.
+    single = EffectiveComponentsDisplay(
+        {'/a': numpy.array([23])}, {'/a': numpy.array([3.])}).plot()
+    ticks = single.ax_.get_xticks()
+    numpy.testing.assert_array_equal(ticks, ticks.round())
 
 
 def test_samples_have_the_highest_posterior():

@@ -2,7 +2,7 @@
 import numpy
 import pytest
 
-from mixnorm.mixture import DiagonalGaussianMixture
+from mixnorm.mixture import coreset, DiagonalGaussianMixture
 from mixnorm.mixture import block_fitting
 from mixnorm.mixture.blocks import as_blocks
 
@@ -88,6 +88,50 @@ def test_any_object_that_gives_blocks_again(ordered):
     _check_same(_fit(Blocks()), _fit(_points()))
 
 
+def test_blocks_may_be_lists(ordered):
+    class Blocks:
+
+        def __iter__(self):
+            return (z.tolist() for z in numpy.split(_points(), [100]))
+
+    _check_same(_fit(Blocks()), _fit(_points()))
+
+
+@pytest.mark.parametrize('dtypes', ['fd', 'ef', 'dg'])
+def test_dtypes_are_joined_as_those_of_arrays(dtypes, ordered):
+    X = _points()
+    blocks = [z.astype(dtype) for z, dtype in zip(
+        numpy.split(X, [150]), dtypes)]
+    dtype = {'fd': 'd', 'ef': 'f', 'dg': 'd'}[dtypes]
+    expected = _fit(numpy.concatenate(blocks).astype(dtype))
+    actual = _fit(blocks)
+    assert actual.means_.dtype == dtype
+    _check_same(actual, expected, 1e-10 if dtype == 'd' else 1e-3)
+
+
+class _Counting:
+
+    """Counts how often each of two blocks is read."""
+
+    def __init__(self):
+        self.counts = [0, 0]
+
+    def __iter__(self):
+        for i, block in enumerate(numpy.split(_points(), [150])):
+            self.counts[i] += 1
+            yield block
+
+
+@pytest.mark.parametrize('call', [
+    lambda gm, X: gm.fit(X), lambda gm, X: list(gm.predict(X)),
+    lambda gm, X: gm.score(X), lambda gm, X: coreset(X, 3, 0)],
+    ids=['fit', 'predict', 'score', 'coreset'])
+def test_first_block_is_looked_at_once_beside_the_passes(call):
+    X = _Counting()
+    call(_fit(_points()), X)
+    assert X.counts[0] == X.counts[1] + 1
+
+
 @pytest.mark.parametrize('name', ['predict', 'predict_proba', 'score_samples'])
 def test_what_is_returned_per_point(name):
     X = _points()
@@ -128,15 +172,16 @@ def test_take():
     numpy.testing.assert_array_equal(weights, numbers)
 
 
-class _Dwindling:
+class _Changing:
 
-    """Gives fewer blocks from time to time."""
+    """Gives more or fewer blocks from time to time."""
 
-    def __init__(self):
-        self._n_blocks = 9
+    def __init__(self, n_blocks, change):
+        self._n_blocks = n_blocks
+        self._change = change
 
     def __iter__(self):
-        self._n_blocks -= 1
+        self._n_blocks += self._change
         return iter([numpy.eye(3)] * self._n_blocks)
 
 
@@ -150,11 +195,20 @@ class _Dwindling:
     ([numpy.eye(3), numpy.ones(3)], None, r'block 1 of X has shape \(3,\)'),
     ([numpy.eye(3), numpy.ones((0, 3))], None, r'block 1 of X has shape'),
     ([numpy.eye(3), 1j * numpy.eye(3)], None, 'block 1 of X has dtype'),
-    ([numpy.eye(3)] * 2, numpy.ones(5), r'sample_weight has shape'),
-    ([numpy.eye(3)] * 2, numpy.ones(7), r'sample_weight has shape \(7,\)'),
+    (_Changing(0, 0), None, 'X gives no blocks'),
+    ({1., 2.}, None, r'block 0 of X has shape \(\)'),
+    ([numpy.eye(3)] * 2, numpy.ones(5),
+     r'sample_weight has shape \(5,\).* X, which has 6 or more'),
+    ([numpy.eye(3)] * 2, numpy.ones(7),
+     r'sample_weight has shape \(7,\).* X, which has 6$'),
+    ([numpy.eye(3)] * 2, 1., r'sample_weight has shape \(\)'),
+    ([numpy.eye(3)] * 2, 'text', 'sample_weight is no array of numbers'),
+    ([numpy.eye(3), numpy.eye(3, 3)[:2]], [numpy.ones(3), numpy.ones(2)],
+     'sample_weight is no array of numbers'),
     ([numpy.eye(3)] * 2, -numpy.ones(6), 'sample_weight .* negative'),
     ([numpy.eye(3)] * 2, numpy.zeros(6), 'sample_weight is zero'),
-    (_Dwindling(), None, 'X gave .* blocks at first'),
+    (_Changing(9, -1), None, 'X gave .* blocks at first'),
+    (_Changing(1, 1), None, 'X gave .* blocks at first'),
 ], ids=lambda value: repr(value)[:30])
 def test_bad_blocks(X, weight, message):
     gm = _fit(_points())

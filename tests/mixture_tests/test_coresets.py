@@ -74,6 +74,7 @@ def test_equal_points():
 @pytest.mark.parametrize('arguments,message', [
     ({'m': 0}, 'm is 0.*integer of at least 1'),
     ({'X': numpy.full((3, 2), numpy.nan)}, 'X holds 6 of 6'),
+    ({'X': numpy.array([[1e200, 0], [-1e200, 1]])}, 'X is too large'),
     ({'random_state': 'a'}, "random_state is 'a'"),
 ])
 def test_bad_input(arguments, message):

@@ -58,6 +58,32 @@ def test_weights_and_activations():
         expected.score(X, sample_weight=w))
 
 
+def test_chunks_without_points():
+    X = _points()
+    gm = _fit(X)
+    lazy = da.from_array(X, chunks=((0, 100, 0, 200), (4,)))
+    w = numpy.arange(300.)
+    for weight in (None, w, da.from_array(w, chunks=70)):
+        _check_same(_fit(lazy, weight), _fit(X, None if weight is None else w))
+    for name in ('predict', 'predict_proba', 'score_samples'):
+        numpy.testing.assert_allclose(
+            getattr(gm, name)(lazy).compute(), getattr(gm, name)(X),
+            rtol=1e-9)
+    numpy.testing.assert_allclose(gm.score(lazy), gm.score(X))
+
+
+@pytest.mark.parametrize('dtype', ['e', 'f', 'g', 'i8'])
+def test_dtypes(dtype):
+    X = _points().astype(dtype)
+    gm = _fit(X)
+    lazy = da.from_array(X, chunks=(70, 2))
+    assert _fit(lazy).means_.dtype == gm.means_.dtype
+    for name in ('predict', 'predict_proba', 'score_samples'):
+        actual = getattr(gm, name)(lazy)
+        assert actual.dtype == actual.compute().dtype == getattr(
+            gm, name)(X).dtype
+
+
 def test_what_is_returned_is_lazy():
     X = _points()
     gm = _fit(X)
@@ -130,6 +156,8 @@ def test_bad_weights_and_widths():
     for weight, message in [
             (numpy.ones(299), r'sample_weight has shape \(299,\)'),
             (-numpy.ones(300), 'sample_weight .* negative'),
+            (['a'] * 300, 'sample_weight is no array of numbers'),
+            (1j * da.ones(300), 'sample_weight has dtype complex'),
             (da.zeros(300), 'sample_weight is zero')]:
         with pytest.raises(ValueError, match=message):
             _fit(X, weight)

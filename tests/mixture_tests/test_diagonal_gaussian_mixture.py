@@ -1,5 +1,6 @@
 import copy
 import pickle
+import tracemalloc
 import warnings
 
 import chainer
@@ -10,9 +11,12 @@ from hypothesis.extra import numpy as arrays
 import numpy
 import pytest
 from sklearn import mixture as sklearn_mixture
+from sklearn.exceptions import ConvergenceWarning
 
 from mixnorm.mixture import DiagonalGaussianMixture, NotFittedError
 
+pytestmark = pytest.mark.filterwarnings(
+    'ignore::sklearn.exceptions.ConvergenceWarning')
 
 _FITTED = ('weights_', 'means_', 'covariances_', 'n_iter_', 'converged_',
            'lower_bound_', 'n_effective_', 'n_features_in_')
@@ -104,6 +108,52 @@ def test_stops_where_scikit_learn_stops(seed, tol):
     assert ours.converged_ == theirs.converged_
     numpy.testing.assert_allclose(
         ours.lower_bound_, theirs.lower_bound_, rtol=1e-9)
+
+
+@pytest.mark.parametrize('tol,max_iter,warned', [
+    (1e-3, 2, True), (1e-3, 100, False), (0, 2, False)])
+def test_warns_of_a_tolerance_not_reached(tol, max_iter, warned):
+    X = _points(0, 200, 3)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        gm = DiagonalGaussianMixture(
+            3, random_state=0, kmeans_iter=0, tol=tol,
+            max_iter=max_iter).fit(X)
+    assert gm.converged_ == (tol > 0 and not warned)
+    assert [(w.category, w.filename) for w in caught] == [
+        (ConvergenceWarning, __file__)] * warned
+
+
+@pytest.mark.parametrize('dtype', ['f', 'd'])
+@pytest.mark.parametrize('seed', range(8))
+def test_lower_bound_never_falls(seed, dtype):
+    random = numpy.random.RandomState(seed)
+    X = (_points(seed, random.randint(100, 300), random.randint(1, 6))
+         + random.choice([0, 1e3])).astype(dtype)
+    bounds = [
+        DiagonalGaussianMixture(
+            1 + seed % 5, random_state=seed, kmeans_iter=1,
+            tol=0, max_iter=n, reg_covar=0).fit(X).lower_bound_
+        for n in range(1, 12)]
+    rounding = 1e-9 if dtype == 'd' else 1e-4
+    assert (numpy.diff(bounds) > -rounding * abs(bounds[-1])).all()
+    assert bounds[-1] > bounds[0] - rounding
+
+
+@pytest.mark.parametrize('sample_ratio,most', [(1, 2.4), (.25, .7)])
+def test_memory_of_a_fit(sample_ratio, most):
+    X = numpy.random.RandomState(0).randn(20000, 200).astype('f')
+    gm = DiagonalGaussianMixture(
+        2, random_state=0, kmeans_iter=1, max_iter=1, tol=0,
+        sample_ratio=sample_ratio)
+    tracemalloc.start()
+    try:
+        gm.fit(X)
+        kept, greatest = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert greatest < most * X.nbytes
+    assert kept < .1 * X.nbytes
 
 
 def test_finds_the_groups():

@@ -60,7 +60,7 @@ def test_activation_is_the_matrix_of_its_points():
         numpy.testing.assert_array_equal(actual, wanted)
 
 
-@pytest.mark.parametrize('dtype', ['e', 'f', 'd', 'i', 'B', '?'])
+@pytest.mark.parametrize('dtype', ['e', 'f', 'd', 'g', 'i', 'B', '?'])
 def test_dtypes(dtype):
     X = (_points(0) > 1).astype(dtype)
     centers, indices = kmeans_plusplus(X, 3, random_state=0)

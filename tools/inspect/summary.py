@@ -2,6 +2,7 @@
 
 import copy
 import math
+import textwrap
 
 import chainer
 import numpy
@@ -245,7 +246,8 @@ def cells(row):
 
 def as_text(rows):
     """Returns the table and the warnings as text."""
-    lines = [text_table([TITLES, *map(cells, rows)]), '', EXPLANATION]
+    lines = [text_table([TITLES, *map(cells, rows)]), '',
+             textwrap.fill(EXPLANATION, 79)]
     lines += [f"warning: {row['path']}: {warning}"
               for row in rows for warning in row['warnings']]
     return '\n'.join(lines)

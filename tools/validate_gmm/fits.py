@@ -6,6 +6,7 @@ import typing
 import warnings
 
 import numpy
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from mixnorm.mixture import DiagonalGaussianMixture, Parameters
@@ -74,19 +75,21 @@ def fit_ours(points, n_components, options, start=None):
         DiagonalGaussianMixture: The fitted mixture.
 
     """
-    return DiagonalGaussianMixture(
-        n_components, max_iter=options.max_iter, tol=options.tol,
-        reg_covar=options.reg_covar, random_state=options.seed,
-        **({} if start is None else {
-            'weights_init': start.weights, 'means_init': start.means,
-            'covariances_init': start.variances})).fit(points)
+    with warnings.catch_warnings():
+        # It tells when it has not converged; so does the table.
+        warnings.simplefilter('ignore', ConvergenceWarning)
+        return DiagonalGaussianMixture(
+            n_components, max_iter=options.max_iter, tol=options.tol,
+            reg_covar=options.reg_covar, random_state=options.seed,
+            **({} if start is None else {
+                'weights_init': start.weights, 'means_init': start.means,
+                'covariances_init': start.variances})).fit(points)
 
 
 def fit_theirs(points, n_components, options, start=None):
     """Fits with scikit-learn; see :func:`fit_ours`."""
     with warnings.catch_warnings():
-        # It tells when it has not converged; so does the table.
-        warnings.simplefilter('ignore')
+        warnings.simplefilter('ignore')  # As above.
         return GaussianMixture(
             n_components, covariance_type='diag', max_iter=options.max_iter,
             tol=options.tol, reg_covar=options.reg_covar,

@@ -6,24 +6,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
 import numpy
 
-from tools.validate_gmm.comparison import match, OURS, THEIRS
+from mixnorm.inspection.canvas import colour
+from tools.validate_gmm.comparison import EXACT, match, OURS, THEIRS
 from train.loop.files import replacing
 
 # More would only make the file larger.
 _MOST_POINTS = 5000
-
-
-# Of M. Okabe and K. Ito, Color Universal Design (2008), without black, which
-# scikit-learn's ellipses have.
-_COLORS = ('#0072b2', '#e69f00', '#009e73', '#cc79a7', '#d55e00', '#56b4e9',
-           '#f0e442')
-
-
-def colors(n_components):
-    """Returns a colour for each component, ``(K, 4)``, safe for the \
-colour-blind; from the eighth on they come again."""
-    return to_rgba_array([_COLORS[k % len(_COLORS)]
-                          for k in range(n_components)])
 
 
 def draw(comparison, dims, path, file_format):
@@ -44,7 +32,8 @@ def draw(comparison, dims, path, file_format):
     point_set = comparison.points
     figure = Figure(figsize=(10, 5), layout='constrained')
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
-    reference = comparison.same_start[OURS].parameters
+    # Which is there even if a library found no mixture.
+    reference = comparison.same_start[EXACT].parameters
     for axes, title, fits in zip(
             panels, ('same start', 'own seedings'),
             (comparison.same_start, comparison.own_seeding)):
@@ -56,7 +45,7 @@ def draw(comparison, dims, path, file_format):
     figure.suptitle(f'{point_set.name}: fits of {point_set.n_components} '
                     'components, ellipses of 2 standard deviations')
     figure.legend(
-        [Line2D([], [], color=_COLORS[0], linewidth=4, alpha=.6),
+        [Line2D([], [], color=colour(0), linewidth=4, alpha=.6),
          Line2D([], [], color='black', linewidth=1.2, linestyle='--')],
         [f'{OURS}, in the colour of its component', THEIRS],
         loc='outside lower center', ncols=2)
@@ -67,7 +56,8 @@ def draw(comparison, dims, path, file_format):
 def _draw_fits(axes, points, fits, reference, dims):
     ours, theirs = fits[OURS], fits[THEIRS]
     if ours.error is None:
-        palette = colors(len(ours.parameters.weights))
+        palette = to_rgba_array(
+            [colour(k) for k in range(len(ours.parameters.weights))])
         # Component order[k] of the fit has colour k.
         order = match(ours.parameters, reference)
         palette[order] = palette.copy()

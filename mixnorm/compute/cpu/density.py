@@ -58,6 +58,7 @@ class Density:
         self._quadratic = padded_rows(precisions.astype(dtype))
         self._constants = (constants - .5 * squares).astype(dtype)[
             :, None, None, None]
+        self._can_overflow = ~narrow & ~numpy.isnan(constants)
 
     def posterior(self, z, squares, scratch):
         """Computes eq. (31) for a block.
@@ -92,6 +93,12 @@ class Density:
         numpy.add(joint.transpose(2, 0, 1, 3), self._constants, out=columns)
         columns = columns.reshape((*self._groups, math.prod(shape[1:])))
         top = columns.max(axis=1, keepdims=True)
+        if numpy.isnan(top).any():
+            # Of infinite terms of both signs the square is the greater one.
+            beyond = numpy.isfinite(z).all(axis=-2).ravel() & (
+                self._can_overflow.reshape(self._groups + (1,)))
+            columns[numpy.isnan(columns) & beyond] = -math.inf
+            top = columns.max(axis=1, keepdims=True)
         far = top == -math.inf
         if far.any():
             # Beyond what the dtype can tell, components are alike.

@@ -147,6 +147,12 @@ def _sums_about(points, centers, sample_weight, responsibilities):
         centers = centers - points.origin
     least = _LEAST_ROUNDINGS[points.dtype.char] * numpy.finfo(
         points.dtype).eps
+    # Weights in a unit of their own, a power of 2: the points' dtype may not
+    # hold them.
+    unit = 1.
+    if sample_weight is not None:
+        _, exponent = numpy.frexp(sample_weight.max(initial=0))
+        unit = numpy.ldexp(1., exponent - 1)
 
     def work(block, scratch):
         z = points.load(block, scratch)
@@ -154,7 +160,7 @@ def _sums_about(points, centers, sample_weight, responsibilities):
         with scratch.step():
             tau, log_density = responsibilities(block, z, squares, scratch)
         if sample_weight is not None:
-            weight = block_view(sample_weight[:, None], block)
+            weight = block_view(sample_weight[:, None], block) / unit
             tau = tau * weight.astype(points.dtype, copy=False)
             # What cannot be is allowed to points that do not count.
             log_density = numpy.where(weight > 0, log_density * weight, 0)
@@ -181,7 +187,8 @@ def _sums_about(points, centers, sample_weight, responsibilities):
         return (counts, first, second,
                 log_density.sum(dtype=numpy.float64))
 
-    return tuple(sum(parts) for parts in zip(*for_blocks(work, blocks)))
+    return tuple(
+        unit * sum(parts) for parts in zip(*for_blocks(work, blocks)))
 
 
 def posterior(x, weights, means, variances):

@@ -35,9 +35,10 @@ def find_origin(x):
         few[~finite] = 0
     few.sort(axis=0)
     low, median, high = (few[len(few) * i // 4] for i in (1, 2, 3))
-    # At most some four deviations from the origin.
-    if (abs(median) <= 3 * (high - low)).all():
-        return None
+    with numpy.errstate(over='ignore'):
+        # At most some four deviations from the origin.
+        if (abs(median) <= 3 * (high - low)).all():
+            return None
     return median
 
 

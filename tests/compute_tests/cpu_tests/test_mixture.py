@@ -91,7 +91,9 @@ def test_one_dimension(n_components, shift):
         numpy.testing.assert_allclose(variances, variance, rtol=1e-3)
 
 
-@pytest.mark.parametrize('dtype,far', [('f', 1e25), ('d', 1e200)])
+@pytest.mark.parametrize('dtype,far', [
+    ('f', 1e25), ('d', 1e200), ('f', 3e38), ('d', 1.7e308)])
+@pytest.mark.filterwarnings('error')
 def test_posterior_beyond_every_component(dtype, far):
     # The squared distances are beyond the dtype: what is there is alike.
     parameters = Parameters(*(z.astype(dtype) for z in _PARAMETERS._replace(
@@ -102,6 +104,20 @@ def test_posterior_beyond_every_component(dtype, far):
                                                       [.5] * 2])
     assert (log_density[0, ::2] == -numpy.inf).all()
     assert numpy.isfinite(log_density[0, 1])
+
+
+def test_what_is_no_number_shows():
+    # Beside a point that is merely beyond the dtype.
+    X = numpy.array([[3e38, 0], [numpy.nan, 0], [0, 1]], 'f')
+    parameters = Parameters(*(z.astype('f') for z in _PARAMETERS))
+    tau, log_density = _posterior(stack(X), parameters)
+    assert numpy.isnan(tau[0, :, 1]).all() and numpy.isnan(log_density[0, 1])
+    assert numpy.isfinite(tau[0, :, ::2]).all()
+    for name, k in ('weights', 1), ('means', (1, 0)), ('variances', (1, 0)):
+        bad = Parameters(*(z.copy() for z in parameters))
+        getattr(bad, name)[k] = numpy.nan
+        tau, log_density = _posterior(stack(X), bad)
+        assert numpy.isnan(tau).all() and numpy.isnan(log_density).all()
 
 
 @pytest.mark.parametrize('far', [1e4, 1e7])

@@ -1,9 +1,11 @@
 import chainer
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 import numpy
 import pytest
 
+from mixnorm.inspection.canvas import colour
 from mixnorm.mixture import Parameters
 from tools.validate_gmm import comparison as compared
 from tools.validate_gmm import plot
@@ -73,7 +75,7 @@ def test_ellipses_are_the_components(comparison, figures, tmp_path):
             points.get_facecolor()[:, :3],
             [ellipses[k].get_edgecolor()[:3] for k in both[0].labels])
     # The groups are far apart, so both seedings find the same components.
-    assert len(colors[0]) == 5
+    assert set(colors[0]) == {to_rgba(colour(k), .6) for k in range(5)}
     for color, center in colors[0].items():
         numpy.testing.assert_allclose(colors[1][color], center, atol=1e-6)
 
@@ -86,6 +88,10 @@ def test_fit_that_failed_is_not_drawn(comparison, figures, tmp_path):
     assert len(left.patches) == 10 and len(right.patches) == 0
 
 
-def test_colors_differ():
-    assert len({tuple(color) for color in plot.colors(7)}) == 7
-    assert plot.colors(9).shape == (9, 4)
+def test_own_seeding_is_drawn_where_the_same_start_failed(
+        comparison, figures, tmp_path):
+    failed = comparison._replace(same_start=dict(comparison.same_start, **{
+        compared.OURS: Fit('empty')}))
+    plot.draw(failed, [0, 1], str(tmp_path / 'a.png'), 'png')
+    left, right = figures[0].axes
+    assert len(left.patches) == 5 and len(right.patches) == 10
