@@ -1,6 +1,6 @@
 """Where the CUDA kernels run in the tests: on the CPU, and on a GPU.
 
-On the CPU they run through cuda_on_cpu.h, where there is a C++ compiler.
+On the CPU they run through cuda_on_cpu.cpp, where there is a C++ compiler.
 """
 import functools
 import shutil
