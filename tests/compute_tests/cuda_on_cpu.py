@@ -16,9 +16,10 @@ SOURCES = ('coefficients', 'fit', 'mixture', 'modes', 'rows', 'sample',
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 
-# What lets the compiler tell cuda_checks.cpp what kernels do, and the line.
-CHECKS = ('-g1', '-fsanitize=thread,alignment,bounds,shift,'
-          'signed-integer-overflow,integer-divide-by-zero')
+# Options by which cuda_checks.cpp is told what kernels do, and in which line.
+CHECKED = (
+    '-O1', '-g1', '-fsanitize=thread,alignment,bounds,shift,'
+    'signed-integer-overflow,integer-divide-by-zero')
 
 _KERNELS = '''
 const std::vector<cuda_on_cpu::Kernel> cuda_on_cpu::kernels = {{
@@ -27,9 +28,9 @@ const std::vector<cuda_on_cpu::Kernel> cuda_on_cpu::kernels = {{
 '''
 
 
-def all_sources():
-    """Returns the text of all kernels, each header once."""
-    return '\n'.join(map(read_source, SOURCES))
+def all_sources(names=SOURCES):
+    """Returns the text of some sources, each header once."""
+    return '\n'.join(map(read_source, names))
 
 
 def build(compiler, library, source, flags=('-O1',)):
@@ -58,8 +59,9 @@ def build(compiler, library, source, flags=('-O1',)):
             f'cuda_on_cpu::kernel("{name}", {name})'
             for name in names)))
     kernels = f'{library}.o'
-    _run(compiler, '-c', *flags, '-I', folder, '-I', _HERE, '-o', kernels,
-         main)
+    # Hidden, as else libraries of several types share static shared memory.
+    _run(compiler, '-c', '-fvisibility=hidden', *flags, '-I', folder, '-I',
+         _HERE, '-o', kernels, main)
     # Of what both have of C++'s library, the linker takes the first: not what
     # is built so that it is checked.
     _run(compiler, '-shared', '-pthread', '-o', library,
@@ -82,22 +84,24 @@ def _run(compiler, *arguments):
     subprocess.run([compiler, '-fPIC', *arguments], check=True)
 
 
-def build_all(compiler, folder, flags=('-O1',)):
-    """Builds all kernels for all types.
+def build_all(compiler, folder, flags=('-O1',), sources=None):
+    """Builds kernels for several types.
 
     Args:
         compiler (str): The host's C++ compiler.
         folder (str): Where the libraries go.
         flags (tuple of str): Options of the compiler.
+        sources (dict): From the name of a dtype to the sources' names; all
+            sources for all types if ``None``.
 
     Returns:
         dict: From the name of a dtype to its library.
 
     """
     libraries = {}
-    for dtype in TYPES:
+    for dtype, names in (sources or dict.fromkeys(TYPES, SOURCES)).items():
         libraries[dtype] = os.path.join(folder, f'{dtype}.so')
-        build(compiler, libraries[dtype], all_sources(),
+        build(compiler, libraries[dtype], all_sources(names),
               flags + compiler_options(dtype))
     return libraries
 

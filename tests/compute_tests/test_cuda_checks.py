@@ -149,8 +149,7 @@ extern "C" __global__ void overflow(
 @pytest.fixture(scope='module')
 def faults(compiler, tmp_path_factory):
     library = str(tmp_path_factory.mktemp('faults') / 'faults.so')
-    cuda_on_cpu.build(
-        compiler, library, _FAULTS, ('-O1', *cuda_on_cpu.CHECKS))
+    cuda_on_cpu.build(compiler, library, _FAULTS, cuda_on_cpu.CHECKED)
     return cuda_on_cpu.Emulator({'float32': library})
 
 
