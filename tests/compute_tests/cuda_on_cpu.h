@@ -211,9 +211,12 @@ extern thread_local unsigned char dynamic_shared[];
 #define __ballot_sync(mask, vote) \
   cuda_on_cpu::ballot(mask, vote, __FILE__, __LINE__)
 #define __ffs(bits) __builtin_ffs(bits)
-#define __nanosleep(n) cuda_on_cpu::sleep(__FILE__, __LINE__)
 #define __threadfence() cuda_on_cpu::fence()
 #define atomicAdd(address, value) cuda_on_cpu::add(address, value)
+
+#if __CUDA_ARCH__ >= 700
+#define __nanosleep(n) cuda_on_cpu::sleep(__FILE__, __LINE__)
+#endif
 
 #if __CUDA_ARCH__ >= 800
 #define __pipeline_memcpy_async(to, from, size) \

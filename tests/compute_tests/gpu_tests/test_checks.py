@@ -15,13 +15,14 @@ from mixnorm.compute.gpu import tile
 from mixnorm.links import (
     MixtureNormalization, ModeGroupNormalization, ModeNormalization)
 
-# Shape, components, order of memory, and thread blocks that share the points.
+# Shape, components, order of memory, and thread blocks that share the points:
+# with one, it has several tiles.
 _CASES = [
     ((2, 20, 40), 3, 'contiguous', 512),
-    ((2, 130, 17), 5, 'contiguous', 512),
     ((3, 5, 49), 3, 'channels last', 512),
-    ((1, 7, 90), 16, 'strided', 2),
-    ((3, 70, 60), 6, 'contiguous', 2),
+    ((2, 3, 320), 4, 'contiguous', 1),
+    ((1, 7, 270), 6, 'strided', 1),
+    ((1, 700, 24), 3, 'contiguous', 1),
 ]
 
 _LINKS = [

@@ -11,7 +11,8 @@ from mixnorm.links import MixtureNormalization
 
 
 def test_same_bits_twice(device, small_case):
-    assert cases.run_all(device, small_case) == cases.run_all(device, small_case)
+    expected = cases.run_all(device, small_case)
+    assert cases.run_all(device, small_case) == expected
 
 
 def test_same_bits_in_any_order_of_threads(emulated, small_case):
