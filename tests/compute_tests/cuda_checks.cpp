@@ -122,7 +122,7 @@ void report(const std::string& what, const void* from) {
   }
 }
 
-std::string text(uintptr_t address, size_t size) {
+std::string describe(uintptr_t address, size_t size) {
   std::string bytes = std::to_string(size) + " bytes";
   if (dynamic_shared.has(address, 1)) {
     return bytes + " of dynamic shared memory, from " +
@@ -144,7 +144,7 @@ int at(const std::vector<int>& values, size_t i) {
   return i < values.size() ? values[i] : 0;
 }
 
-void raise(std::vector<int>* values, size_t i, int value) {
+void raise_to(std::vector<int>* values, size_t i, int value) {
   if (values->size() <= i) values->resize(i + 1);
   if ((*values)[i] < value) (*values)[i] = value;
 }
@@ -165,7 +165,7 @@ void look(Cell* cell, bool is_write, bool is_shared, uintptr_t address,
           size_t size, const void* from) {
   Access own = {(int)block, thread, barriers};
   auto race = [&](const Access& other, const char* what) {
-    report((is_write ? "writes " : "reads ") + text(address, size) +
+    report((is_write ? "writes " : "reads ") + describe(address, size) +
                ", which thread " + std::to_string(other.thread) +
                " of thread block " + std::to_string(other.block) + what,
            from);
@@ -178,7 +178,7 @@ void look(Cell* cell, bool is_write, bool is_shared, uintptr_t address,
     cell->write = own;
   } else {
     if (is_shared && cell->write.barriers == 0) {
-      report("reads " + text(address, size) + ", which nothing was written to",
+      report("reads " + describe(address, size) + ", which nothing was written to",
              from);
     }
     if (is_before(cell->read)) {
@@ -203,7 +203,7 @@ void check(const void* pointer, size_t size, bool is_write,
     is_global = is_global || array.has(address, size);
   }
   if (!is_shared && !is_global) {
-    report((is_write ? "writes " : "reads ") + text(address, size), from);
+    report((is_write ? "writes " : "reads ") + describe(address, size), from);
     return;
   }
   std::unique_lock<std::mutex> lock(mutex, std::defer_lock);
@@ -271,13 +271,13 @@ void leave() { active = false; }
 void pass_barrier() {
   ++barriers;
   for (size_t i = 0; i < seen_behind.size(); ++i) {
-    raise(&seen, i, seen_behind[i]);
+    raise_to(&seen, i, seen_behind[i]);
   }
 }
 
 void pass_fence() {
-  raise(&fenced, thread, barriers);
-  for (size_t i = 0; i < told.size(); ++i) raise(&seen_behind, i, told[i]);
+  raise_to(&fenced, thread, barriers);
+  for (size_t i = 0; i < told.size(); ++i) raise_to(&seen_behind, i, told[i]);
 }
 
 void count(const void* address) {
@@ -285,15 +285,13 @@ void count(const void* address) {
   std::lock_guard<std::mutex> lock(mutex);
   counters.insert((uintptr_t)address);
   if (at(fenced, thread) == barriers) {
-    for (size_t i = 0; i < seen.size(); ++i) raise(&published, i, seen[i]);
-    raise(&published, block, barriers);
+    for (size_t i = 0; i < seen.size(); ++i) raise_to(&published, i, seen[i]);
+    raise_to(&published, block, barriers);
   }
   told = published;
 }
 
 void copy(const void* to, const void* from, size_t size) {
-  bool was_active = active;
-  active = true;
   if ((size != 4 && size != 8 && size != 16) ||
       ((uintptr_t)to | (uintptr_t)from) % size != 0) {
     report("copies " + std::to_string(size) + " bytes at odd addresses",
@@ -301,7 +299,6 @@ void copy(const void* to, const void* from, size_t size) {
   }
   check(from, size, false, __builtin_return_address(0));
   check(to, size, true, __builtin_return_address(0));
-  active = was_active;
 }
 
 void arrive(const void* to, size_t size) {

@@ -134,7 +134,8 @@ class Emulator:
         All thread blocks of a ``cooperative`` launch run at once.
 
         Raises:
-            RuntimeError: If the kernel does what would hang or crash.
+            RuntimeError: If the kernel does what would hang or crash, or
+                takes other arguments.
 
         """
         library = self._libraries[dtype.name]
@@ -210,11 +211,8 @@ def _line(library, address):
     found = subprocess.run(
         ['addr2line', '-e', library, address], stdout=subprocess.PIPE,
         text=True).stdout
-    match = re.search(r'([^\s]+):(\d+)', found)
+    match = re.search(r'(\S+):(\d+)', found)
     if match is None:
-        return address
-    return f'in line: {linecache.getline(*_place(match)).strip()}'
-
-
-def _place(match):
-    return match.group(1), int(match.group(2))
+        return f'at {address}'
+    path, number = match.groups()
+    return f'in line: {linecache.getline(path, int(number)).strip()}'
