@@ -18,8 +18,8 @@ from mixnorm.links import (
 # Shape, components, order of memory, and thread blocks that share the points:
 # with one, it has several tiles.
 _CASES = [
-    ((2, 20, 40), 3, 'contiguous', 512),
-    ((3, 5, 49), 3, 'channels last', 512),
+    ((2, 70, 20), 5, 'contiguous', 512),
+    ((3, 5, 49), 1, 'channels last', 512),
     ((2, 3, 320), 4, 'contiguous', 1),
     ((1, 7, 270), 6, 'strided', 1),
     ((1, 700, 24), 3, 'contiguous', 1),
