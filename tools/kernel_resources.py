@@ -37,8 +37,9 @@ DOCUMENT = os.path.join(
     os.path.dirname(mixnorm.__file__), 'compute', 'gpu', 'kernels.md')
 ARCHITECTURES = 'sm_80', 'sm_90'
 
-# What CuPy adds to the options that it is given.
+# What CuPy adds to the options that it is given, and what to NVRTC's alone.
 CUPY_OPTIONS = '-ftz=true',
+_CUPY_NVRTC_OPTIONS = '--device-as-default-execution-space',
 
 # The case that dynamic shared memory is stated for.
 SHAPE, N_COMPONENTS = (256, 128, 64), 3
@@ -126,7 +127,8 @@ class Nvrtc:
     def compile(self, text, options):
         """Compiles a source; see :meth:`Nvcc.compile`."""
         options = [option.encode() for option in (
-            *options, '--ptxas-options=-v', f'-I{self._headers}')]
+            *options, *_CUPY_NVRTC_OPTIONS, '--ptxas-options=-v',
+            f'-I{self._headers}')]
         program = ctypes.c_void_p()
         self._library.nvrtcCreateProgram(
             ctypes.byref(program), text.encode(), b'kernels.cu', 0, None,

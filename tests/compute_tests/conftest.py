@@ -1,6 +1,6 @@
 """Where the CUDA kernels run in the tests: on the CPU, and on a GPU.
 
-On the CPU they run through cuda_on_cpu.h, where there is a C++ compiler.
+On the CPU they run through cuda_on_cpu.cpp, where there is a C++ compiler.
 """
 import functools
 import shutil
@@ -36,6 +36,39 @@ def libraries(compiler, tmp_path_factory):
 
 @pytest.fixture
 def emulated(libraries, monkeypatch):
+    return _emulate(libraries, monkeypatch)
+
+
+@pytest.fixture(scope='session')
+def checked_libraries(compiler, tmp_path_factory):
+    """The kernels for float32, with checks; see ``cuda_checks.h``."""
+    return cuda_on_cpu.build_all(
+        compiler, str(tmp_path_factory.mktemp('kernels')),
+        cuda_on_cpu.CHECKED, {
+            'float32': cuda_on_cpu.SOURCES,
+            # Running averages are float64 whatever the activations are.
+            'float64': ['modes']})
+
+
+@pytest.fixture(scope='session')
+def all_checked_libraries(compiler, tmp_path_factory):
+    """The kernels for all types, with checks."""
+    return cuda_on_cpu.build_all(
+        compiler, str(tmp_path_factory.mktemp('kernels')),
+        cuda_on_cpu.CHECKED)
+
+
+@pytest.fixture
+def checked(checked_libraries, monkeypatch):
+    return _emulate(checked_libraries, monkeypatch)
+
+
+@pytest.fixture
+def all_checked(all_checked_libraries, monkeypatch):
+    return _emulate(all_checked_libraries, monkeypatch)
+
+
+def _emulate(libraries, monkeypatch):
     emulator = cuda_on_cpu.Emulator(libraries)
     monkeypatch.setattr(launcher, 'launch', emulator.launch)
     monkeypatch.setattr(cooperative, 'launch', functools.partial(

@@ -1,5 +1,6 @@
 """Builds the CUDA kernels for the CPU, and launches them on NumPy arrays."""
 import ctypes
+import linecache
 import os
 import re
 import subprocess
@@ -15,27 +16,21 @@ SOURCES = ('coefficients', 'fit', 'mixture', 'modes', 'rows', 'sample',
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 
-_LAUNCH = '''
-extern "C" int launch(
-    const char* name, const unsigned* grid, int n_threads,
-    size_t shared_bytes, void** arguments, size_t n_arguments,
-    unsigned order, int is_cooperative, char* message,
-    size_t message_size) {{
-  static const std::vector<cuda_on_cpu::Kernel> kernels = {{
-    {}
-  }};
-  std::string error = launch_on_cpu(
-      kernels, name, {{grid[0], grid[1], grid[2]}}, n_threads, shared_bytes,
-      arguments, n_arguments, order, is_cooperative);
-  std::snprintf(message, message_size, "%s", error.c_str());
-  return !error.empty();
-}}
+# Options by which cuda_checks.cpp is told what kernels do, and in which line.
+CHECKED = (
+    '-O1', '-g1', '-fsanitize=thread,alignment,bounds,shift,'
+    'signed-integer-overflow,integer-divide-by-zero')
+
+_KERNELS = '''
+const std::vector<cuda_on_cpu::Kernel> cuda_on_cpu::kernels = {{
+  {}
+}};
 '''
 
 
-def all_sources():
-    """Returns the text of all kernels, each header once."""
-    return '\n'.join(map(read_source, SOURCES))
+def all_sources(names=SOURCES):
+    """Returns the text of some sources, each header once."""
+    return '\n'.join(map(read_source, names))
 
 
 def build(compiler, library, source, flags=('-O1',)):
@@ -60,33 +55,53 @@ def build(compiler, library, source, flags=('-O1',)):
     with open(main, 'w') as f:
         f.write('#include "cuda_on_cpu.h"\n')
         f.write(source)
-        f.write(_LAUNCH.format(',\n    '.join(
+        f.write(_KERNELS.format(',\n  '.join(
             f'cuda_on_cpu::kernel("{name}", {name})'
             for name in names)))
-    # A checked longjmp refuses to jump between stacks.
-    subprocess.run(
-        [compiler, '-shared', '-fPIC', '-pthread', *flags,
-         '-U_FORTIFY_SOURCE',
-         '-I', folder, '-I', _HERE, '-o', library, main],
-        check=True)
+    kernels = f'{library}.o'
+    # Hidden, as else libraries of several types share static shared memory.
+    _run(compiler, '-c', '-fvisibility=hidden', *flags, '-I', folder, '-I',
+         _HERE, '-o', kernels, main)
+    # Of what both have of C++'s library, the linker takes the first: not what
+    # is built so that it is checked.
+    _run(compiler, '-shared', '-pthread', '-o', library,
+         *_stand_in(compiler, folder), kernels, '-ldl')
 
 
-def build_all(compiler, folder, flags=('-O1',)):
-    """Builds all kernels for all types.
+def _stand_in(compiler, folder):
+    """Builds what runs kernels, once for a folder."""
+    objects = []
+    for name in 'cuda_on_cpu', 'cuda_checks':
+        objects.append(os.path.join(folder, f'{name}.o'))
+        if not os.path.exists(objects[-1]):
+            # A checked longjmp refuses to jump between stacks.
+            _run(compiler, '-c', '-O1', '-U_FORTIFY_SOURCE', '-I', _HERE,
+                 '-o', objects[-1], os.path.join(_HERE, f'{name}.cpp'))
+    return objects
+
+
+def _run(compiler, *arguments):
+    subprocess.run([compiler, '-fPIC', *arguments], check=True)
+
+
+def build_all(compiler, folder, flags=('-O1',), sources=None):
+    """Builds kernels for several types.
 
     Args:
         compiler (str): The host's C++ compiler.
         folder (str): Where the libraries go.
         flags (tuple of str): Options of the compiler.
+        sources (dict): From the name of a dtype to the sources' names; all
+            sources for all types if ``None``.
 
     Returns:
         dict: From the name of a dtype to its library.
 
     """
     libraries = {}
-    for dtype in TYPES:
+    for dtype, names in (sources or dict.fromkeys(TYPES, SOURCES)).items():
         libraries[dtype] = os.path.join(folder, f'{dtype}.so')
-        build(compiler, libraries[dtype], all_sources(),
+        build(compiler, libraries[dtype], all_sources(names),
               flags + compiler_options(dtype))
     return libraries
 
@@ -108,6 +123,8 @@ class Emulator:
         self._libraries = {
             dtype: ctypes.CDLL(library)
             for dtype, library in libraries.items()}
+        for library in self._libraries.values():
+            library.types_of.restype = ctypes.c_char_p
         self.order = 0
 
     def launch(self, source, name, dtype, grid, shared_bytes, arguments,
@@ -117,13 +134,19 @@ class Emulator:
         All thread blocks of a ``cooperative`` launch run at once.
 
         Raises:
-            RuntimeError: If the kernel does what would hang or crash.
+            RuntimeError: If the kernel does what would hang or crash, or
+                takes other arguments.
 
         """
-        values = []
+        library = self._libraries[dtype.name]
+        self._check_arguments(library, name, arguments)
+        values, arrays = [], []
         for argument in arguments:
             if isinstance(argument, numpy.ndarray):
-                values.append(ctypes.c_void_p(argument.ctypes.data))
+                # CuPy's arrays have no address if they have no elements.
+                values.append(ctypes.c_void_p(
+                    argument.ctypes.data if argument.size > 0 else 0))
+                arrays += _ends(argument)
             else:
                 assert isinstance(argument, numpy.generic), argument
                 values.append(numpy.ctypeslib.as_ctypes_type(
@@ -131,10 +154,65 @@ class Emulator:
         pointers = (ctypes.c_void_p * len(values))(*(
             ctypes.addressof(value) for value in values))
         message = ctypes.create_string_buffer(1000)
-        failed = self._libraries[dtype.name].launch(
+        failed = library.launch(
             name.encode(), (ctypes.c_uint * 3)(*grid, *(3 - len(grid)) * [1]),
             THREADS, ctypes.c_size_t(shared_bytes), pointers,
-            ctypes.c_size_t(len(values)), self.order, int(cooperative),
+            (ctypes.c_size_t * len(arrays))(*arrays),
+            ctypes.c_size_t(len(arrays) // 2), self.order, int(cooperative),
             message, ctypes.c_size_t(len(message)))
         if failed:
-            raise RuntimeError(message.value.decode())
+            raise RuntimeError(re.sub(
+                r'\(\+(0x[0-9a-f]+)\)',
+                lambda match: _line(library._name, match.group(1)),
+                message.value.decode()))
+
+    @staticmethod
+    def _check_arguments(library, name, arguments):
+        types = library.types_of(name.encode())
+        if types is None:
+            raise RuntimeError(f'there is no kernel {name}')
+        types = types.decode().split()
+        if len(types) != len(arguments):
+            raise RuntimeError(f'{name} takes {len(types)} arguments, not '
+                               f'{len(arguments)}')
+        for i, (kind, argument) in enumerate(zip(types, arguments)):
+            if not _fits(kind, argument):
+                raise RuntimeError(
+                    f'{name} takes {kind} as argument {i}, not '
+                    f'{type(argument).__name__} of {argument.dtype}')
+
+
+def _fits(kind, argument):
+    """Tells whether a kernel's parameter takes an argument."""
+    if kind[0] != '*':
+        return (isinstance(argument, numpy.generic)
+                and argument.dtype.str[1:] == kind)
+    if not isinstance(argument, numpy.ndarray):
+        return argument.dtype == numpy.uint64 and argument == 0
+    # What comes from the host in one copy is of one type: integers, and
+    # draws and counts beside them.
+    return (kind in ('*?', '*' + argument.dtype.str[1:])
+            or argument.dtype == numpy.int64 and kind in ('*f8', '*u4')
+            or argument.dtype == numpy.float64 and kind == '*u4')
+
+
+def _ends(array):
+    """Returns where an array begins and ends in memory."""
+    if array.size == 0:
+        return 0, 0
+    steps = [(n - 1) * stride for n, stride in zip(array.shape, array.strides)]
+    begin = array.ctypes.data + sum(s for s in steps if s < 0)
+    return begin, (array.ctypes.data + sum(s for s in steps if s > 0)
+                   + array.itemsize)
+
+
+def _line(library, address):
+    """Returns the line of the source that an address in a library is of."""
+    found = subprocess.run(
+        ['addr2line', '-e', library, address], stdout=subprocess.PIPE,
+        text=True).stdout
+    match = re.search(r'(\S+):(\d+)', found)
+    if match is None:
+        return f'at {address}'
+    path, number = match.groups()
+    return f'in line: {linecache.getline(path, int(number)).strip()}'

@@ -163,5 +163,19 @@ def test_wrong_number_of_arguments(mistakes):
         mistakes.launch(None, 'neighbour', x.dtype, (1,), 4 * 256, (x,))
 
 
+@pytest.mark.parametrize('argument,message', [
+    (numpy.zeros(256), 'ndarray of float64'),
+    (numpy.zeros(256, 'i4'), 'ndarray of int32'),
+    (numpy.float32(0), 'float32 of float32'),
+    (numpy.uint64(8), 'uint64 of uint64'),
+])
+def test_wrong_type_of_argument(mistakes, argument, message):
+    x = numpy.zeros(256, 'f')
+    with pytest.raises(RuntimeError, match=(
+            rf'neighbour takes \*f4 as argument 1, not {message}')):
+        mistakes.launch(
+            None, 'neighbour', x.dtype, (1,), 4 * 256, (x, argument))
+
+
 def test_shared_memory_starts_unset(mistakes):
     assert numpy.isnan(_launch(mistakes, 'unset')[1]).all()

@@ -62,17 +62,6 @@ __device__ inline void number_components(
   __syncthreads();
 }
 
-// Whether a condition holds in all threads; `flag` is shared memory.
-__device__ inline bool holds_in_all(bool condition, int* flag) {
-  if (threadIdx.x == 0) *flag = 1;
-  __syncthreads();
-  if (!condition) *flag = 0;
-  __syncthreads();
-  bool all = *flag != 0;
-  __syncthreads();
-  return all;
-}
-
 // The arrays of a queue, newest first, and those of the next one.
 template <class T>
 struct Queue {
@@ -92,7 +81,7 @@ struct Queue {
 template <class T>
 __device__ void push(
     const Statistics& statistics, Queue<T> queue, double decay,
-    const int* order, int* flag) {
+    const int* order) {
   int n_dims = statistics.n_dims;
   int row = statistics.n_components;
   int matrix = row * n_dims;
@@ -104,7 +93,7 @@ __device__ void push(
   if (threadIdx.x < row) {
     finite = finite && is_finite(T(statistics.weights[threadIdx.x]));
   }
-  finite = holds_in_all(finite, flag);
+  finite = __syncthreads_and(finite);
 
   Index step = (Index)gridDim.x * kThreads;
   Index first = (Index)blockIdx.x * kThreads + threadIdx.x;
@@ -174,7 +163,7 @@ struct Unit {
 template <class T>
 __device__ void follow(
     const Statistics& statistics, Start<T> start, double smallest,
-    const int* order, int* flag) {
+    const int* order) {
   int n_dims = statistics.n_dims;
   bool finite = true;
   for (int c = threadIdx.x; c < n_dims; c += kThreads) {
@@ -190,7 +179,7 @@ __device__ void follow(
   if (threadIdx.x < statistics.n_components) {
     finite = finite && is_finite(T(statistics.weights[threadIdx.x]));
   }
-  finite = holds_in_all(finite, flag);
+  finite = __syncthreads_and(finite);
 
   for (int c = blockIdx.x * kThreads + threadIdx.x; c < n_dims;
        c += gridDim.x * kThreads) {
@@ -244,7 +233,6 @@ MIXNORM_KERNEL mixnorm_batch_coefficients(
     void* new_start_means, void* new_start_variances, bool* is_whole) {
   __shared__ int numbers[kMaxComponents];
   __shared__ int order[kMaxComponents];
-  __shared__ int flag[1];
   Statistics statistics = {weights, means, variances, n_points, n_components,
                            n_dims};
   number_components(statistics, rank != nullptr, numbers, order);
@@ -283,14 +271,14 @@ MIXNORM_KERNEL mixnorm_batch_coefficients(
         (const T*)factors, (const T*)queue_weights, (const T*)queue_means,   \
         (const T*)queue_variances, (T*)new_factors, (T*)new_queue_weights,   \
         (T*)new_queue_means, (T*)new_queue_variances, n_entries};            \
-    push(statistics, queue, decay, order, flag);                             \
+    push(statistics, queue, decay, order);                                   \
   }                                                                          \
   if (start_weights != nullptr) {                                            \
     Start<T> start = {                                                       \
         (const T*)start_weights, (const T*)start_means,                      \
         (const T*)start_variances, (T*)new_start_weights,                    \
         (T*)new_start_means, (T*)new_start_variances, is_whole};             \
-    follow(statistics, start, smallest, order, flag);                        \
+    follow(statistics, start, smallest, order);                              \
   }
 
   if (carried_bytes == sizeof(double)) {

@@ -31,7 +31,9 @@ __device__ inline void wait_for_grid(unsigned* arrived, unsigned* n_waits) {
     __threadfence();
     atomicAdd(arrived, 1u);
     while (*(volatile unsigned*)arrived < *n_waits * gridDim.x) {
+#if __CUDA_ARCH__ >= 700  // before, there is no such instruction
       __nanosleep(32);
+#endif
     }
     __threadfence();
   }

@@ -10,6 +10,10 @@ from mixnorm.compute.gpu.transform import find_origin
 from mixnorm.compute.layout import get_array_module, working_dtype
 from mixnorm.compute.parameters import Parameters
 
+# Components of all mixtures that points have posteriors under in one launch,
+# at most: each has a number in shared memory.
+_POSTERIOR_COLUMNS = 2048
+
 
 def check_components(n_components):
     """Raises ValueError if there are more than the kernels can have."""
@@ -122,6 +126,13 @@ def posterior(x, weights, means, variances):
     dtype = working_dtype(x.dtype)
     n_mixtures, n_components = weights.shape
     check_components(n_components)
+    if n_mixtures * n_components > _POSTERIOR_COLUMNS:
+        middle = n_mixtures // 2
+        taus, log_densities = zip(*(
+            posterior(x, *(z[part] for z in (weights, means, variances)))
+            for part in (slice(middle), slice(middle, None))))
+        return (xp.concatenate(taus, axis=1),
+                xp.concatenate(log_densities, axis=0))
     n_batch, n_dims, length = x.shape
     tau = xp.empty((n_batch, n_mixtures * n_components, length), dtype)
     log_density = xp.empty((n_mixtures, n_batch, length), dtype)

@@ -369,18 +369,13 @@ MIXNORM_KERNEL mixnorm_mode_averages(
     const double* old, const double* old_square, const double* found,
     const double* found_square, Index size, double decay, double* averages,
     double* square_averages, bool* is_finite) {
-  __shared__ int flag[1];
-  if (threadIdx.x == 0) *flag = 1;
-  __syncthreads();
   bool finite = true;
   for (Index i = threadIdx.x; i < size; i += kThreads) {
     double value = average(old[i], found[i], decay);
     double square = average(old_square[i], found_square[i], decay);
     finite = finite && value - value == 0 && square - square == 0;
   }
-  if (!finite) *flag = 0;
-  __syncthreads();
-  finite = *flag != 0;
+  finite = __syncthreads_and(finite);
   if (blockIdx.x == 0 && threadIdx.x == 0) *is_finite = finite;
   for (Index i = (Index)blockIdx.x * kThreads + threadIdx.x; i < size;
        i += (Index)gridDim.x * kThreads) {

@@ -1,6 +1,7 @@
 """Cases that the tests of the kernels share, and NumPy in float64."""
 import numpy
 
+from mixnorm.compute import gpu
 from mixnorm.compute.parameters import Parameters
 
 
@@ -78,6 +79,44 @@ class Case:
 
     def row(self):
         return self.matrix(1)[0]
+
+
+def run_all(device, case):
+    """Calls every function on points; returns the bytes of what it returns."""
+    x = device.send(case.x, case.layout)
+    n_components = len(case.parameters.weights)
+    parameters = Parameters(*map(device.send, case.parameters))
+    matrices = [device.send(numpy.random.RandomState(i).randn(
+        n_components, x.shape[1]).astype(case.working)) for i in range(3)]
+    tau = device.send(case.tau)
+    origin = gpu.transform.find_origin(x)
+    draws = numpy.random.RandomState(0).uniform(
+        size=1 + (n_components - 1) * 3)
+    indices = device.send(numpy.arange(0, x.shape[0] * x.shape[2], 3))
+    results = [
+        gpu.seeding.seed(x, n_components, draws),
+        gpu.seeding.seeded_lloyd_step(x, n_components, draws),
+        gpu.mixture.lloyd_step(x, parameters.means),
+        gpu.mixture.em_step(x, parameters, 1e-6),
+        gpu.mixture.posterior(
+            x, *(device.xp.stack(4 * [z]) for z in parameters)),
+        gpu.mixture.posterior_and_statistics(x, parameters),
+        gpu.mixture.statistics(x, tau),
+        gpu.transform.affine(x, tau, matrices[0], matrices[1], origin, origin),
+        gpu.transform.gradient_sums(x, x, tau, origin),
+        gpu.transform.gradient_input(x, x, tau, *matrices, origin),
+        gpu.transform.gradient_input(
+            x, x, tau, matrices[0], None, None, origin),
+        gpu.sample.standardized_sample(x, indices)[:3],
+        gpu.mixture.discard_and_rescale(parameters, .1, origin, origin),
+    ]
+
+    def flatten(value):
+        if isinstance(value, tuple):
+            return [array for item in value for array in flatten(item)]
+        return [device.get(value)]
+
+    return [array.tobytes() for array in flatten(tuple(results))]
 
 
 def assert_close(actual, expected, rtol):

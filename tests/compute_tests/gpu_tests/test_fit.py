@@ -6,6 +6,7 @@ from compute_tests import cuda_on_cpu
 from compute_tests.gpu_tests import cases
 from mixnorm.compute import gpu
 from mixnorm.compute.gpu import cooperative, fit
+from mixnorm.compute.gpu.launcher import compiler_options, read_source
 from mixnorm.compute.parameters import Parameters
 
 
@@ -128,6 +129,13 @@ def test_shared_memory_is_what_the_kernel_takes(emulated, monkeypatch):
     case = cases.Case((6, 10, 40), 4, 'float32')
     with pytest.raises(RuntimeError, match='behind its shared memory'):
         _compare(emulated, case)
+
+
+def test_builds_for_old_architectures(compiler, tmp_path):
+    # Which have cooperative launches, but no thread can sleep.
+    cuda_on_cpu.build(
+        compiler, str(tmp_path / 'fit.so'), read_source('fit'),
+        ('-O0', '-D__CUDA_ARCH__=610', *compiler_options('float32')))
 
 
 _MISTAKES = '''

@@ -10,54 +10,17 @@ from mixnorm.compute.parameters import Parameters
 from mixnorm.links import MixtureNormalization
 
 
-def _run_all(device, case):
-    """Calls every function; returns the bytes of everything it returns."""
-    x = device.send(case.x, case.layout)
-    n_components = len(case.parameters.weights)
-    parameters = Parameters(*map(device.send, case.parameters))
-    matrices = [device.send(numpy.random.RandomState(i).randn(
-        n_components, x.shape[1]).astype(case.working)) for i in range(3)]
-    tau = device.send(case.tau)
-    origin = gpu.transform.find_origin(x)
-    draws = numpy.random.RandomState(0).uniform(
-        size=1 + (n_components - 1) * 3)
-    indices = device.send(numpy.arange(0, x.shape[0] * x.shape[2], 3))
-    results = [
-        gpu.seeding.seed(x, n_components, draws),
-        gpu.seeding.seeded_lloyd_step(x, n_components, draws),
-        gpu.mixture.lloyd_step(x, parameters.means),
-        gpu.mixture.em_step(x, parameters, 1e-6),
-        gpu.mixture.posterior(
-            x, *(device.xp.stack(4 * [z]) for z in parameters)),
-        gpu.mixture.posterior_and_statistics(x, parameters),
-        gpu.mixture.statistics(x, tau),
-        gpu.transform.affine(x, tau, matrices[0], matrices[1], origin, origin),
-        gpu.transform.gradient_sums(x, x, tau, origin),
-        gpu.transform.gradient_input(x, x, tau, *matrices, origin),
-        gpu.transform.gradient_input(
-            x, x, tau, matrices[0], None, None, origin),
-        gpu.sample.standardized_sample(x, indices)[:3],
-        gpu.mixture.discard_and_rescale(parameters, .1, origin, origin),
-    ]
-
-    def flatten(value):
-        if isinstance(value, tuple):
-            return [array for item in value for array in flatten(item)]
-        return [device.get(value)]
-
-    return [array.tobytes() for array in flatten(tuple(results))]
-
-
 def test_same_bits_twice(device, small_case):
-    assert _run_all(device, small_case) == _run_all(device, small_case)
+    expected = cases.run_all(device, small_case)
+    assert cases.run_all(device, small_case) == expected
 
 
 def test_same_bits_in_any_order_of_threads(emulated, small_case):
     # A race shows as a difference between orders.
-    forward = _run_all(emulated, small_case)
+    forward = cases.run_all(emulated, small_case)
     for order in 1, 2, 3:
         emulated.emulator.order = order
-        assert _run_all(emulated, small_case) == forward, order
+        assert cases.run_all(emulated, small_case) == forward, order
 
 
 @pytest.mark.parametrize('value', [numpy.nan, numpy.inf, -numpy.inf])
@@ -67,7 +30,7 @@ def test_values_that_are_not_finite(device, dtype, value):
     case = cases.Case((3, 5, 49), 3, dtype)
     case.x[1, 2, 3] = value
     with numpy.errstate(invalid='ignore'):
-        _run_all(device, case)
+        cases.run_all(device, case)
     x = device.send(case.x)
     draws = numpy.random.RandomState(0).uniform(size=1 + 2 * 3)
     _, indices = device.get(gpu.seeding.seed(x, 3, draws))
@@ -92,7 +55,7 @@ def test_everything_not_a_number(device):
     nans = Parameters(*(numpy.full_like(z, numpy.nan)
                         for z in case.parameters))
     case.parameters = nans
-    _run_all(device, case)
+    cases.run_all(device, case)
     found = device.get(gpu.mixture.discard_and_rescale(
         Parameters(*map(device.send, nans)), .01, None, None))
     assert all(numpy.isnan(z).all() for z in found)

@@ -132,6 +132,23 @@ def test_posterior_of_several_mixtures(device, case, n_mixtures):
         cases.assert_close(log_density[t].ravel(), expected_density, case.rtol)
 
 
+def test_posterior_of_more_mixtures_than_shared_memory_holds(device):
+    case = cases.Case((2, 3, 9), 16, 'float64')
+    n_mixtures = 601
+    mixtures = [case.mixture(case.parameters.means)
+                for _ in range(n_mixtures)]
+    tau, log_density = device.get(gpu.mixture.posterior(
+        device.send(case.x),
+        *(device.send(numpy.stack(z)) for z in zip(*mixtures))))
+    assert tau.shape == (2, n_mixtures * 16, 9)
+    assert log_density.shape == (n_mixtures, 2, 9)
+    for t in 0, 299, 300, 301, 600:
+        expected, expected_density = cases.posterior(case.x, mixtures[t])
+        part = tau[:, 16 * t:16 * (t + 1)]
+        cases.assert_close(cases.rows(part), expected, 20 * case.rtol)
+        cases.assert_close(log_density[t].ravel(), expected_density, case.rtol)
+
+
 @pytest.mark.parametrize('in_units', [True, False])
 def test_discard_and_rescale(device, in_units):
     random = numpy.random.RandomState(0)
