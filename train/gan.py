@@ -110,7 +110,8 @@ def _check_use(settings, given):
             raise UserError(f'{option(name)} goes with --features')
 
 
-SETTINGS = Settings('gan.py', __doc__, 'run', experiment.RECIPES, _check_use,
+_PROG = 'python -m train.gan'
+SETTINGS = Settings(_PROG, __doc__, 'run', experiment.RECIPES, _check_use,
                     _GROUPS)
 
 
@@ -126,7 +127,7 @@ def main(argv=None):
     """
     mixnorm.keep_memory()
     return command_line.exit_status(
-        lambda: train(*SETTINGS.parse(argv)), 'gan.py')
+        lambda: train(*SETTINGS.parse(argv)), _PROG)
 
 
 def train(args, given):

@@ -166,7 +166,7 @@ def test_other_folders_beside_variants(tmp_path, capsys):
             assert tabulate.main(folders) == 2
             output, errors = capsys.readouterr()
             assert output == '' and errors.count('\n') == 1
-            assert errors.startswith('tabulate.py: error: ')
+            assert errors.startswith('python -m tools.tabulate: error: ')
 
 
 def test_picture(tmp_path, capsys):

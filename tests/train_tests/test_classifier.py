@@ -381,7 +381,7 @@ def test_user_error_is_one_line(arguments, words, run, tmp_path):
     status, output, errors = run(*arguments.split())
     assert status == 2
     assert words in errors
-    assert errors.startswith('classifier.py: error: ')
+    assert errors.startswith('python -m train.classifier: error: ')
     assert errors.count('\n') == 1 and errors.endswith('\n')
     assert not (tmp_path / 'run').exists()
 
@@ -633,7 +633,8 @@ def test_script_without_a_network(tmp_path):
     assert done.returncode == 2
     assert 'Traceback' not in done.stderr
     line = done.stderr.splitlines()[-1]
-    assert line.startswith('classifier.py: error: cannot fetch cifar10')
+    assert line.startswith(
+        'python -m train.classifier: error: cannot fetch cifar10')
     assert str(tmp_path / 'data/pfnet/chainer/cifar/cifar-10.npz') in line
 
 

@@ -387,7 +387,7 @@ def test_resume_refuses_other_settings(run, tmp_path):
             '--resume', '--seeds', 0, 1, *arguments.split())
         assert status == 2 and output == '', arguments
         assert words in errors and errors.count('\n') == 1
-        assert errors.startswith('multitask.py: error: ')
+        assert errors.startswith('python -m train.multitask: error: ')
         assert _files(tmp_path / 'series') == before
 
 
@@ -531,7 +531,7 @@ def test_user_error_is_one_line(arguments, words, run, tmp_path):
     status, output, errors = run(*arguments.split())
     assert status == 2 and output == ''
     assert words in errors
-    assert errors.startswith('multitask.py: error: ')
+    assert errors.startswith('python -m train.multitask: error: ')
     assert errors.count('\n') == 1 and errors.endswith('\n')
     assert not (tmp_path / 'series').exists()
 
@@ -549,7 +549,8 @@ def test_set_that_cannot_be_fetched(run, tmp_path, monkeypatch):
     assert status == 2
     # Nothing but the last line is the script's own.
     line = errors.splitlines()[-1]
-    assert line.startswith('multitask.py: error: cannot fetch svhn: ')
+    assert line.startswith(
+        'python -m train.multitask: error: cannot fetch svhn: ')
     assert str(tmp_path / 'data/pfnet/chainer/svhn/train.npz') in line
     assert 'Traceback' not in errors
     assert not (tmp_path / 'series').exists()

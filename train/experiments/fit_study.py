@@ -120,7 +120,7 @@ def main(argv=None):
 
     """
     parser = command_line.ArgumentParser(
-        prog='fit_study.py', description=__doc__,
+        prog='python -m train.experiments.fit_study', description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         '--out', metavar='FOLDER', default='result/fit-study',
@@ -139,7 +139,7 @@ def main(argv=None):
                         help='run nothing, report what is there')
     compare.add_arguments(parser)
     args = parser.parse_args(argv)
-    return command_line.exit_status(lambda: _study(args), 'fit_study.py')
+    return command_line.exit_status(lambda: _study(args), parser.prog)
 
 
 def _study(args):
