@@ -22,6 +22,7 @@ import mixnorm
 import chainer.links as L
 import numpy
 
+from mixnorm.files import replacing
 from train import command_line
 from train import compare
 from train.command_line import UserError
@@ -221,7 +222,7 @@ def report(out):
     lines += ['Effects: mean and 95 % interval of the differences, seed by '
               'seed.', '', _effects_table(effects), '']
     text = '\n'.join(lines)
-    with files.replacing(os.path.join(out, 'report.txt')) as file:
+    with replacing(os.path.join(out, 'report.txt')) as file:
         file.write(text)
     files.write_json(os.path.join(out, 'report.json'),
                      {'runs': found, 'effects': effects})
@@ -359,7 +360,7 @@ def _draw(effects, path):
     panels[0].invert_yaxis()
     figure.legend(*panels[0].get_legend_handles_labels(),
                   loc='outside upper right', ncols=2)
-    with files.replacing(path, 'wb') as file:
+    with replacing(path, 'wb') as file:
         figure.savefig(file, dpi=100, format='png')
 
 
