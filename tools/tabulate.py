@@ -100,6 +100,11 @@ def _tabulate(args):
         print(series.table(args.runs))
         return 0
     folders = [os.path.normpath(run) for run in args.runs]
+    for folder in folders:
+        held = variants.variants_in(folder)
+        if held and not os.path.exists(os.path.join(folder, run_folder.LOG)):
+            raise UserError(f'{folder} holds no training run but variants: '
+                            f"name those to compare, {' '.join(held)}")
     if any(map(variants.is_variant, folders)):
         read, as_table, draw = variants.read, variants.table, variants.draw
     else:
