@@ -27,7 +27,7 @@ def find_places(name, places):
              if any(fnmatch.fnmatchcase(path, pattern)
                     for path in _with_holders(place))]
     if not found:
-        raise ValueError(f'names a place {name!r}: there are '
+        raise ValueError(f'names {name!r}, which is no place: there are '
                          f"{', '.join(_nearest(pattern, places))}")
     return found
 

@@ -16,9 +16,9 @@ import mixnorm
 import chainer
 import numpy
 
+from mixnorm.files import replacing
 from train import command_line
 from train.command_line import one_line, positive_int, UserError
-from train.loop import files
 from train.loop import run_folder
 from train.run_model import load_run
 
@@ -88,7 +88,7 @@ def _run(args):
         raise UserError(
             f"{args.out} is not written: {name}'s scores are not Chainer's")
     os.makedirs(os.path.dirname(args.out) or '.', exist_ok=True)
-    with files.replacing(args.out, 'wb') as file:
+    with replacing(args.out, 'wb') as file:
         file.write(exported.SerializeToString())
     print(f'written: {args.out}')
     return 0

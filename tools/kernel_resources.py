@@ -29,9 +29,9 @@ import numpy
 from mixnorm.compute import gpu
 from mixnorm.compute.gpu import launcher
 from mixnorm.compute.parameters import Parameters
+from mixnorm.files import replacing
 from train import command_line
 from train.command_line import UserError
-from train.loop.files import replacing
 
 DOCUMENT = os.path.join(
     os.path.dirname(mixnorm.__file__), 'compute', 'gpu', 'kernels.md')

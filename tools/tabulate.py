@@ -81,7 +81,7 @@ def main(argv=None):
 
     """
     parser = command_line.ArgumentParser(
-        prog='tabulate.py', description=__doc__,
+        prog='python -m tools.tabulate', description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('runs', metavar='RUN', nargs='+',
                         help='folder of a training run, a variant or a series')
@@ -89,7 +89,7 @@ def main(argv=None):
         '--plot', metavar='FILE', help='image of the curves to write '
         '(default: curves.png in the folder that the first is in)')
     args = parser.parse_args(argv)
-    return command_line.exit_status(lambda: _tabulate(args), 'tabulate.py')
+    return command_line.exit_status(lambda: _tabulate(args), parser.prog)
 
 
 def _tabulate(args):
@@ -100,6 +100,11 @@ def _tabulate(args):
         print(series.table(args.runs))
         return 0
     folders = [os.path.normpath(run) for run in args.runs]
+    for folder in folders:
+        held = variants.variants_in(folder)
+        if held and not os.path.exists(os.path.join(folder, run_folder.LOG)):
+            raise UserError(f'{folder} holds no training run but variants: '
+                            f"name those to compare, {' '.join(held)}")
     if any(map(variants.is_variant, folders)):
         read, as_table, draw = variants.read, variants.table, variants.draw
     else:

@@ -22,6 +22,14 @@ def is_variant(folder):
     return bool(_seeds(folder))
 
 
+def variants_in(folder):
+    """Returns the variants' folders that a folder holds, by name."""
+    if not os.path.isdir(folder):
+        return []
+    paths = [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
+    return [path for path in paths if is_variant(path)]
+
+
 def _seeds(folder):
     """Returns the seeds of the runs that have begun, in order."""
     if not os.path.isdir(folder):

@@ -99,8 +99,8 @@ def _check_use(settings, given):
     workers.check_use(settings)
 
 
-SETTINGS = Settings('classifier.py', __doc__, 'run', _RECIPES, _check_use,
-                    _GROUPS)
+_PROG = 'python -m train.classifier'
+SETTINGS = Settings(_PROG, __doc__, 'run', _RECIPES, _check_use, _GROUPS)
 
 
 def main(argv=None):
@@ -115,7 +115,7 @@ def main(argv=None):
     """
     mixnorm.keep_memory()
     return command_line.exit_status(
-        lambda: train(*SETTINGS.parse(argv)), 'classifier.py')
+        lambda: train(*SETTINGS.parse(argv)), _PROG)
 
 
 def train(args, given):
@@ -134,8 +134,8 @@ def train(args, given):
         return 0
     settings, arrays = start_or_resume(SETTINGS, args, given)
     command_line.use_ideep(settings['use_ideep'])
-    communicator, settings = workers.start(settings, 'classifier.py')
-    with workers.ending_together(communicator, 'classifier.py'):
+    communicator, settings = workers.start(settings, _PROG)
+    with workers.ending_together(communicator, _PROG):
         device = command_line.get_device(settings['device'])
         check_device(settings['dtype'], device)
         with chainer.using_config('dtype', _DTYPES[settings['dtype']]):

@@ -2,6 +2,8 @@
 
 import argparse
 import math
+import os
+import signal
 import sys
 
 import chainer
@@ -88,13 +90,20 @@ def exit_status(main, prog):
     Returns:
         int: What ``main`` returned; 2 after a user error, an error of the
         operating system, such as a full disk, or for want of memory; 130
-        after Ctrl-C.
+        after Ctrl-C; 141 where nobody reads the output any more.
 
     """
     try:
-        return main()
+        status = main()
+        sys.stdout.flush()
+        return status
     except UserError as error:
         message = str(error)
+    except BrokenPipeError:
+        # Who reads the output, such as head, has enough of it. Python would
+        # try once more to write the rest, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except OSError as error:
         message = str(error.strerror or error) + (
             f': {error.filename}' if error.filename else '')

@@ -47,7 +47,7 @@ def main(argv=None):
 
     """
     parser = command_line.ArgumentParser(
-        prog='compare.py', description=__doc__,
+        prog='python -m train.compare', description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         'variants', metavar='NAME=ARGUMENTS', nargs='+',
@@ -60,7 +60,7 @@ def main(argv=None):
         help='arguments of train.classifier for all variants')
     add_arguments(parser)
     args = parser.parse_args(argv)
-    return command_line.exit_status(lambda: _compare(args), 'compare.py')
+    return command_line.exit_status(lambda: _compare(args), parser.prog)
 
 
 def add_arguments(parser):

@@ -78,15 +78,14 @@ _GROUPS = {
             for name in task_sets.NAMES}), 'length of the run in updates',
             CHANGE, type=positive_int, metavar='N')],
     'what is looked at': [
-        Setting('samples_every', 1000, 'updates from one to the next picture '
-                'of generated images', CHANGE, type=positive_int,
-                metavar='N'),
+        Setting('samples_every', 1000, 'updates between pictures of '
+                'generated images', CHANGE, type=positive_int, metavar='N'),
         Setting('features', None, 'what distances are taken by: Inception '
                 "weights in Chainer's npz, or the folder of a run of "
                 'train.classifier (default: none, no distances)', CHANGE,
                 metavar='FILE'),
-        Setting('distance_every', 10000, 'updates from one to the next '
-                'distance', CHANGE, type=positive_int, metavar='N'),
+        Setting('distance_every', 10000, 'updates between distances',
+                CHANGE, type=positive_int, metavar='N'),
         Setting('n_samples', 10000, 'images that are made for a distance',
                 type=positive_int, metavar='N')],
     'run': [
@@ -96,11 +95,11 @@ _GROUPS = {
         shared_settings.use_ideep(),
         Setting('device', '@numpy', "Chainer's name for a device, such as "
                 '@numpy or @cupy:0', CHANGE, metavar='DEVICE'),
-        Setting('log_every', 100, 'updates from one to the next line of the '
-                'log; each distance makes one as well', CHANGE,
-                type=positive_int, metavar='N'),
-        Setting('snapshot_every', 1000, 'updates from one to the next '
-                'snapshot', CHANGE, type=positive_int, metavar='N')]}
+        Setting('log_every', 100, 'updates between lines of the log; each '
+                'distance makes one as well', CHANGE, type=positive_int,
+                metavar='N'),
+        Setting('snapshot_every', 1000, 'updates between snapshots', CHANGE,
+                type=positive_int, metavar='N')]}
 
 
 def _check_use(settings, given):
@@ -110,7 +109,8 @@ def _check_use(settings, given):
             raise UserError(f'{option(name)} goes with --features')
 
 
-SETTINGS = Settings('gan.py', __doc__, 'run', experiment.RECIPES, _check_use,
+_PROG = 'python -m train.gan'
+SETTINGS = Settings(_PROG, __doc__, 'run', experiment.RECIPES, _check_use,
                     _GROUPS)
 
 
@@ -126,7 +126,7 @@ def main(argv=None):
     """
     mixnorm.keep_memory()
     return command_line.exit_status(
-        lambda: train(*SETTINGS.parse(argv)), 'gan.py')
+        lambda: train(*SETTINGS.parse(argv)), _PROG)
 
 
 def train(args, given):

@@ -89,8 +89,9 @@ def _check_use(settings, given):
     workers.check_use(settings)
 
 
+_PROG = 'python -m train.multitask'
 SETTINGS = Settings(
-    'multitask.py', __doc__, 'series', mode_paper.MULTITASK_RECIPES,
+    _PROG, __doc__, 'series', mode_paper.MULTITASK_RECIPES,
     _check_use, _GROUPS)
 
 
@@ -106,7 +107,7 @@ def main(argv=None):
     """
     mixnorm.keep_memory()
     return command_line.exit_status(
-        lambda: train(*SETTINGS.parse(argv)), 'multitask.py')
+        lambda: train(*SETTINGS.parse(argv)), _PROG)
 
 
 def train(args, given):
@@ -133,8 +134,8 @@ def train(args, given):
         if not args.overwrite:
             series.require_free(args.out)
     command_line.use_ideep(settings['use_ideep'])
-    communicator, settings = workers.start(settings, 'multitask.py')
-    with workers.ending_together(communicator, 'multitask.py'):
+    communicator, settings = workers.start(settings, _PROG)
+    with workers.ending_together(communicator, _PROG):
         return _run_all(args, settings, seeds, communicator)
 
 

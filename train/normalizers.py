@@ -108,10 +108,10 @@ def normalizer_settings(places):
                 choices=mixnorm.normalizer_names, metavar='NAME'),
         Setting('at', None, 'where, with batch normalization in the other '
                 f'layers: {places}; or {FIRST}, the first layer of any '
-                'network. Behind a colon, options of the place alone: '
-                'conv3:K=5 or conv3:K=5,n_iter=4, with K for the number of '
-                "components or modes and the names of the link's other "
-                'arguments (default: all)', check=_check_places, nargs='+',
+                'network. Options of one place follow a colon: PLACE:K=5 or '
+                'PLACE:K=5,n_iter=4, with K for the number of components or '
+                "modes, and the names of the link's other arguments (default: "
+                'all)', check=_check_places, nargs='+',
                 metavar='PLACE'),
         Setting('components', 3, 'components of a mixture', type=positive_int,
                 metavar='K'),

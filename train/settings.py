@@ -91,6 +91,14 @@ class Setting:
             for one in (value if isinstance(value, list) else [value]))
 
 
+class _Parser(ArgumentParser):
+
+    """A parser whose errors are raised: the caller tells whose they are."""
+
+    def error(self, message):
+        raise UserError(message)
+
+
 class Settings:
 
     """The settings of a script, and the rules by which they come together.
@@ -142,12 +150,13 @@ class Settings:
             are given.
 
         Raises:
-            UserError: If a setting's value must not be used.
+            UserError: If the command line is wrong, or a setting's value
+                must not be used.
 
         """
         changeable = [name for name, setting in self._settings.items()
                       if setting.on_resume != KEEP]
-        parser = ArgumentParser(
+        parser = _Parser(
             prog=self._prog, description=self._description,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             argument_default=argparse.SUPPRESS)

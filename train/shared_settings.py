@@ -1,5 +1,7 @@
 """Settings that both training scripts have."""
 
+import argparse
+
 from chainer.backends import intel64
 
 from mixnorm import ideep
@@ -16,10 +18,17 @@ RANDOM = 'weights, order and augmentation of the images, seeding of mixtures'
 
 def recipe(recipes, former=()):
     """Returns the setting that stands for several others."""
+    def known(name):
+        # There are too many for one line.
+        if name not in recipes:
+            raise argparse.ArgumentTypeError(
+                f'there is no recipe {name!r}: --list-recipes prints them')
+        return name
+
     return Setting(
         'recipe', None, "an experiment of the papers', whose settings other "
         'arguments override; --list-recipes prints them', choices=recipes,
-        former=former, metavar='NAME')
+        former=former, type=known, metavar='NAME')
 
 
 def sizes(whose):
@@ -103,13 +112,13 @@ def running(test_every='an epoch'):
         "Chainer's name for a device, such as @numpy or @cupy:0", CHANGE,
         metavar='DEVICE')] + [Setting(
             f'{name}_every', None,
-            f'iterations from one to the next of {what} (default: {default})',
+            f'iterations between {what} (default: {default})',
             CHANGE, type=positive_int, metavar='ITERATIONS')
         for name, what, default in (
-            ('log', 'a line of the log; each test makes one as well',
+            ('log', 'lines of the log; each test makes one as well',
              'an epoch'),
-            ('test', 'a test on the whole test set', test_every),
-            ('snapshot', 'a snapshot', 'an epoch'))] + [
+            ('test', 'tests on the whole test set', test_every),
+            ('snapshot', 'snapshots', 'an epoch'))] + [
         Setting('recalibrate', 0, 'at each test, test once more with the '
                 "normalizers' statistics of N training batches under the "
                 'weights as they are; training goes on with its own (default: '

@@ -6,6 +6,7 @@ import time
 from chainer.training import extension
 import numpy
 
+from mixnorm.files import replacing
 from mixnorm.inspection.canvas import colour
 
 
@@ -177,6 +178,5 @@ def _write(figure, panels, path):
     # Below the panels, where it hides no curve.
     figure.legend(*panels[0].get_legend_handles_labels(),
                   loc='outside lower center', ncols=2)
-    unfinished = f'{path}.unfinished'
-    figure.savefig(unfinished, dpi=100, format=_ending(path))
-    os.replace(unfinished, path)
+    with replacing(path, 'wb') as file:
+        figure.savefig(file, dpi=100, format=_ending(path))

@@ -1,8 +1,9 @@
 """The file that holds what was recorded of a run's mixtures."""
-import os
 import typing
 
 import numpy
+
+from mixnorm.files import replacing
 
 
 class Record(typing.NamedTuple):
@@ -80,17 +81,8 @@ def write_record(file, records):
         records (dict): Maps the paths of links to their :class:`Record`.
 
     """
-    unfinished = f'{file}.unfinished'
-    try:
-        with open(unfinished, 'wb') as stream:
-            numpy.savez(stream, **{
-                f'{field}{path}': value
-                for path, record in sorted(records.items())
-                for field, value in record._asdict().items()})
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(unfinished, file)
-    except BaseException:
-        if os.path.exists(unfinished):
-            os.remove(unfinished)
-        raise
+    with replacing(file, 'wb') as stream:
+        numpy.savez(stream, **{
+            f'{field}{path}': value
+            for path, record in sorted(records.items())
+            for field, value in record._asdict().items()})

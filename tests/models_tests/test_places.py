@@ -28,7 +28,8 @@ def test_find_places(name, expected):
 def test_name_of_no_place(name, listed):
     with pytest.raises(ValueError) as error:
         find_places(name, PLACES)
-    assert str(error.value) == f'names a place {name!r}: there are {listed}'
+    assert str(error.value) == (
+        f'names {name!r}, which is no place: there are {listed}')
 
 
 @pytest.mark.parametrize('normalizers', [None, {}])
@@ -90,7 +91,7 @@ def test_seeds_count_up_within_a_name():
 
 def test_unknown_place():
     with pytest.raises(
-            ValueError, match="normalizers names a place 'inc2'.*conv, inc1"):
+            ValueError, match="normalizers names 'inc2', .*conv, inc1"):
         normalizers_by_place({'conv': 'mode', 'inc2': 'mode'}, PLACES)
 
 

@@ -132,7 +132,7 @@ def test_bad_folder_is_one_line(content, words, tmp_path, capsys):
     output, errors = capsys.readouterr()
     assert output == ''
     assert words in errors and str(bad) in errors
-    assert errors.startswith('tabulate.py: error: ')
+    assert errors.startswith('python -m tools.tabulate: error: ')
     assert errors.count('\n') == 1
     assert not (tmp_path / 'curves.png').exists()
 
@@ -194,7 +194,7 @@ def test_bad_series_is_one_line(break_it, words, tmp_path, capsys):
     output, errors = capsys.readouterr()
     assert output == ''
     assert words in errors and bad in errors
-    assert errors.startswith('tabulate.py: error: ')
+    assert errors.startswith('python -m tools.tabulate: error: ')
     assert errors.count('\n') == 1
 
 

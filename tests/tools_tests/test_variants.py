@@ -1,6 +1,7 @@
 """Tables and curves of variants, by tools.tabulate."""
 
 import json
+import shutil
 
 import numpy
 import pytest
@@ -166,7 +167,22 @@ def test_other_folders_beside_variants(tmp_path, capsys):
             assert tabulate.main(folders) == 2
             output, errors = capsys.readouterr()
             assert output == '' and errors.count('\n') == 1
-            assert errors.startswith('tabulate.py: error: ')
+            assert errors.startswith('python -m tools.tabulate: error: ')
+
+
+def test_folder_of_variants_tells_their_names(tmp_path, capsys):
+    folders = [_write(tmp_path / 'all' / name, {0: [.5]}) for name in 'ab']
+    assert tabulate.main([str(tmp_path / 'all')]) == 2
+    output, errors = capsys.readouterr()
+    assert output == '' and errors.count('\n') == 1
+    assert f"name those to compare, {' '.join(folders)}\n" in errors
+
+
+def test_run_in_a_folder_of_variants(tmp_path, capsys):
+    folder = _write(tmp_path / 'a', {0: [.5]})
+    shutil.copy(f'{folder}/seed-0/log', tmp_path / 'log')
+    assert tabulate.main([str(tmp_path)]) == 0
+    assert '0.5000' in capsys.readouterr().out
 
 
 def test_picture(tmp_path, capsys):

@@ -321,7 +321,7 @@ def test_data_sets(dataset, run, image_cache, tmp_path):
     ('--recipe cifar10-cnn-BN-2 --network nin', 'contradicts --recipe'),
     ('--recipe cifar10-cnn-BN-2 --components 3', '--components goes with'),
     ('--normalizer mixture --at first',
-     "--at names a place 'first': there are conv1"),
+     "--at names 'first', which is no place: there are conv1"),
     ('--normalizer mixture --at conv3:K=0',
      '--at conv3:K=0: n_components is 0: it must be'),
     ('--normalizer mixture --at conv3:K=2,foo=1',
@@ -343,11 +343,12 @@ def test_data_sets(dataset, run, image_cache, tmp_path):
     ('--seed -1', '--seed: must be'),
     ('--normalizer mixtrue', "invalid choice: 'mixtrue'"),
     ('--normalizer none --at conv5',
-     "--at names a place 'conv5': there are conv1, conv2, conv3, conv4"),
+     "--at names 'conv5', which is no place: there are conv1, conv2, conv3, "
+     'conv4'),
     ('--network vgg13 --normalizer mixture --at conv3-256-3',
-     "--at names a place 'conv3-256-3': there are conv3-64-1, "),
+     "--at names 'conv3-256-3', which is no place: there are conv3-64-1, "),
     ('--network inception-v3 --normalizer mode --at inc2/4',
-     "'inc2/4': there are inc2/0, inc2/1, inc2/2, inc2/3"),
+     "'inc2/4', which is no place: there are inc2/0, inc2/1, inc2/2, inc2/3"),
     ('--network cnn --depth 40',
      '--depth goes with --network densenet or resnet-cifar, not cnn'),
     ('--network nin --widths 1 2 3 4', '--widths goes with --network cnn'),
@@ -370,7 +371,7 @@ def test_data_sets(dataset, run, image_cache, tmp_path):
     ('--normalizer group --normalizer-options groups=5',
      'groups is 5: it must divide the number of '
      'channels, which is 16'),
-    ('--recipe cifar10-cnn-MN-9', "invalid choice: 'cifar10-cnn-MN-9'"),
+    ('--recipe cifar10-cnn-MN-9', "no recipe 'cifar10-cnn-MN-9': --list-"),
     ('--dataset imagenet', "invalid choice: 'imagenet'"),
     ('--widths 1 2 3', '--widths: expected 4 arguments'),
     ('--device cpu:x', '--device cpu:x cannot be used'),
@@ -381,7 +382,7 @@ def test_user_error_is_one_line(arguments, words, run, tmp_path):
     status, output, errors = run(*arguments.split())
     assert status == 2
     assert words in errors
-    assert errors.startswith('classifier.py: error: ')
+    assert errors.startswith('python -m train.classifier: error: ')
     assert errors.count('\n') == 1 and errors.endswith('\n')
     assert not (tmp_path / 'run').exists()
 
@@ -633,7 +634,8 @@ def test_script_without_a_network(tmp_path):
     assert done.returncode == 2
     assert 'Traceback' not in done.stderr
     line = done.stderr.splitlines()[-1]
-    assert line.startswith('classifier.py: error: cannot fetch cifar10')
+    assert line.startswith(
+        'python -m train.classifier: error: cannot fetch cifar10')
     assert str(tmp_path / 'data/pfnet/chainer/cifar/cifar-10.npz') in line
 
 

@@ -213,7 +213,8 @@ def test_errors_are_one_line(arguments, words, run_gan, tmp_path, classifier):
     places = {'tmp': tmp_path, 'classifier': classifier}
     status, _, errors = run_gan(*arguments.format(**places).split())
     assert status == 2
-    assert errors.startswith('gan.py: error: ') and errors.count('\n') == 1
+    assert errors.startswith('python -m train.gan: error: ')
+    assert errors.count('\n') == 1
     assert words.format(**places) in errors
     assert not (tmp_path / 'run').exists()
 

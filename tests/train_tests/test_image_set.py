@@ -124,8 +124,8 @@ def test_broken_image_ends_the_run_and_keeps_the_snapshot(
                               workers=workers)
     assert status == 2
     assert errors.count('\n') == 1
-    assert errors.startswith('classifier.py: error: cannot read the image '
-                             f'{broken}: ')
+    assert errors.startswith(
+        f'python -m train.classifier: error: cannot read the image {broken}: ')
     with numpy.load(tmp_path / 'run' / 'snapshot.npz') as file:
         assert 0 < file['trainer/updater/iteration'] < 8
     broken.write_bytes(data)

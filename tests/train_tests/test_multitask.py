@@ -387,7 +387,7 @@ def test_resume_refuses_other_settings(run, tmp_path):
             '--resume', '--seeds', 0, 1, *arguments.split())
         assert status == 2 and output == '', arguments
         assert words in errors and errors.count('\n') == 1
-        assert errors.startswith('multitask.py: error: ')
+        assert errors.startswith('python -m train.multitask: error: ')
         assert _files(tmp_path / 'series') == before
 
 
@@ -498,12 +498,12 @@ def test_damaged_run(name, content, words, run, tmp_path):
     ('--seeds 3 -1', '--seeds: must be an integer in'),
     ('--normalizer mode --at conv1 conv1', '--at names one twice'),
     ('--normalizer mode --at conv3',
-     "--at names a place 'conv3': there are conv1, conv2"),
+     "--at names 'conv3', which is no place: there are conv1, conv2"),
     ('--at conv1', '--at says where'),
     ('--modes 2', '--modes goes with --normalizer mode or mode_group'),
     ('--components 2',
      '--components goes with --normalizer mixture or group_mixture'),
-    ('--recipe multitask-MN-3', "invalid choice: 'multitask-MN-3'"),
+    ('--recipe multitask-MN-3', "there is no recipe 'multitask-MN-3'"),
     ('--recipe multitask-BN --sets digits --modes 3', '--modes goes with'),
     ('--batch-size 2875', '--batch-size 2875 is more than the 2874'),
     ('--train-size 1438', '--train-size 1438 is more than the 1437'),
@@ -531,7 +531,7 @@ def test_user_error_is_one_line(arguments, words, run, tmp_path):
     status, output, errors = run(*arguments.split())
     assert status == 2 and output == ''
     assert words in errors
-    assert errors.startswith('multitask.py: error: ')
+    assert errors.startswith('python -m train.multitask: error: ')
     assert errors.count('\n') == 1 and errors.endswith('\n')
     assert not (tmp_path / 'series').exists()
 
@@ -549,7 +549,8 @@ def test_set_that_cannot_be_fetched(run, tmp_path, monkeypatch):
     assert status == 2
     # Nothing but the last line is the script's own.
     line = errors.splitlines()[-1]
-    assert line.startswith('multitask.py: error: cannot fetch svhn: ')
+    assert line.startswith(
+        'python -m train.multitask: error: cannot fetch svhn: ')
     assert str(tmp_path / 'data/pfnet/chainer/svhn/train.npz') in line
     assert 'Traceback' not in errors
     assert not (tmp_path / 'series').exists()

@@ -181,7 +181,7 @@ def test_options_of_places(given, expected):
     ({'normalizer': 'mode', 'at': ['conv1:K=x']},
      "--at conv1:K=x: n_modes is 'x': it must be"),
     ({'normalizer': 'mixture', 'at': ['conv9:K=2']},
-     "--at names a place 'conv9': there are conv1, conv2"),
+     "--at names 'conv9', which is no place: there are conv1, conv2"),
     ({'normalizer': 'mixture', 'at': ['conv1:groups=2']},
      '--at conv1:groups=2: mixture has no option groups: it has '),
     ({'normalizer': 'mode', 'at': ['conv1:n_modes=2']},
@@ -245,4 +245,4 @@ def test_place_that_there_is_not():
         with pytest.raises(UserError) as error:
             call()
         assert str(error.value) == (
-            "--at names a place 'conv3': there are conv1, conv2")
+            "--at names 'conv3', which is no place: there are conv1, conv2")

@@ -47,7 +47,8 @@ def test_always_needs_torch(tmp_path):
     status, errors = _without_torch(
         *SMALL, '--use-ideep', 'always', '--out', tmp_path / 'run')
     assert status == 2
-    assert errors.startswith('classifier.py: error: --use-ideep always: ')
+    assert errors.startswith(
+        'python -m train.classifier: error: --use-ideep always: ')
     assert errors.endswith("pip install 'mixnorm[cpu]'\n")
     assert not (tmp_path / 'run').exists()
 

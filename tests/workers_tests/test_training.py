@@ -85,7 +85,8 @@ def test_other_number_of_workers_cannot_go_on(folders):
 def test_failure_of_one_worker_ends_all(tmp_path, what, told):
     found = mpiexec(2, _PROGRAM, what, tmp_path)
     assert found.returncode != 0
-    assert f'classifier.py: error on rank 1 of 2: {told}' in found.stderr
+    line = f'python -m train.classifier: error on rank 1 of 2: {told}'
+    assert line in found.stderr
 
 
 def test_batch_that_cannot_be_shared(tmp_path):

@@ -39,7 +39,7 @@ def main(argv=None):
 
     """
     parser = command_line.ArgumentParser(
-        prog='chainer_suite', description=__doc__,
+        prog='python -m tools.chainer_suite', description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         'path', metavar='PATH', nargs='?',
@@ -69,7 +69,7 @@ def main(argv=None):
         '--from', dest='kept', metavar='FILE',
         help='run nothing, judge the outcomes in this file')
     args = parser.parse_intermixed_args(argv)
-    return command_line.exit_status(lambda: _main(args), 'chainer_suite')
+    return command_line.exit_status(lambda: _main(args), parser.prog)
 
 
 def _main(args):

@@ -46,14 +46,15 @@ def main(argv=None):
         int: Exit status.
 
     """
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args = parser.parse_args(argv)
     mixnorm.keep_memory()
-    return command_line.exit_status(lambda: _run(args), 'inspect')
+    return command_line.exit_status(lambda: _run(args), parser.prog)
 
 
 def _parser():
     parser = command_line.ArgumentParser(
-        prog='inspect', description=__doc__,
+        prog='python -m tools.inspect', description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(
         dest='command', required=True, metavar='SUBCOMMAND',

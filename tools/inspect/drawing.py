@@ -9,7 +9,7 @@ import re
 import matplotlib
 from matplotlib import pyplot
 
-from train.loop import files
+from mixnorm.files import replacing
 
 # A colour that nothing else has, for all that is to be dark on a light page
 # and light on a dark one.
@@ -56,7 +56,7 @@ def _write_all(contents, folder):
     paths = []
     for name, content in contents.items():
         paths.append(os.path.join(folder, name))
-        with files.replacing(paths[-1], 'wb') as file:
+        with replacing(paths[-1], 'wb') as file:
             file.write(content)
     return paths
 

@@ -6,6 +6,7 @@ import os
 import tempfile
 
 from mixnorm.extensions import draw_curves
+from mixnorm.files import replacing
 from tools.inspect import drawing
 from tools.inspect import pictures
 from tools.inspect import summary
@@ -51,8 +52,8 @@ def write(runs, pattern, n_images, folder, as_json):
         UserError: If a run cannot be shown. Nothing is written then.
 
     """
-    folders = [os.path.normpath(run if os.path.isdir(run)
-                                else os.path.dirname(run) or '.')
+    folders = [os.path.normpath(os.path.dirname(run) or '.'
+                                if os.path.isfile(run) else run)
                for run in runs]
     names = names_of(folders)
     logs = {name: read_log(folder) for name, folder in zip(names, folders)}
@@ -67,7 +68,7 @@ def write(runs, pattern, n_images, folder, as_json):
     out = os.path.join(folders[0], os.pardir) if folder is None else folder
     os.makedirs(out, exist_ok=True)
     path = os.path.normpath(os.path.join(out, 'report.html'))
-    with files.replacing(path, 'wb') as file:
+    with replacing(path, 'wb') as file:
         file.write(page.encode())
     if as_json:
         print(json.dumps({'files': [path], 'runs': tables}, indent=2))

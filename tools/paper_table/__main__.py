@@ -35,7 +35,7 @@ def main(argv=None):
 
     """
     parser = command_line.ArgumentParser(
-        prog='paper_table', description=__doc__,
+        prog='python -m tools.paper_table', description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         'results', metavar='[ROW=]RESULT', nargs='*',
@@ -52,7 +52,7 @@ def main(argv=None):
         '--plot', metavar='FILE',
         help='image to write, of the rows that there are results for')
     args = parser.parse_args(argv)
-    return command_line.exit_status(lambda: _print(args), 'paper_table')
+    return command_line.exit_status(lambda: _print(args), parser.prog)
 
 
 def _print(args):

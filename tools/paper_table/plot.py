@@ -4,6 +4,7 @@ import math
 import os
 import textwrap
 
+from mixnorm.files import replacing
 from mixnorm.inspection.canvas import colour, GREY
 
 
@@ -57,9 +58,8 @@ def draw(comparisons, path):
         _draw_table(part, table, lines)
     _draw_legend(figure, {_style_of(line) for _, lines in found
                           for line in lines})
-    unfinished = f'{path}.unfinished'
-    figure.savefig(unfinished, dpi=120, format=ending)
-    os.replace(unfinished, path)
+    with replacing(path, 'wb') as file:
+        figure.savefig(file, dpi=120, format=ending)
 
 
 def _draw_table(part, table, lines):

@@ -50,14 +50,14 @@ def main(argv=None):
 
     """
     mixnorm.keep_memory()
-    args = _parser().parse_args(argv)
-    return command_line.exit_status(lambda: _validate(args),
-                                    'validate_gmm.py')
+    parser = _parser()
+    args = parser.parse_args(argv)
+    return command_line.exit_status(lambda: _validate(args), parser.prog)
 
 
 def _parser():
     parser = command_line.ArgumentParser(
-        prog='validate_gmm.py', description=__doc__,
+        prog='python -m tools.validate_gmm', description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument_group('what to fit to').add_argument
     add('--synthetic', nargs='*', choices=point_sets.SYNTHETIC,

@@ -6,9 +6,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
 import numpy
 
+from mixnorm.files import replacing
 from mixnorm.inspection.canvas import colour
 from tools.validate_gmm.comparison import EXACT, match, OURS, THEIRS
-from train.loop.files import replacing
 
 # More would only make the file larger.
 _MOST_POINTS = 5000

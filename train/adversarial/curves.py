@@ -1,7 +1,7 @@
 """Curves of the training of a generator."""
 
+from mixnorm.files import replacing
 from mixnorm.inspection.canvas import colour
-from train.loop.files import replacing
 
 
 _PANELS = (

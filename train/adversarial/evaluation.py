@@ -5,12 +5,12 @@ import os
 from chainer.training import extension
 import numpy
 
+from mixnorm.files import replacing
 from train import distances
 from train.adversarial.samples import generate
 from train.adversarial.updater import draw_latent
 from train.command_line import UserError
 from train.loop import run_folder
-from train.loop.files import replacing
 
 
 # Which of the nearest neighbours density and coverage are about.

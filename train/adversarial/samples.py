@@ -6,9 +6,9 @@ import chainer
 from chainer.training import extension
 import numpy
 
+from mixnorm.files import replacing
 from train.adversarial.updater import draw_latent
 from train.loop import run_folder
-from train.loop.files import replacing
 
 
 def generate(generator, latent, batch_size):

@@ -22,6 +22,7 @@ import mixnorm
 import chainer.links as L
 import numpy
 
+from mixnorm.files import replacing
 from train import command_line
 from train import compare
 from train.command_line import UserError
@@ -120,7 +121,7 @@ def main(argv=None):
 
     """
     parser = command_line.ArgumentParser(
-        prog='fit_study.py', description=__doc__,
+        prog='python -m train.experiments.fit_study', description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         '--out', metavar='FOLDER', default='result/fit-study',
@@ -139,7 +140,7 @@ def main(argv=None):
                         help='run nothing, report what is there')
     compare.add_arguments(parser)
     args = parser.parse_args(argv)
-    return command_line.exit_status(lambda: _study(args), 'fit_study.py')
+    return command_line.exit_status(lambda: _study(args), parser.prog)
 
 
 def _study(args):
@@ -221,7 +222,7 @@ def report(out):
     lines += ['Effects: mean and 95 % interval of the differences, seed by '
               'seed.', '', _effects_table(effects), '']
     text = '\n'.join(lines)
-    with files.replacing(os.path.join(out, 'report.txt')) as file:
+    with replacing(os.path.join(out, 'report.txt')) as file:
         file.write(text)
     files.write_json(os.path.join(out, 'report.json'),
                      {'runs': found, 'effects': effects})
@@ -359,7 +360,7 @@ def _draw(effects, path):
     panels[0].invert_yaxis()
     figure.legend(*panels[0].get_legend_handles_labels(),
                   loc='outside upper right', ncols=2)
-    with files.replacing(path, 'wb') as file:
+    with replacing(path, 'wb') as file:
         figure.savefig(file, dpi=100, format='png')
 
 

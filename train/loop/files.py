@@ -1,43 +1,10 @@
-"""Files that are whole at any time."""
+"""JSON files that are whole at any time, and the removal of files."""
 
-import contextlib
 import json
 import os
 
+from mixnorm.files import replacing
 from train.command_line import UserError
-
-
-@contextlib.contextmanager
-def replacing(path, mode='w'):
-    """Opens a file that takes the place of another once it is written.
-
-    It is written under another name in the same folder, brought to the disk
-    and only then renamed, so whenever the process or the machine stops,
-    ``path`` is a whole file: this one or the one before. If anything goes
-    wrong, the one before stays.
-
-    Args:
-        path (str): The file.
-        mode (str): As :func:`open` takes it.
-
-    """
-    unfinished = f'{path}.unfinished'
-    try:
-        with open(unfinished, mode) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    except BaseException:
-        if os.path.exists(unfinished):
-            os.remove(unfinished)
-        raise
-    # Without it a power failure may undo the renaming.
-    folder = os.open(os.path.dirname(path) or '.', os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def write_json(path, value):

@@ -7,8 +7,8 @@ import os
 from chainer import serializers
 import numpy
 
+from mixnorm.files import replacing
 from train.command_line import one_line, UserError
-from train.loop.files import replacing
 
 
 def save(path, trainer, settings):

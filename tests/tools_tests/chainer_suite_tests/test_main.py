@@ -99,7 +99,7 @@ def test_bad_input_is_one_line(arguments, words, capsys):
     output, errors = capsys.readouterr()
     assert status == 2 and output == ''
     assert words in errors and errors.count('\n') == 1
-    assert errors.startswith('chainer_suite: error: ')
+    assert errors.startswith('python -m tools.chainer_suite: error: ')
 
 
 @pytest.mark.parametrize('arguments, words', [

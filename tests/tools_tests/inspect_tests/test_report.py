@@ -158,3 +158,9 @@ def test_in_a_browser(dark, page, tmp_path):
         assert one['background'] == (
             'rgb(13, 17, 23)' if dark else 'rgb(255, 255, 255)')
     assert 'CONSOLE' not in done.stderr
+
+
+def test_run_that_is_not_there(inspect, tmp_path):
+    status, output, errors = inspect('report', tmp_path / 'nowhere')
+    assert (status, output) == (2, '')
+    assert f"{tmp_path / 'nowhere'} holds no training run" in errors

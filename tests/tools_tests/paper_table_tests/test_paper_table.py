@@ -147,5 +147,5 @@ def test_user_error_is_one_line(arguments, words, run, tmp_path):
         *(argument.format(**paths) for argument in arguments))
     assert status == 2 and output == ''
     assert words in errors and errors.count('\n') == 1
-    assert errors.startswith('paper_table: error: ')
+    assert errors.startswith('python -m tools.paper_table: error: ')
     assert {path.name for path in tmp_path.iterdir()} == {'a', 'b'}

@@ -36,18 +36,6 @@ def test_read_nothing(tmp_path):
         files.read_json(str(tmp_path / 'file.json'), 'a file of mine')
 
 
-def test_replacing_fails_in_between(tmp_path):
-    path = tmp_path / 'file'
-    path.write_bytes(b'before')
-    with pytest.raises(KeyboardInterrupt):
-        with files.replacing(str(path), 'wb') as file:
-            file.write(b'after')
-            assert path.read_bytes() == b'before'
-            raise KeyboardInterrupt
-    assert path.read_bytes() == b'before'
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_remove(tmp_path):
     for name in 'abc':
         (tmp_path / name).write_text(name)
