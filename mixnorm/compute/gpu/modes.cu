@@ -133,12 +133,12 @@ MIXNORM_KERNEL mixnorm_sample_gates(
 //
 // where gamma and beta of shape (C,) are the same for all modes, and beta is
 // added to the sum then. `averages` and `square_averages`, (K, C), are the
-// modes' means of x and of x^2: they are found, or, where `variances` is null,
-// they are given.
+// modes' means of x and of x^2: they are found, or, where `is_fixed`, given.
+// That `variances` are null does not tell: so are those of no samples.
 MIXNORM_KERNEL mixnorm_sample_modes(
     const Working* means, const double* variances, const double* gates,
     Index n_samples, int n_dims, int n_modes, double eps,
-    const Working* gamma, const Working* beta, int per_mode,
+    const Working* gamma, const Working* beta, int per_mode, int is_fixed,
     double* averages, double* square_averages, double* origin, double* memory,
     Working* slope, Working* offset) {
   Modes modes(memory, (Index)n_modes * n_dims);
@@ -146,7 +146,6 @@ MIXNORM_KERNEL mixnorm_sample_modes(
   int part = threadIdx.x / kModeChannels;
   bool inside = c < n_dims;
   Index end = inside ? n_samples : 0;
-  bool is_fixed = variances == nullptr;
 
   double center = 0;
   if (is_fixed) {
@@ -337,7 +336,8 @@ MIXNORM_KERNEL mixnorm_sample_row_gradients(
     }
     offset[row] = Working(of_mean / length);
   }
-  if (weight == nullptr) return;
+  // W is null as well if there are no channels.
+  if (bias_gradient == nullptr) return;
 
   for (int k = 0; k < n_modes; ++k) {
     double sum = 0;
@@ -535,7 +535,8 @@ MIXNORM_KERNEL mixnorm_channel_mode_gradients(
   }
 }
 
-// The gradients of gamma and beta, and of W and b unless `scores` is null.
+// The gradients of gamma and beta, and of W and b unless that of b is null;
+// `scores` of no samples are null as well.
 MIXNORM_KERNEL mixnorm_channel_parameter_gradients(
     const double* sum_gx, const double* sum_g, const Working* means,
     Index n_samples, int n_dims, int n_modes, int per_mode,
@@ -572,7 +573,7 @@ MIXNORM_KERNEL mixnorm_channel_parameter_gradients(
     gamma_gradient[c] = Working(total_gamma);
     beta_gradient[c] = Working(total_g);
   }
-  if (scores == nullptr || blockIdx.x > 0) return;
+  if (bias_gradient == nullptr || blockIdx.x > 0) return;
 
   for (int k = 0; k < n_modes; ++k) {
     double of_weight = 0;

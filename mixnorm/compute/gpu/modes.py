@@ -47,7 +47,7 @@ def of_samples(means, variances, gating, gamma, beta, eps, statistics=None):
     kept = xp.empty((_KEPT, n_modes, n_dims), numpy.float64)
     _launch('mixnorm_sample_modes', dtype, by_channel, (
         means, variances, gates, *sizes, eps, gamma, beta, per_mode,
-        *statistics, origin, kept, slope, offset))
+        numpy.int32(is_fixed), *statistics, origin, kept, slope, offset))
 
     @launcher.on_device
     def gradients(sum_gx, sum_g, length):
