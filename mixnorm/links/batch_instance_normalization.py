@@ -81,7 +81,7 @@ class BatchInstanceNormalization(RunningAverages, AffineNormalization):
 
     """
 
-    _of_size = 'gamma', 'beta', 'rho', 'avg_mean', 'avg_var'
+    _size_shaped = 'gamma', 'beta', 'rho', 'avg_mean', 'avg_var'
 
     def __init__(self, size=None, decay=.9, eps=2e-5, dtype=None,
                  use_gamma=True, use_beta=True, initial_gamma=None,

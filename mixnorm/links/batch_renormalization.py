@@ -97,7 +97,7 @@ class BatchRenormalization(
 
     """
 
-    _of_size = 'gamma', 'beta', 'avg_mean', 'avg_var'
+    _size_shaped = 'gamma', 'beta', 'avg_mean', 'avg_var'
 
     def __init__(self, size=None, rmax=1, dmax=0, decay=.9, eps=2e-5,
                  dtype=None, use_gamma=True, use_beta=True,

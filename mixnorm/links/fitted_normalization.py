@@ -21,7 +21,7 @@ class FittedNormalization(AffineNormalization):
 
     delta = None
 
-    _of_size = 'gamma', 'beta', 'delta'
+    _size_shaped = 'gamma', 'beta', 'delta'
 
     def __init__(self, size, n_components, n_iter, sample_ratio, min_weight,
                  activation, affine, seed, eps, dtype, use_gamma, use_beta,
@@ -73,7 +73,7 @@ class FittedNormalization(AffineNormalization):
                 'min_weight': self.min_weight}
 
     def _shape(self, name, size):
-        if self.affine == 'component' and name in self._of_size:
+        if self.affine == 'component' and name in self._size_shaped:
             return (self.n_components,) + size
         return super()._shape(name, size)
 

@@ -43,7 +43,7 @@ class GatedNormalization(AffineNormalization):
             return self._gate_shape(size)
         if name == 'gate_b':
             return self.n_modes,
-        if self.mode_affine and name in self._of_size:
+        if self.mode_affine and name in self._size_shaped:
             return (self.n_modes,) + size
         return super()._shape(name, size)
 

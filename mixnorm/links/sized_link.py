@@ -38,7 +38,7 @@ class SizedLink(link.Link):
 
     # Names of its own parameters and persistent values whose shape is the
     # size, or ends in it.
-    _of_size = 'gamma', 'beta'
+    _size_shaped = 'gamma', 'beta'
 
     @on_own_device
     def __call__(self, *args, **kwargs):
@@ -92,7 +92,7 @@ class SizedLink(link.Link):
         ``None`` if it may have any.
 
         """
-        return size if name in self._of_size else None
+        return size if name in self._size_shaped else None
 
     def _size_of(self, name, shape):
         """Returns the size that a shape tells, ``None`` if it does not."""
