@@ -87,7 +87,7 @@ def _fit(seed, shape=(200, 6, 30, 30)):
     """Passes of every kind over points, far from the origin."""
     x = activation(shape, '', 'f', seed) + numpy.float32(300)
     gm = DiagonalGaussianMixture(
-        3, kmeans_iter=2, max_iter=3, random_state=seed).fit(x)
+        3, kmeans_iter=2, max_iter=3, tol=0, random_state=seed).fit(x)
     tau, statistics = cpu.mixture.posterior_and_statistics(
         stack(x), Parameters(gm.weights_, gm.means_, gm.covariances_))
     means, variances = cpu.rows.moments(x.reshape(shape[:2] + (-1,)))

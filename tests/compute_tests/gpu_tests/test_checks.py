@@ -81,9 +81,7 @@ def test_values_that_are_not_finite(checked, monkeypatch, kind):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('dtype', ['float16', 'float32', 'float64'])
-@pytest.mark.parametrize('order', range(3))
-def test_all_types(all_checked, monkeypatch, dtype, order):
-    all_checked.emulator.order = order
+def test_all_types(all_checked, monkeypatch, dtype):
     for shape, n_components, layout, n_blocks in _CASES:
         _run_functions(
             all_checked, cases.Case(shape, n_components, dtype, layout),
