@@ -122,7 +122,8 @@ def test_conversion_knows_the_same_places(name):
 @every_network
 def test_place_that_there_is_not(name):
     make, _, layer = NETWORKS[name]
-    with pytest.raises(ValueError, match="'conv17', which is no place: there are .*"):
+    with pytest.raises(
+            ValueError, match="'conv17', which is no place: there are "):
         make(normalizers={'conv17': 'mixture'})
     with pytest.raises(ValueError, match="'mixtrue'"):
         make(normalizers={layer: 'mixtrue'})
