@@ -41,18 +41,7 @@ def emulated(libraries, monkeypatch):
 
 @pytest.fixture(scope='session')
 def checked_libraries(compiler, tmp_path_factory):
-    """The kernels for float32, with checks; see ``cuda_checks.h``."""
-    return cuda_on_cpu.build_all(
-        compiler, str(tmp_path_factory.mktemp('kernels')),
-        cuda_on_cpu.CHECKED, {
-            'float32': cuda_on_cpu.SOURCES,
-            # Running averages are float64 whatever the activations are.
-            'float64': ['modes']})
-
-
-@pytest.fixture(scope='session')
-def all_checked_libraries(compiler, tmp_path_factory):
-    """The kernels for all types, with checks."""
+    """The kernels with checks; see ``cuda_checks.h``."""
     return cuda_on_cpu.build_all(
         compiler, str(tmp_path_factory.mktemp('kernels')),
         cuda_on_cpu.CHECKED)
@@ -61,11 +50,6 @@ def all_checked_libraries(compiler, tmp_path_factory):
 @pytest.fixture
 def checked(checked_libraries, monkeypatch):
     return _emulate(checked_libraries, monkeypatch)
-
-
-@pytest.fixture
-def all_checked(all_checked_libraries, monkeypatch):
-    return _emulate(all_checked_libraries, monkeypatch)
 
 
 def _emulate(libraries, monkeypatch):

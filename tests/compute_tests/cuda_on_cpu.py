@@ -28,9 +28,9 @@ const std::vector<cuda_on_cpu::Kernel> cuda_on_cpu::kernels = {{
 '''
 
 
-def all_sources(names=SOURCES):
-    """Returns the text of some sources, each header once."""
-    return '\n'.join(map(read_source, names))
+def all_sources():
+    """Returns the text of all kernels, each header once."""
+    return '\n'.join(map(read_source, SOURCES))
 
 
 def build(compiler, library, source, flags=('-O1',)):
@@ -84,24 +84,22 @@ def _run(compiler, *arguments):
     subprocess.run([compiler, '-fPIC', *arguments], check=True)
 
 
-def build_all(compiler, folder, flags=('-O1',), sources=None):
-    """Builds kernels for several types.
+def build_all(compiler, folder, flags=('-O1',)):
+    """Builds all kernels for all types.
 
     Args:
         compiler (str): The host's C++ compiler.
         folder (str): Where the libraries go.
         flags (tuple of str): Options of the compiler.
-        sources (dict): From the name of a dtype to the sources' names; all
-            sources for all types if ``None``.
 
     Returns:
         dict: From the name of a dtype to its library.
 
     """
     libraries = {}
-    for dtype, names in (sources or dict.fromkeys(TYPES, SOURCES)).items():
+    for dtype in TYPES:
         libraries[dtype] = os.path.join(folder, f'{dtype}.so')
-        build(compiler, libraries[dtype], all_sources(names),
+        build(compiler, libraries[dtype], all_sources(),
               flags + compiler_options(dtype))
     return libraries
 

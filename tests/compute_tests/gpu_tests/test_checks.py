@@ -81,10 +81,10 @@ def test_values_that_are_not_finite(checked, monkeypatch, kind):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('dtype', ['float16', 'float32', 'float64'])
-def test_all_types(all_checked, monkeypatch, dtype):
+def test_all_types(checked, monkeypatch, dtype):
     for shape, n_components, layout, n_blocks in _CASES:
         _run_functions(
-            all_checked, cases.Case(shape, n_components, dtype, layout),
+            checked, cases.Case(shape, n_components, dtype, layout),
             n_blocks, monkeypatch)
     for kind in _LINKS:
         for shape in (6, 10, 8, 8), (16, 5, 4, 4), (16, 3, 5, 3), (64, 7):
