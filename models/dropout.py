@@ -20,6 +20,11 @@ class Dropout(chainer.Link):
         seed (int or None): Seed of the random numbers; drawn from
             ``numpy.random`` if ``None``.
 
+    Attributes:
+        share (tuple of int): ``(i, n)``: the mini-batch is the i-th (from 0)
+            of n equal shares of a larger one, such as those of n workers, and
+            gets that share of the larger one's mask. ``(0, 1)`` at first.
+
     Raises:
         ValueError: If ``ratio`` is out of range.
 
@@ -33,15 +38,17 @@ class Dropout(chainer.Link):
         self.seed = int(numpy.random.randint(1 << 31) if seed is None
                         else seed)
         self.n_draws = 0
+        self.share = 0, 1
         self.register_persistent('seed')
         self.register_persistent('n_draws')
 
     def forward(self, x):
         if not chainer.config.train:
             return chainer.as_variable(x)
+        i, n = self.share
         # Drawn on the host: the same for every device.
         is_kept = numpy.random.default_rng((self.seed, self.n_draws)).random(
-            x.shape, numpy.float32) >= self.ratio
+            (n,) + x.shape, numpy.float32)[i] >= self.ratio
         self.n_draws += 1
         mask = self.device.send(is_kept).astype(x.dtype)
         mask /= 1 - self.ratio

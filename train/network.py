@@ -163,7 +163,7 @@ def make_classifier(network, image_shape, n_classes, settings, weights_seed,
             settings, normalized_layers(network, settings), layer_seeds,
             communicator),
         **{name: settings[name] for name in network.options}))
-    workers.join_batch_normalizations(classifier, communicator)
+    workers.join_batches(classifier, communicator)
     check_parameters(settings['optimizer'], classifier)
     return classifier
 

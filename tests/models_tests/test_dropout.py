@@ -60,6 +60,16 @@ def test_goes_on_after_loading():
     numpy.testing.assert_array_equal(loaded(_ones(8, 9)).array, expected)
 
 
+def test_shares_of_a_larger_batch():
+    expected = Dropout(.5, 1)(_ones(12, 5)).array
+    shares = []
+    for i in range(3):
+        dropout = Dropout(.5, 1)
+        dropout.share = i, 3
+        shares.append(dropout(_ones(4, 5)).array)
+    numpy.testing.assert_array_equal(numpy.concatenate(shares), expected)
+
+
 @pytest.mark.parametrize('ratio', [-.1, 1, float('nan')])
 def test_bad_ratio(ratio):
     with pytest.raises(ValueError, match='ratio is '):

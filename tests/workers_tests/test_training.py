@@ -32,9 +32,10 @@ def _losses(folder):
     return [entry['main/loss'] for entry in _read(folder / 'log')]
 
 
-def test_two_workers_train_as_one_does(folders):
-    one, two = (_losses(folders / name / 'whole') for name in ('one', 'two'))
-    assert len(one) == 6
+@pytest.mark.parametrize('run,n_iterations', [('whole', 6), ('nin', 3)])
+def test_two_workers_train_as_one_does(folders, run, n_iterations):
+    one, two = (_losses(folders / name / run) for name in ('one', 'two'))
+    assert len(one) == n_iterations
     numpy.testing.assert_allclose(two, one, rtol=1e-3)
 
 
@@ -62,7 +63,7 @@ def test_several_sets_at_once(folders):
 
 def test_only_the_first_worker_prints(folders):
     output = (folders / 'output').read_text()
-    assert output.count('best test accuracy') == 4
+    assert output.count('best test accuracy') == 5
     assert output.count('test error') == 1
 
 

@@ -27,6 +27,11 @@ def train_all(folder, more=()):
             '--snapshot-every', '3', '--out', f'{folder}/resumed']),
         classifier.main([
             '--resume', '--iterations', '6', '--out', f'{folder}/resumed']),
+        # It has dropout.
+        classifier.main([
+            *'--network nin --train-size 24 --test-size 10 --batch-size 12 '
+            '--iterations 3 --log-every 1 --lr 1e-4'.split(), *more,
+            '--out', f'{folder}/nin']),
         multitask.main([*MULTITASK, *more, '--out', f'{folder}/multitask'])]
 
 

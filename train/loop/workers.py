@@ -10,6 +10,7 @@ import chainer.links as L
 from chainer.training.extension import PRIORITY_EDITOR
 import numpy
 
+from models.dropout import Dropout
 from train.command_line import one_line, option, UserError
 
 # The rank of the one that prints and writes files.
@@ -158,18 +159,23 @@ def concatenated(communicator, values):
     return communicator.allreduce_obj(values)
 
 
-def join_batch_normalizations(model, communicator):
-    """Has a model's batch normalizations use the workers' joined batches.
+def join_batches(model, communicator):
+    """Has a model's batch normalizations and dropouts see the joined batch.
 
     Args:
         model (~chainer.Chain): The model.
         communicator (chainermn.CommunicatorBase or None): The workers'.
 
     """
+    if communicator is None:
+        return
     paths = [path for path, link in model.namedlinks()
              if type(link) is L.BatchNormalization]
-    if communicator is not None and paths:
+    if paths:
         mixnorm.convert(model, 'batch', paths, communicator=communicator)
+    for link in model.links():
+        if isinstance(link, Dropout):
+            link.share = communicator.rank, communicator.size
 
 
 def share_optimizer(optimizer, communicator):
