@@ -31,7 +31,10 @@ class LeNet(chainer.Chain):
 
     Source: Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, *Gradient-Based
     Learning Applied to Document Recognition* (1998), LeNet-5, with rectifiers
-    and maxima in place of its non-linearity and subsampling.
+    and maxima in place of its non-linearity and subsampling. Deecke et al.,
+    *Mode Normalization* (2019), section 4.1, train LeNet "(LeCun et al.,
+    1989)" and say neither its widths nor where the normalizers stand; here
+    they follow both convolutions.
 
     """
 

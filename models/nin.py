@@ -43,7 +43,7 @@ class NIN(chainer.Chain):
     *Mode Normalization* (2019), section 4.2. Neither gives the widths: they
     are those of Lin et al.'s published configuration for CIFAR-10, which pads
     only the right and lower sides of what it pools; here all sides are, for
-    the same sizes of 32x32, 16x16 and 8x8.
+    the same sizes of 32x32, 16x16 and 8x8. Averages count the zeros there.
 
     """
 

@@ -11,10 +11,10 @@ curves. Of runs with --recalibrate it prints the best and the last after
 recalibration, too.
 
 Of variants of train.compare, folders that hold seed-N/log, it prints mean and
-sample standard deviation of these accuracies over the runs, and compares each
-variant with the first: by the difference of the last accuracies and the steps
-to reach the best of the first, both between runs of the same seed. It draws
-mean curves.
+sample standard deviation of these accuracies over the runs that have ended.
+Between runs of the same seed it compares each variant with the first: by the
+differences of the best and last accuracies and of the training loss, and by
+the steps to reach the best of the first. It draws mean curves.
 
 Of series of train.multitask it prints the mean and the sample standard
 deviation, over the runs that have ended, of the best test error, as the mode
@@ -31,7 +31,8 @@ from train import command_line
 from train.command_line import UserError
 from train.loop import run_folder
 from train.loop import series
-from train.run_log import names_of, read_log, RECALIBRATED, summarize
+from train.run_log import (
+    check_ended, names_of, read_log, RECALIBRATED, summarize, UnderWay)
 from train.text_table import text_table
 
 
@@ -64,6 +65,14 @@ def table(logs):
         'Best test accuracy up to each quarter of the run, the last, and the '
         f'steps to reach\nthe best of {next(iter(logs))} ({target:.4f}):\n\n'
         f'{text_table(rows)}')
+
+
+def _under_way(folder):
+    try:
+        check_ended(folder, read_log(folder))
+    except UnderWay as error:
+        return [str(error)]
+    return []
 
 
 def _in_digits(accuracy):
@@ -107,10 +116,13 @@ def _tabulate(args):
                             f"name those to compare, {' '.join(held)}")
     if any(map(variants.is_variant, folders)):
         read, as_table, draw = variants.read, variants.table, variants.draw
+        remarks = variants.under_way
     else:
         read, as_table, draw = read_log, table, draw_curves
+        remarks = _under_way
     found = dict(zip(names_of(folders), map(read, folders)))
-    print(as_table(found))
+    lines = [line for folder in folders for line in remarks(folder)]
+    print(as_table(found), *lines, sep='\n')
     plot = args.plot or os.path.normpath(
         os.path.join(folders[0], os.pardir, run_folder.CURVES))
     try:

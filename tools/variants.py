@@ -13,7 +13,8 @@ from train import student_t
 from train.command_line import UserError
 from train.loop import run_folder
 from train.loop.series import mean_and_deviation
-from train.run_log import median_steps, NoTestYet, read_log, summarize
+from train.run_log import (
+    check_ended, median_steps, NoTestYet, read_log, summarize, UnderWay)
 from train.text_table import text_table
 
 
@@ -44,8 +45,8 @@ def _seeds(folder):
 def read(folder):
     """Reads the runs of a variant.
 
-    Runs of other lengths cannot be put together: only the longest count, and
-    not those that are still under way.
+    Runs of other lengths cannot be put together: of those that have ended,
+    only the longest count.
 
     Args:
         folder (str): The variant's folder.
@@ -54,8 +55,8 @@ def read(folder):
         dict: Maps the seeds, in order, to the logs.
 
     Raises:
-        UserError: If the folder holds no variant, or none of its runs was
-            tested yet.
+        UserError: If the folder holds no variant, or none of its runs has
+            ended yet.
 
     """
     seeds = _seeds(folder)
@@ -67,14 +68,40 @@ def read(folder):
     logs = {}
     for seed in seeds:
         try:
-            logs[seed] = read_log(os.path.join(folder, f'seed-{seed}'))
-        except NoTestYet:
-            pass
+            logs[seed] = _read_ended(folder, seed)
+        except (NoTestYet, UnderWay) as error:
+            reason = error
     if not logs:
-        raise UserError(f'no run of {folder} has been tested yet')
+        raise UserError(f'no run of {folder} has ended yet: {reason}')
     length = max(log[-1]['iteration'] for log in logs.values())
     return {seed: log for seed, log in logs.items()
             if log[-1]['iteration'] == length}
+
+
+def under_way(folder):
+    """Returns what is to be told of a variant's runs that have not ended.
+
+    Args:
+        folder (str): The variant's folder.
+
+    Returns:
+        list of str: A line for each.
+
+    """
+    lines = []
+    for seed in _seeds(folder):
+        try:
+            _read_ended(folder, seed)
+        except (NoTestYet, UnderWay) as error:
+            lines.append(str(error))
+    return lines
+
+
+def _read_ended(folder, seed):
+    run = os.path.join(folder, f'seed-{seed}')
+    log = read_log(run)
+    check_ended(run, log)
+    return log
 
 
 def table(variants):
@@ -99,9 +126,10 @@ def table(variants):
     baseline, *others = variants
     if others:
         text += (
-            f'\n\nAgainst {baseline}, between runs of the same seed: the '
-            'difference of the last, mean and\n95 % interval; the steps to '
-            f'reach the best of {baseline}, median and how many did.\n\n'
+            f'\n\nDifferences to {baseline}, between runs of the same seed, '
+            'mean and 95 % interval: of\nthe best, the last and the training '
+            'loss (mean over the run). Steps to the best of\n'
+            f'{baseline}: median, and how many reached it.\n\n'
             f'{text_table(_comparisons(variants, summaries))}')
     return text
 
@@ -118,11 +146,14 @@ def draw(variants, path):
                       for name, logs in variants.items()}, path)
 
 
+def _any_recalibrated(summaries):
+    return any(summary['recalibrated'][0] is not None
+               for runs in summaries.values() for summary in runs.values())
+
+
 def _accuracies(summaries):
     rows = [['variant', 'runs', 'steps', '1/4', '2/4', '3/4', '4/4', 'last']]
-    any_recalibrated = any(
-        summary['recalibrated'][0] is not None
-        for runs in summaries.values() for summary in runs.values())
+    any_recalibrated = _any_recalibrated(summaries)
     if any_recalibrated:
         rows[0] += ['recalibrated 4/4', 'last']
     for name, runs in summaries.items():
@@ -143,24 +174,40 @@ def _mean_and_deviation(accuracies):
 
 
 def _comparisons(variants, summaries):
+    figures = ['best', 'last', 'training loss']
+    if _any_recalibrated(summaries):
+        figures.insert(2, 'recalibrated')
     (baseline, theirs), *others = summaries.items()
-    rows = [['variant', 'seeds', 'difference', 'steps to best']]
+    rows = [['variant', 'seeds', *figures, 'steps to best']]
     for name, runs in [(baseline, theirs), *others]:
         common = [seed for seed in theirs if seed in runs]
         steps = [summarize(variants[name][seed], theirs[seed]['best'])[
             'steps_to_target'] for seed in common]
         rows.append([
             name, len(common),
-            None if name == baseline else _difference(
-                [100 * (runs[seed]['last'] - theirs[seed]['last'])
-                 for seed in common]),
+            *(None if name == baseline else _difference(
+                figure, [(runs[seed], theirs[seed]) for seed in common])
+              for figure in figures),
             median_steps(steps)])
     return rows
 
 
-def _difference(values):
-    if not values:
+def _difference(figure, pairs):
+    """Tells by how much a figure of one summary exceeds that of another."""
+    pairs = [(_value(figure, one), _value(figure, other))
+             for one, other in pairs]
+    if not pairs or any(None in pair for pair in pairs):
         return None
-    if len(values) == 1:
-        return f'{values[0]:+.2f}'
-    return '{:+.2f} +- {:.2f}'.format(*student_t.mean_and_interval(values))
+    mean, half = student_t.mean_and_interval(
+        [one - other for one, other in pairs])
+    digits = 3 if figure == 'training loss' else 2
+    return f'{mean:+.{digits}f}' + (
+        '' if half is None else f' +- {half:.{digits}f}')
+
+
+def _value(figure, summary):
+    if figure == 'training loss':
+        return summary['training_loss']
+    accuracy = summary['recalibrated'][1] if figure == 'recalibrated' else (
+        summary[figure])
+    return None if accuracy is None else 100 * accuracy

@@ -260,7 +260,7 @@ def _run_one(args, settings, seed, sets, standardize, device, communicator):
 def _best_error(folder, n_images):
     """Returns the least error, in %, of all tests of a run."""
     accuracy = summarize(read_log(folder))['best']
-    # The log rounds; a count of images is exact.
+    # The difference is rounded; a count of images is exact.
     return 100 * (round(n_images * (1 - accuracy)) / n_images)
 
 

@@ -6,6 +6,7 @@ import os
 import statistics
 
 from train.command_line import UserError
+from train.loop import files
 from train.loop import run_folder
 
 
@@ -16,6 +17,11 @@ RECALIBRATED = f'recalibrated/{ACCURACY}'
 class NoTestYet(UserError):
 
     """A run that has not come to its first test."""
+
+
+class UnderWay(UserError):
+
+    """A run that has not ended."""
 
 
 def read_log(folder, key=ACCURACY):
@@ -49,6 +55,46 @@ def read_log(folder, key=ACCURACY):
     return log
 
 
+def check_ended(folder, log):
+    """Raises UnderWay if a run has updates to come.
+
+    Args:
+        folder (str): The run's folder. Without settings in it, as of training
+            by another script, the run counts as ended.
+        log (list of dict): The run's log.
+
+    """
+    path = os.path.join(folder, run_folder.DESCRIPTION)
+    if not os.path.exists(path):
+        return
+    settings = files.read_json(path, 'a run').get('settings')
+    try:
+        length = _length(settings, log)
+    except (AttributeError, KeyError, TypeError):
+        raise UserError(f'{path} holds no settings of a run')
+    done = log[-1]['iteration']
+    if done < length:
+        raise UnderWay(f'{folder} is under way: ' + (
+            'it is in its first epoch' if length == math.inf else
+            f'{done} of about {round(length)} updates'))
+
+
+def _length(settings, log):
+    """Returns about how many updates a run is to have, infinite if it is \
+not told yet."""
+    # The schedule is multiplied with it.
+    scale = settings.get('scale', 1)
+    if settings.get('iterations') is not None:
+        return round(scale * settings['iterations'])
+    # Whole epochs only: how long one is, the log of a scaled run may not tell
+    # closely enough for a part of one. An epoch's last batch reaches into the
+    # next, so this is up to one update too many.
+    of_epoch = min((entry['iteration'] / entry['epoch'] for entry in log
+                    if entry.get('epoch')), default=math.inf)
+    n_epochs = math.floor(scale * settings['epoch'] + 1e-9)
+    return n_epochs * of_epoch - 1 if n_epochs else 0
+
+
 def names_of(folders):
     """Names runs by their folders.
 
@@ -77,14 +123,16 @@ def summarize(log, target=None):
         accuracies up to the end of each quarter, ``None`` where there was no
         test yet; ``'last'``, that of the last test; ``'best'``;
         ``'steps_to_target'``, the step of the first test that reached the
-        target, ``None`` if none did; and ``'recalibrated'``, the best and the
-        last accuracy after recalibration, ``None`` twice without one.
+        target, ``None`` if none did; ``'recalibrated'``, the best and the
+        last accuracy after recalibration, ``None`` twice without one; and
+        ``'training_loss'``, the mean over the run, ``None`` without any.
 
     """
     tests = [(entry['iteration'], entry[ACCURACY])
              for entry in log if ACCURACY in entry]
     recalibrated = [entry[RECALIBRATED]
                     for entry in log if RECALIBRATED in entry]
+    losses = [entry['main/loss'] for entry in log if 'main/loss' in entry]
     steps = log[-1]['iteration']
     best = max(accuracy for _, accuracy in tests)
     if target is None:
@@ -101,7 +149,8 @@ def summarize(log, target=None):
         'steps_to_target': next(
             (step for step, accuracy in tests if accuracy >= target), None),
         'recalibrated': (max(recalibrated), recalibrated[-1])
-        if recalibrated else (None, None)}
+        if recalibrated else (None, None),
+        'training_loss': sum(losses) / len(losses) if losses else None}
 
 
 def median_steps(steps):

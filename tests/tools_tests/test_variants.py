@@ -19,7 +19,7 @@ def _write(folder, runs, recalibrated=False):
     for seed, accuracies in runs.items():
         run = folder / f'seed-{seed}'
         run.mkdir(parents=True)
-        log = [{'iteration': 10 * i, 'main/loss': 1.,
+        log = [{'iteration': 10 * i, 'main/loss': 1. - accuracy,
                 'main/accuracy': accuracy, KEY: accuracy}
                for i, accuracy in enumerate(accuracies, 1)]
         if recalibrated:
@@ -77,19 +77,26 @@ def test_difference_is_that_of_the_same_seeds(tmp_path, capsys):
         _write(tmp_path / name, runs)
         for name, runs in (('a', a), ('b', b), ('c', c), ('d', d))]) == 0
     _, (titles, *rows) = _cells(capsys.readouterr().out)
-    assert titles == ['variant', 'seeds', 'difference', 'steps to best']
+    assert titles == ['variant', 'seeds', 'best', 'last', 'training loss',
+                      'steps to best']
     assert [row[1] for row in rows] == ['4', '3', '1', '0']
-    pairs = [(b[seed][-1], a[seed][-1]) for seed in (0, 2, 5)]
-    test = stats.ttest_rel(*zip(*pairs))
-    low, high = test.confidence_interval(.95)
-    assert rows[0][2] == '-'
-    mean, half = map(float, rows[1][2].split(' +- '))
-    assert mean == pytest.approx(100 * (low + high) / 2, abs=.00501)
-    assert half == pytest.approx(100 * (high - low) / 2, abs=.00501)
-    # One pair has no interval, and none no difference.
-    assert float(rows[2][2]) == pytest.approx(
-        100 * (c[1][-1] - a[1][-1]), abs=.00501)
-    assert rows[3][2:] == ['-', '-']
+    figures = [lambda run: 100 * max(run), lambda run: 100 * run[-1],
+               # The loss of these logs is that much below 1.
+               lambda run: 1 - numpy.mean(run)]
+    for column, (figure, precision) in enumerate(
+            zip(figures, (.005, .005, .0005)), 2):
+        assert rows[0][column] == '-'
+        test = stats.ttest_rel(*zip(*(
+            (figure(b[seed]), figure(a[seed])) for seed in (0, 2, 5))))
+        low, high = test.confidence_interval(.95)
+        mean, half = map(float, rows[1][column].split(' +- '))
+        assert mean == pytest.approx((low + high) / 2, abs=1.01 * precision)
+        assert half == pytest.approx((high - low) / 2, abs=1.01 * precision)
+        # One pair has no interval, and none no difference.
+        assert float(rows[2][column]) == pytest.approx(
+            figure(c[1]) - figure(a[1]), abs=1.01 * precision)
+        assert rows[3][column] == '-'
+    assert rows[3][-1] == '-'
 
 
 def test_steps_to_the_best_of_the_same_seed(tmp_path, capsys):
@@ -101,7 +108,7 @@ def test_steps_to_the_best_of_the_same_seed(tmp_path, capsys):
         _write(tmp_path / name, runs)
         for name, runs in (('a', a), ('b', b), ('c', c), ('d', d))]) == 0
     _, (_, *rows) = _cells(capsys.readouterr().out)
-    assert [row[3] for row in rows] == [
+    assert [row[-1] for row in rows] == [
         '20 (3 of 3)',           # 20, 40 and 10
         '30 (2 of 3)',           # 30, never and 10
         'not reached (1 of 3)',  # never, never and 10
@@ -109,16 +116,23 @@ def test_steps_to_the_best_of_the_same_seed(tmp_path, capsys):
 
 
 def test_recalibrated(tmp_path, capsys):
-    runs = _random_runs(0, [0, 1, 2])
+    runs, others = (_random_runs(i, [0, 1, 2]) for i in range(2))
     assert tabulate.main([
         _write(tmp_path / 'a', runs, recalibrated=True),
-        _write(tmp_path / 'b', runs)]) == 0
-    (titles, *rows), _ = _cells(capsys.readouterr().out)
+        _write(tmp_path / 'b', runs),
+        _write(tmp_path / 'c', others, recalibrated=True)]) == 0
+    (titles, *rows), (second, *differences) = _cells(capsys.readouterr().out)
     assert titles[-2:] == ['recalibrated 4/4', 'last']
     halves = numpy.array(list(runs.values())) / 2
     assert rows[0][-2:] == [_mean_and_deviation(halves.max(axis=1)),
                             _mean_and_deviation(halves[:, -1])]
     assert rows[1][-2:] == ['-', '-']
+    assert second[2:5] == ['best', 'last', 'recalibrated']
+    assert differences[1][4] == '-'
+    found = float(differences[2][4].split(' +- ')[0])
+    assert found == pytest.approx(100 * numpy.mean(
+        [(others[seed][-1] - runs[seed][-1]) / 2 for seed in runs]),
+        abs=.00501)
 
 
 def test_single_run_and_single_variant(tmp_path, capsys):
@@ -129,23 +143,65 @@ def test_single_run_and_single_variant(tmp_path, capsys):
     assert 'gainst' not in output
 
 
-def test_runs_under_way_do_not_count(tmp_path, capsys):
+def _describe(folder, seed, **settings):
+    path = folder / f'seed-{seed}' / 'run.json'
+    path.write_text(
+        json.dumps({'settings': settings}))
+    return path
+
+
+@pytest.mark.parametrize('settings', [
+    {'iterations': 80, 'epoch': 2}, {'iterations': None, 'epoch': 2},
+    {'iterations': 160, 'epoch': 1, 'scale': .5},
+    {'iterations': None, 'epoch': 4, 'scale': .5}])
+def test_runs_under_way_do_not_count(settings, tmp_path, capsys):
     runs = _random_runs(0, [0, 1])
+    longer = _random_runs(1, [2, 3], n_tests=6)
     folders = [_write(tmp_path / name, runs) for name in ('a', 'b')]
-    (tmp_path / 'b' / 'seed-2').mkdir()
-    _write(tmp_path / 'b', {3: [.9, .9], 4: []})
+    (tmp_path / 'b' / 'seed-4').mkdir()
+    _write(tmp_path / 'b', {**longer, 5: []})
+    _write(tmp_path / 'c', {0: runs[0], 1: longer[3]})
+    for path in tmp_path.glob('*/*/log'):
+        log = json.loads(path.read_text())
+        for entry in log:
+            entry['epoch'] = entry['iteration'] // 40
+        path.write_text(json.dumps(log))
+        _describe(path.parents[1], path.parent.name[5:], **settings)
+    folders.append(str(tmp_path / 'c'))
     assert tabulate.main(folders) == 0
-    (_, a, b), _ = _cells(capsys.readouterr().out)
+    output = capsys.readouterr().out
+    (_, a, b, c), (_, *comparisons) = _cells(output)
     assert a[1:] == b[1:]
+    assert [row[1] for row in (a, b, c)] == ['2', '2', '1']
+    assert [row[1] for row in comparisons[:3]] == ['2', '2', '1']
+    for name, seed in (('b', 2), ('b', 3), ('c', 1)):
+        assert (f'{tmp_path / name}/seed-{seed} is under way: 60 of about '
+                in output)
+    assert 'b/seed-5/log has no test accuracy yet' in output
 
 
-def test_variant_without_a_test_is_one_line(tmp_path, capsys):
+def test_variant_of_which_no_run_has_ended_is_one_line(tmp_path, capsys):
     folders = [_write(tmp_path / 'a', {0: [.5]}),
-               _write(tmp_path / 'b', {0: [], 1: []})]
+               _write(tmp_path / 'b', {0: [.5], 1: []})]
+    _describe(tmp_path / 'b', 0, iterations=20)
     assert tabulate.main(folders) == 2
     output, errors = capsys.readouterr()
     assert output == '' and errors.count('\n') == 1
-    assert f'no run of {folders[1]} has been tested yet' in errors
+    assert f'no run of {folders[1]} has ended yet' in errors
+
+
+@pytest.mark.parametrize('description', [
+    '[', '{}', '{"settings": 3}', '{"settings": {}}',
+    '{"settings": {"iterations": "80"}}'])
+def test_damaged_description_is_one_line(description, tmp_path, capsys):
+    folder = _write(tmp_path / 'a', {0: [.5]})
+    path = _describe(tmp_path / 'a', 0)
+    path.write_text(description)
+    for one in (folder, str(path.parent)):
+        assert tabulate.main([one]) == 2
+        output, errors = capsys.readouterr()
+        assert output == '' and errors.count('\n') == 1
+        assert str(path) in errors
 
 
 def test_damaged_log_is_one_line(tmp_path, capsys):

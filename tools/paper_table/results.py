@@ -1,6 +1,5 @@
 """Reads what runs ended with, and what tells them from their recipes."""
 
-import math
 import os
 import re
 import typing
@@ -13,13 +12,14 @@ from train.loop import files
 from train.loop import run_folder
 from train.loop import series
 from train.normalizers import normalizer_settings
-from train.run_log import ACCURACY, NoTestYet, read_log, summarize
+from train.run_log import (
+    ACCURACY, check_ended, NoTestYet, read_log, summarize, UnderWay)
 
 
 TOP5 = 'validation/main/top5_accuracy'
 
-# Settings that change neither the updates of a run nor when it is tested, and
-# those that are told as conditions.
+# Settings that change neither the updates of a run, but for rounding, nor when
+# it is tested, and those that are told as conditions.
 _IGNORED = ('recipe', 'seed', 'device', 'log_every', 'snapshot_every',
             'samples_every', 'recalibrate', 'workers', 'images', 'image_set',
             'features', 'use_ideep')
@@ -74,11 +74,6 @@ class _NotShown(UserError):
     """A run that tables do not show, and why."""
 
 
-class _UnderWay(_NotShown):
-
-    """A run that has not ended."""
-
-
 def read(arguments, tables):
     """Reads runs for the rows of some tables.
 
@@ -106,10 +101,10 @@ def read(arguments, tables):
         for one in paths:
             try:
                 found += _read_one(one, row, scripts)
-            except _NotShown as error:
+            except (_NotShown, UnderWay) as error:
                 reasons.append(error)
         if not found and reasons and not any(
-                isinstance(reason, _UnderWay) for reason in reasons):
+                isinstance(reason, UnderWay) for reason in reasons):
             raise reasons[0]
         runs += found
         remarks += map(str, reasons)
@@ -196,7 +191,7 @@ def _describe(folder):
 def _read_classifier(folder, recipe, settings):
     settings = classifier.SETTINGS.check_saved(
         settings, f'{folder} holds no run of train.classifier')
-    log = _read_ended(folder, settings, ACCURACY)
+    log = _read_ended(folder, ACCURACY)
     summary = summarize(log)
     figures = {f'accuracy {quarter}/4':
                None if accuracy is None else 100 * accuracy
@@ -213,31 +208,13 @@ def _read_classifier(folder, recipe, settings):
         conditions)]
 
 
-def _read_ended(folder, settings, key):
-    """Returns the log of a run whose tests have a key, or raises \
-_UnderWay."""
+def _read_ended(folder, key):
+    """Returns the log of an ended run whose tests have a key."""
     try:
         log = read_log(folder, key)
     except NoTestYet:
-        raise _UnderWay(f'{folder} is under way: it has not been tested yet')
-    # The schedule is multiplied with it.
-    scale = settings.get('scale', 1)
-    done = log[-1]['iteration']
-    if settings['iterations'] is not None:
-        length = round(scale * settings['iterations'])
-    else:
-        # Whole epochs only: how long one is, the log of a scaled run may not
-        # tell closely enough for a part of one. An epoch's last batch reaches
-        # into the next, so this is up to one update too many.
-        of_epoch = min((entry['iteration'] / entry['epoch'] for entry in log
-                        if entry.get('epoch')), default=None)
-        n_epochs = math.floor(scale * settings['epoch'] + 1e-9)
-        if n_epochs > 0 and of_epoch is None:
-            raise _UnderWay(f'{folder} is under way: it is in its first epoch')
-        length = n_epochs * (of_epoch or 0) - 1
-    if done < length:
-        raise _UnderWay(f'{folder} is under way: {done} of about '
-                        f'{round(length)} updates')
+        raise UnderWay(f'{folder} is under way: it has not been tested yet')
+    check_ended(folder, log)
     return log
 
 
@@ -252,7 +229,7 @@ def _read_series(folder, recipe, settings):
     if not any(os.path.exists(os.path.join(
             series.run_folder(folder, seed), series.RESULT))
             for seed in seeds):
-        raise _UnderWay(f'{folder} is under way: no run of it has ended yet')
+        raise UnderWay(f'{folder} is under way: no run of it has ended yet')
     runs = []
     for result in series.read_results(folder)[1]:
         try:
@@ -275,7 +252,7 @@ def _read_gan(folder, recipe, settings):
         raise _NotShown(f'{folder} has no distances: --features says what '
                         'they are taken by')
     key = features['distance']
-    log = _read_ended(folder, settings, key)
+    log = _read_ended(folder, key)
     # The lower a distance is, the better.
     log = [{'iteration': entry['iteration'],
             **({ACCURACY: -entry[key]} if key in entry else {})}

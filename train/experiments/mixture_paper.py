@@ -148,7 +148,9 @@ TABLES = (
           _CNN_ROWS, _cnn,
           'All: RMSprop, batches of 256, 100 epochs, learning rate times 0.93 '
           'every two epochs.',
-          {None: ('widths 64, 128, 128, 256', 'poolings of 3x3', _RMSPROP)}),
+          {None: ('widths 64, 128, 128, 256',
+                  'convolutions of 5x5 and 3x3, which its padding suggests',
+                  'poolings of 3x3', _RMSPROP)}),
     Table('Tables IV and V: Inception-V3 on CIFAR',
           ('recipe', 'normalizer', *_AT_K_EM, 'lr'),
           _INCEPTION_ROWS, _inception,

@@ -150,7 +150,9 @@ def _imagenet(name, normalizer, modes):
         **_normalizer(normalizer, modes)}
 
 
-_OF_LENET = ('plain SGD, without weight decay', "LeNet-5's widths with ReLU")
+_OF_LENET = ('plain SGD, without weight decay',
+             "LeNet-5's widths with ReLU and max pooling",
+             'normalizers behind both convolutions')
 _OF_CIFAR = 'momentum 0.9, and no weight decay, as none is stated'
 _SCHEDULE = ("learning rate 0.1, cut after 80 and 120 epochs, of the authors' "
              'code')
@@ -181,7 +183,7 @@ CLASSIFIER_TABLES = (
           'All: SGD with momentum, learning rate 0.1, times 0.1 after 65 and '
           '80 epochs, batches of 128, 100 epochs, dropout 0.25.',
           {None: (_OF_CIFAR, "widths of Lin et al.'s published "
-                  'configuration')}),
+                  'configuration', 'padding on all sides of what is pooled')}),
     Table('Table 3: VGG13 on CIFAR',
           ('recipe', 'normalizer', 'K'), _VGG13_ROWS, _vgg13,
           'All: SGD with momentum, learning rate 0.1, times 0.1 after 65, 80 '

@@ -112,8 +112,7 @@ def test_runs_that_were_made_otherwise_stay_apart():
 
 def test_what_was_reconstructed_is_told(monkeypatch):
     monkeypatch.setattr(comparison.mixture_paper, 'RECONSTRUCTED', {
-        'cifar100-densenet-40-BN': ('weight decay 1e-4', 'a place')},
-        raising=False)
+        'cifar100-densenet-40-BN': ('weight decay 1e-4', 'a place')})
     (batch, mixture), _ = compare(TABLES['densenet'], [])
     assert batch.notes == (
         'reconstructed, not from the paper: weight decay 1e-4; a place',)

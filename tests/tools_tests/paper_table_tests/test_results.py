@@ -80,8 +80,6 @@ def test_differences(given, expected, tmp_path):
 
 
 def test_scale(tmp_path):
-    if 'scale' not in classifier.SETTINGS.complete({}):
-        pytest.skip('there is no --scale')
     half = write_run(tmp_path / 'a', 'cifar10-cnn-MN-2', [.5] * 50, scale=.5)
     (run,), remarks = _read(half)
     assert _texts(run) == ['scale 0.5 (1.0)'] and not remarks

@@ -12,9 +12,11 @@ import pytest
 from models import inception_v3
 from models.blocks import Conv2DNormReLU
 from train import classifier
+from train import gan
 from train import multitask
 from train.data.datasets import Images
 from train.data.task_sets import Union
+from train.experiments import gan as gan_experiment
 from train.experiments import mixture_paper
 from train.experiments import mode_paper
 
@@ -93,3 +95,21 @@ def test_recipe_with_several_sets(name, monkeypatch, tmp_path, capsys):
     _check_log(folder / 'seed-0' / 'log')
     description = json.loads((folder / 'series.json').read_text())
     assert description['settings']['recipe'] == name
+
+
+@pytest.mark.parametrize('name', sorted(gan_experiment.RECIPES))
+def test_recipe_with_a_generator(name, monkeypatch, tmp_path, capsys):
+    images, labels = _images(12, 10, 32)
+    part = Union((100 + 20 * images).astype(numpy.uint8), labels,
+                 numpy.zeros(12, 'i'))
+    monkeypatch.setattr(gan.task_sets, 'load', lambda *args: (part, part))
+    folder = tmp_path / 'run'
+    assert gan.main([
+        '--recipe', name, '--width', '8', '--batch-size', '6',
+        '--iterations', '3', '--log-every', '1', '--out', str(folder)]) == 0
+    log = json.loads((folder / 'log').read_text())
+    assert [entry['iteration'] for entry in log] == [1, 2, 3]
+    for entry in log:
+        assert all(map(numpy.isfinite, entry.values()))
+    settings = json.loads((folder / 'run.json').read_text())['settings']
+    assert settings['recipe'] == name

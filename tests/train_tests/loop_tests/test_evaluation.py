@@ -29,6 +29,24 @@ def test_every_image_counts_the_same(batch_size):
         rtol=1e-6)
 
 
+@pytest.mark.parametrize('dtype', ['float16', 'float32'])
+def test_equally_many_right_images_are_equal_accuracies(dtype):
+    classifier = L.Classifier(lambda x: chainer.Variable(x))
+    right = numpy.zeros(30, numpy.int32)
+    scores = numpy.tile(numpy.array([[1, 0, 0, 0, 0, 0]], dtype), (30, 1))
+    for wrong in ([0, 1, 2], [0, 10, 20], [5, 28, 29]):
+        labels = right.copy()
+        labels[wrong] = 3
+        for size in (1, 3, 7, 13, 30):
+            result = Evaluation(
+                scores, labels, size, classifier, top5=True)()
+            values = {key.split('/')[-1]: value
+                      for key, value in result.items()}
+            assert values['accuracy'] == 27 / 30
+            # The five others score alike.
+            assert values['top5_accuracy'] == 27 / 30
+
+
 def test_top5_accuracy():
     metrics = pytest.importorskip('sklearn.metrics')
     seed = 0
