@@ -4,6 +4,7 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 
+from mixnorm.checks import check_integer
 from models.blocks import Conv2DNormReLU
 from models.places import normalizers_by_place
 
@@ -26,8 +27,9 @@ class CifarCNN(chainer.Chain):
             that are not named have batch normalization.
 
     Raises:
-        ValueError: If ``widths`` are not four, a layer's name is unknown, or
-            a normalizer or its option is.
+        ValueError: If ``widths`` are not four, they or ``n_classes`` are no
+            positive integers, a layer's name is unknown, or a normalizer or
+            its option is.
 
     Source: Kalayeh & Shah, *Training Faster by Separating Modes of Variation
     in Batch-normalized Models*, table I. Kernels of 5x5 and 3x3 follow from
@@ -41,10 +43,13 @@ class CifarCNN(chainer.Chain):
     def __init__(self, n_classes, in_channels=None,
                  widths=(64, 128, 128, 256), normalizers=None):
         super().__init__()
+        check_integer('n_classes', n_classes, 1)
         if len(widths) != 4:
             raise ValueError(
                 'widths must be four, one for each of '
                 f"{', '.join(self.normalized_layers)}, not {widths}")
+        for width in widths:
+            check_integer('widths', width, 1)
         norm = normalizers_by_place(normalizers, self.normalized_layers)
         w1, w2, w3, w4 = widths
         with self.init_scope():

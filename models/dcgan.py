@@ -5,6 +5,7 @@ import chainer.functions as F
 import chainer.links as L
 
 import mixnorm
+from mixnorm.checks import check_integer, is_integer
 from models.blocks import normalized_and_activated
 from models.places import normalizers_by_place
 
@@ -29,8 +30,9 @@ class Generator(chainer.Chain):
             that are not named have batch normalization.
 
     Raises:
-        ValueError: If ``width`` is not a multiple of 8, a place is unknown,
-            or a normalizer or its option is.
+        ValueError: If ``width`` is not a multiple of 8, another size is no
+            positive integer, a place is unknown, or a normalizer or its option
+            is.
 
     Source: A. Radford, L. Metz and S. Chintala, *Unsupervised Representation
     Learning with Deep Convolutional Generative Adversarial Networks* (2016).
@@ -47,6 +49,8 @@ class Generator(chainer.Chain):
     def __init__(self, n_latent=100, width=512, out_channels=3,
                  normalizers=None):
         super().__init__()
+        check_integer('n_latent', n_latent, 1)
+        check_integer('out_channels', out_channels, 1)
         norm = _normalizers(normalizers, width, self.normalized_layers)
         initialW = chainer.initializers.Normal(.02)
         self._width = width
@@ -154,6 +158,6 @@ class Discriminator(chainer.Chain):
 
 
 def _normalizers(normalizers, width, places):
-    if width < 8 or width % 8:
-        raise ValueError(f'width is {width}: it must be a multiple of 8')
+    if not is_integer(width) or width < 8 or width % 8:
+        raise ValueError(f'width is {width!r}: it must be a multiple of 8')
     return normalizers_by_place(normalizers, places)

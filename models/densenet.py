@@ -5,6 +5,7 @@ import chainer.functions as F
 import chainer.links as L
 
 import mixnorm
+from mixnorm.checks import check_integer
 from models.blocks import normalized_and_activated, NormReLUConv2D
 from models.places import normalizers_by_place
 
@@ -26,9 +27,7 @@ def normalized_layers(depth):
         ValueError: If there is no network of this depth.
 
     """
-    if depth < _N_BLOCKS + 4:
-        raise ValueError(f'depth is {depth}: it must be at least '
-                         f'{_N_BLOCKS + 4}')
+    check_integer('depth', depth, _N_BLOCKS + 4)
     places = []
     for block in range(1, _N_BLOCKS + 1):
         places += [f'block{block}/{i}' for i in range(_n_layers(depth))]
@@ -75,8 +74,9 @@ class DenseNet(chainer.Chain):
         normalized_layers (tuple of str): The places that are layers.
 
     Raises:
-        ValueError: If there is no network of this depth, a place is unknown,
-            or a normalizer or its option is.
+        ValueError: If there is no network of this depth, ``n_classes`` or
+            ``growth_rate`` is no positive integer, a place is unknown, or a
+            normalizer or its option is.
 
     Source: G. Huang, Z. Liu, L. van der Maaten and K. Q. Weinberger, *Densely
     Connected Convolutional Networks* (2017), with {L = 40, k = 12} and
@@ -90,6 +90,8 @@ class DenseNet(chainer.Chain):
     def __init__(self, n_classes, depth=40, growth_rate=12, in_channels=None,
                  normalizers=None):
         super().__init__()
+        check_integer('n_classes', n_classes, 1)
+        check_integer('growth_rate', growth_rate, 1)
         self.normalized_layers = normalized_layers(depth)
         norm = normalizers_by_place(normalizers, self.normalized_layers)
         initialW = chainer.initializers.HeNormal()

@@ -4,6 +4,7 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 
+from mixnorm.checks import check_integer
 from models.blocks import Conv2DNormReLU, Stack
 from models.places import normalizers_by_place
 
@@ -109,7 +110,8 @@ class InceptionV3(chainer.Chain):
             Places that are not named have batch normalization.
 
     Raises:
-        ValueError: If a place is unknown, or a normalizer or its option is.
+        ValueError: If ``n_classes`` is no positive integer, a place is
+            unknown, or a normalizer or its option is.
 
     Source: C. Szegedy, V. Vanhoucke, S. Ioffe, J. Shlens and Z. Wojna,
     *Rethinking the Inception Architecture for Computer Vision* (2016); widths
@@ -132,6 +134,7 @@ class InceptionV3(chainer.Chain):
 
     def __init__(self, n_classes, in_channels=None, normalizers=None):
         super().__init__()
+        check_integer('n_classes', n_classes, 1)
         norm = normalizers_by_place(normalizers, self.normalized_layers)
 
         def inception(in_channels, path):

@@ -4,6 +4,7 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 
+from mixnorm.checks import check_integer
 from models.blocks import Conv2DNormReLU
 from models.places import normalizers_by_place
 
@@ -26,8 +27,9 @@ class LeNet(chainer.Chain):
             that are not named have batch normalization.
 
     Raises:
-        ValueError: If ``widths`` are not four, a layer's name is unknown, or
-            a normalizer or its option is.
+        ValueError: If ``widths`` are not four, they or ``n_classes`` are no
+            positive integers, a layer's name is unknown, or a normalizer or
+            its option is.
 
     Source: Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, *Gradient-Based
     Learning Applied to Document Recognition* (1998), LeNet-5, with rectifiers
@@ -43,10 +45,13 @@ class LeNet(chainer.Chain):
     def __init__(self, n_classes, in_channels=None,
                  widths=(6, 16, 120, 84), normalizers=None):
         super().__init__()
+        check_integer('n_classes', n_classes, 1)
         if len(widths) != 4:
             raise ValueError(
                 'widths must be four, for conv1, conv2, linear1 and linear2, '
                 f'not {widths}')
+        for width in widths:
+            check_integer('widths', width, 1)
         norm = normalizers_by_place(normalizers, self.normalized_layers)
         w1, w2, w3, w4 = widths
         with self.init_scope():

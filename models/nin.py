@@ -3,6 +3,7 @@
 import chainer
 import chainer.functions as F
 
+from mixnorm.checks import check_integer
 from models.blocks import Conv2DNormReLU, Stack
 from models.dropout import Dropout
 from models.places import normalizers_by_place
@@ -36,7 +37,8 @@ class NIN(chainer.Chain):
             not named have batch normalization.
 
     Raises:
-        ValueError: If a place is unknown, or a normalizer or its option is.
+        ValueError: If ``n_classes`` is no positive integer, a place is
+            unknown, or a normalizer or its option is.
 
     Source: M. Lin, Q. Chen and S. Yan, *Network In Network* (2014);
     normalizers and the dropout ratio of 0.25 are those of Deecke et al.,
@@ -53,6 +55,7 @@ class NIN(chainer.Chain):
 
     def __init__(self, n_classes, in_channels=None, normalizers=None):
         super().__init__()
+        check_integer('n_classes', n_classes, 1)
         norm = normalizers_by_place(normalizers, self.normalized_layers)
         with self.init_scope():
             for block, layers in _BLOCKS.items():

@@ -4,6 +4,7 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 
+from mixnorm.checks import check_integer
 from models.blocks import Conv2DNormReLU, residual_stage
 from models.places import normalizers_by_place
 
@@ -40,7 +41,8 @@ class ResNet18(chainer.Chain):
             normalization.
 
     Raises:
-        ValueError: If a place is unknown, or a normalizer or its option is.
+        ValueError: If ``n_classes`` is no positive integer, a place is
+            unknown, or a normalizer or its option is.
 
     Source: K. He, X. Zhang, S. Ren and J. Sun, *Deep Residual Learning for
     Image Recognition* (2016), table 1.
@@ -54,6 +56,7 @@ class ResNet18(chainer.Chain):
 
     def __init__(self, n_classes, in_channels=None, normalizers=None):
         super().__init__()
+        check_integer('n_classes', n_classes, 1)
         norm = normalizers_by_place(normalizers, self.normalized_layers)
         with self.init_scope():
             self.conv1 = Conv2DNormReLU(

@@ -4,6 +4,7 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 
+from mixnorm.checks import check_integer, is_integer
 from models.blocks import Conv2DNormReLU, residual_stage
 from models.places import normalizers_by_place
 
@@ -24,9 +25,9 @@ def normalized_layers(depth):
         ValueError: If there is no network of this depth.
 
     """
-    if depth < 8 or depth % 6 != 2:
-        raise ValueError(f'depth is {depth}: it must be 8, 14, 20 or another '
-                         '6n + 2')
+    if not is_integer(depth) or depth < 8 or depth % 6 != 2:
+        raise ValueError(f'depth is {depth!r}: it must be 8, 14, 20 or '
+                         'another 6n + 2')
     return ('conv1',) + tuple(
         f'stage{stage}/{block}/{conv}' for stage in (1, 2, 3)
         for block in range(depth // 6) for conv in ('conv1', 'conv2'))
@@ -56,8 +57,9 @@ class ResNetCIFAR(chainer.Chain):
         normalized_layers (tuple of str): The places that are layers.
 
     Raises:
-        ValueError: If there is no network of this depth, a place is unknown,
-            or a normalizer or its option is.
+        ValueError: If there is no network of this depth, ``n_classes`` is
+            no positive integer, a place is unknown, or a normalizer or its
+            option is.
 
     Source: K. He, X. Zhang, S. Ren and J. Sun, *Deep Residual Learning for
     Image Recognition* (2016), section 4.2.
@@ -67,6 +69,7 @@ class ResNetCIFAR(chainer.Chain):
     def __init__(self, n_classes, depth=20, in_channels=None,
                  normalizers=None):
         super().__init__()
+        check_integer('n_classes', n_classes, 1)
         self.normalized_layers = normalized_layers(depth)
         norm = normalizers_by_place(normalizers, self.normalized_layers)
         with self.init_scope():

@@ -4,6 +4,7 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 
+from mixnorm.checks import check_integer
 from models.blocks import Conv2DNormReLU
 from models.places import normalizers_by_place
 
@@ -31,7 +32,8 @@ class VGG13(chainer.Chain):
             normalization.
 
     Raises:
-        ValueError: If a place is unknown, or a normalizer or its option is.
+        ValueError: If ``n_classes`` is no positive integer, a place is
+            unknown, or a normalizer or its option is.
 
     Source: K. Simonyan and A. Zisserman, *Very Deep Convolutional Networks
     for Large-Scale Image Recognition* (2015), configuration B. Deecke et al.,
@@ -47,6 +49,7 @@ class VGG13(chainer.Chain):
 
     def __init__(self, n_classes, in_channels=None, normalizers=None):
         super().__init__()
+        check_integer('n_classes', n_classes, 1)
         norm = normalizers_by_place(normalizers, self.normalized_layers)
         with self.init_scope():
             for name in self.normalized_layers:

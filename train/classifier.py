@@ -88,11 +88,12 @@ _GROUPS = {
 
 
 def _check_use(settings, given):
-    recipe = settings['recipe']
-    if recipe and settings['network'] != _RECIPES[recipe]['network']:
+    recipe = _RECIPES.get(settings['recipe'], {})
+    if settings['network'] != recipe.get('network', settings['network']):
         raise UserError(
-            f"--network {settings['network']} contradicts --recipe {recipe}, "
-            f"which trains {_RECIPES[recipe]['network']}")
+            f"--network {settings['network']} contradicts --recipe "
+            f"{settings['recipe']}, which trains {recipe['network']}")
+    normalizers.check_recipe(settings, recipe)
     image_set.check_use(settings, given)
     network.check_use(settings, given)
     optimizers.check_use(settings, given)

@@ -36,6 +36,7 @@ from train.data import task_sets
 from train.data.batches import BatchIterator, check_batch_size
 from train.experiments import gan as experiment
 from train.experiments.tables import as_text
+from train.loop import schedule
 from train.loop.folder_run import (
     Reports, run_in_folder, start_or_resume)
 from train.loop.triggers import Every
@@ -76,7 +77,8 @@ _GROUPS = {
         Setting('iterations', By('dataset', {
             name: 2000 if name in ('digits', 'textures') else 100000
             for name in task_sets.NAMES}), 'length of the run in updates',
-            CHANGE, type=positive_int, metavar='N')],
+            CHANGE, type=positive_int, metavar='N'),
+        shared_settings.scale()],
     'what is looked at': [
         Setting('samples_every', 1000, 'updates between pictures of '
                 'generated images', CHANGE, type=positive_int, metavar='N'),
@@ -103,6 +105,8 @@ _GROUPS = {
 
 
 def _check_use(settings, given):
+    normalizers.check_recipe(
+        settings, experiment.RECIPES.get(settings['recipe'], {}))
     normalizers.check_use(settings, given, _LAYERS)
     for name in ('distance_every', 'n_samples'):
         if name in given and settings['features'] is None:
@@ -155,9 +159,10 @@ def train(args, given):
         check_sizes(settings['n_samples'], len(images), features)
         if args.resume:
             check_same_features(args.out, features)
+    updater = _make_updater(settings, images, labels, device)
+    schedule.tell(settings)
     return run_in_folder(
-        _make_updater(settings, images, labels, device),
-        (settings['iterations'], 'iteration'),
+        updater, (schedule.scaled(settings)['iterations'], 'iteration'),
         functools.partial(_extend, settings, images, features),
         _reports(settings, images, features), settings, args.out, 'train.gan',
         arrays, args.progress)

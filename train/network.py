@@ -197,8 +197,15 @@ error.
                 param.array = param.array.astype(numpy.float32)
         with chainer.no_backprop_mode():
             copy(images.astype(numpy.float32))
+    except AssertionError as error:
+        # Chainer's, of an output without pixels.
+        size = 'x'.join(map(str, image_shape[1:]))
+        raise UserError(
+            f'images of {size} pixels (with --dataset images, --image-size) '
+            f'are too small for this network: {one_line(error)}')
     except ValueError as error:
         raise UserError(one_line(error))
     except (TypeError, type_check.InvalidType) as error:
-        raise UserError(f'--normalizer-options do not fit: {one_line(error)}')
+        raise UserError('options of a normalizer (--normalizer-options or '
+                        f'--at PLACE:KEY=VALUE) do not fit: {one_line(error)}')
     return model

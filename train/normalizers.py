@@ -154,6 +154,30 @@ def check_use(settings, given, layers):
                             'nothing: --at says it of each place')
 
 
+def check_recipe(settings, recipe):
+    """Raises UserError if with the normalizer that is given a recipe's \
+settings would do nothing.
+
+    Args:
+        settings (dict): All settings.
+        recipe (dict): Those of the recipe; empty without one.
+
+    """
+    normalizer = settings['normalizer']
+    if normalizer == recipe.get('normalizer', normalizer):
+        return
+    does_nothing = {
+        'at': normalizer == 'batch', 'normalizer_options': True,
+        **{name: normalizer not in normalizers
+           for name, (_, normalizers) in _OPTIONS.items()}}
+    for name, nothing in does_nothing.items():
+        if nothing and name in recipe and settings[name] == recipe[name]:
+            raise UserError(
+                f"--normalizer {normalizer} contradicts --recipe "
+                f"{settings['recipe']}, which says {option(name)} "
+                f'{as_typed(recipe[name])}: choose another recipe, or none')
+
+
 def _activation(name):
     """Returns the function of Chainer's that an activation inside is."""
     found = getattr(chainer.functions, name, None)

@@ -110,22 +110,25 @@ def names_of(folders):
     return folders if len(set(names)) < len(names) else names
 
 
-def summarize(log, target=None):
+def summarize(log, target=None, length=None):
     """Returns the figures of one run.
 
     Args:
         log (list of dict): The run's log.
         target (float or None): An accuracy to reach; ``None`` for the run's
             own best.
+        length (float or None): The updates whose quarters count; ``None`` for
+            those of the run.
 
     Returns:
         dict: ``'steps'``, the run's length; ``'quarters'``, the best
         accuracies up to the end of each quarter, ``None`` where there was no
-        test yet; ``'last'``, that of the last test; ``'best'``;
-        ``'steps_to_target'``, the step of the first test that reached the
-        target, ``None`` if none did; ``'recalibrated'``, the best and the
-        last accuracy after recalibration, ``None`` twice without one; and
-        ``'training_loss'``, the mean over the run, ``None`` without any.
+        test yet or the run does not reach it; ``'last'``, that of the last
+        test; ``'best'``; ``'steps_to_target'``, the step of the first test
+        that reached the target, ``None`` if none did; ``'recalibrated'``, the
+        best and the last accuracy after recalibration, ``None`` twice without
+        one; and ``'training_loss'``, the mean over the run, ``None`` without
+        any.
 
     """
     tests = [(entry['iteration'], entry[ACCURACY])
@@ -137,13 +140,15 @@ def summarize(log, target=None):
     best = max(accuracy for _, accuracy in tests)
     if target is None:
         target = best
+    # Rounded up, as a quarter may end within an update; a length that was
+    # reckoned from epochs may be up to one update too many.
+    ends = [math.ceil(quarter * (length or steps) / 4)
+            for quarter in (1, 2, 3, 4)]
     return {
         'steps': steps,
         'quarters': [
-            # Rounded up, as a quarter may end within an update.
-            max((accuracy for step, accuracy in tests
-                 if step <= math.ceil(quarter * steps / 4)), default=None)
-            for quarter in (1, 2, 3, 4)],
+            max((accuracy for step, accuracy in tests if step <= end),
+                default=None) if steps > end - 2 else None for end in ends],
         'last': tests[-1][1],
         'best': best,
         'steps_to_target': next(

@@ -283,8 +283,9 @@ class Settings:
 
 def distinct(values):
     """Returns a list, or raises ValueError if anything is in it twice."""
-    if len(set(values)) < len(values):
-        raise ValueError('names one twice')
+    for i, value in enumerate(values):
+        if value in values[:i]:
+            raise ValueError(f'names {value} twice')
     return values
 
 

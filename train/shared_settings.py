@@ -61,10 +61,15 @@ def optimization(optimizer, lr, decay, batch_size):
                 type=factor, metavar='FACTOR'),
         Setting('batch_size', batch_size, 'images in a batch',
                 type=positive_int, metavar='N'),
-        Setting('scale', 1., 'shortens the schedule: the length of the run, '
-                'given or not, and all decays of the learning rate are '
-                'multiplied with it (default: 1)', before=[1.], type=factor,
-                metavar='FACTOR')]
+        scale()]
+
+
+def scale():
+    """Returns the setting that shortens a schedule."""
+    return Setting(
+        'scale', 1., 'shortens the schedule: the length of the run, given or '
+        'not, and all decays of the learning rate are multiplied with it '
+        '(default: 1)', before=[1.], type=factor, metavar='FACTOR')
 
 
 def workers():

@@ -1,6 +1,7 @@
 """What all of the papers' networks have in common."""
 
 import functools
+import re
 
 import chainer
 import chainer.functions as F
@@ -11,10 +12,12 @@ from mixnorm.links import ModeNormalization
 import numpy
 import pytest
 
+from models.cifar_cnn import CifarCNN
 from models.dcgan import Discriminator
 from models.dcgan import Generator
 from models.densenet import DenseNet
 from models.inception_v3 import InceptionV3
+from models.lenet import LeNet
 from models.nin import NIN
 from models.places import find_places
 from models.resnet18 import ResNet18
@@ -257,3 +260,25 @@ def test_channels_are_left_to_the_first_input(make):
     with chainer.no_backprop_mode():
         model(_batch('', 2)[:, :2])
     assert missing.shape[1] == 2
+
+
+@pytest.mark.parametrize('n', [0, -1, 2.5, '3', True, None])
+@pytest.mark.parametrize('model, name, others', [
+    (CifarCNN, 'n_classes', {}), (DenseNet, 'n_classes', {}),
+    (InceptionV3, 'n_classes', {}), (LeNet, 'n_classes', {}),
+    (NIN, 'n_classes', {}), (ResNet18, 'n_classes', {}),
+    (ResNetCIFAR, 'n_classes', {}), (VGG13, 'n_classes', {}),
+    (DenseNet, 'growth_rate', {'n_classes': 3}),
+    (DenseNet, 'depth', {'n_classes': 3}),
+    (ResNetCIFAR, 'depth', {'n_classes': 3}),
+    (Generator, 'n_latent', {}), (Generator, 'out_channels', {}),
+    (Generator, 'width', {}), (Discriminator, 'width', {})])
+def test_number_that_there_is_not(model, name, others, n):
+    with pytest.raises(ValueError, match=re.escape(f'{name} is {n!r}: it')):
+        model(**{name: n}, **others)
+
+
+@pytest.mark.parametrize('model', [CifarCNN, LeNet])
+def test_width_that_there_is_not(model):
+    with pytest.raises(ValueError, match='widths is 0: it must be an integer'):
+        model(3, widths=(4, 4, 0, 4))

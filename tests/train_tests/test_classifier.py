@@ -355,7 +355,7 @@ def test_data_sets(dataset, run, image_cache, tmp_path):
     ('--network resnet-cifar --growth-rate 3',
      '--growth-rate goes with --network densenet, not resnet-cifar'),
     ('--network resnet-cifar --depth 21', '--depth is 21: it must be 8, 14'),
-    ('--network densenet --depth 3', '--depth is 3: it must be at least 7'),
+    ('--network densenet --depth 3', '--depth is 3: it must be an integer'),
     ('--network lenet', "invalid choice: 'lenet'"),
     ('--at conv3', '--at says where'),
     ('--components 2',
@@ -365,7 +365,7 @@ def test_data_sets(dataset, run, image_cache, tmp_path):
     ('--normalizer-options foo=1', "'batch' has no option 'foo'"),
     ('--normalizer-options foo', "must be KEY=VALUE, not 'foo'"),
     ('--normalizer-options decay=x', "decay is 'x': it must be a number in"),
-    ('--normalizer-options axis=0', '--normalizer-options do not fit'),
+    ('--normalizer-options axis=0', '--at PLACE:KEY=VALUE) do not fit: '),
     ('--normalizer-options eps={1}', 'eps must be a number, a string'),
     ('--normalizer-options dtype=float16', 'cannot train float16 parameters'),
     ('--normalizer group --normalizer-options groups=5',
@@ -593,7 +593,16 @@ def test_signal_before_the_first_update(run, monkeypatch, tmp_path):
     status, _, errors = run(*SMALL, '--iterations', 2)
     assert status == 128 + signal.SIGTERM
     assert 'before there was a snapshot' in errors
-    assert not (tmp_path / 'run' / 'snapshot.npz').exists()
+    assert not (tmp_path / 'run').exists()
+
+
+def test_folder_of_a_run_without_a_snapshot(run, tmp_path):
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'run' / 'run.json').write_text('{}')
+    status, _, errors = run(*SMALL, '--iterations', 1)
+    assert status == 2
+    assert '--overwrite' in errors and '--resume' not in errors
+    assert run(*SMALL, '--iterations', 1, '--overwrite')[0] == 0
 
 
 def test_list_of_recipes(run):

@@ -133,6 +133,25 @@ def test_broken_image_ends_the_run_and_keeps_the_snapshot(
     assert _state(tmp_path / 'run') == _state(tmp_path / 'whole')
 
 
+@pytest.mark.parametrize('part, is_there', [
+    ('train', False), ('train', True), ('val', False)])
+def test_broken_image_before_the_first_snapshot_leaves_nothing(
+        part, is_there, train, folder, tmp_path):
+    broken = next((folder / part / 'dog').iterdir())
+    data = broken.read_bytes()
+    broken.write_bytes(data[:60])
+    if is_there:
+        (tmp_path / 'run').mkdir()
+        (tmp_path / 'run' / 'notes.txt').write_text('mine')
+    before = sorted(tmp_path.rglob('*'))
+    status, _, errors = train('--epoch', 1)
+    assert status == 2
+    assert errors.count('\n') == 1 and str(broken) in errors
+    assert sorted(tmp_path.rglob('*')) == before
+    broken.write_bytes(data)
+    assert train('--epoch', 1)[0] == 0
+
+
 @pytest.mark.parametrize('arguments, words', [
     (['--images', '{}'], '--images goes with --dataset images, not digits'),
     (['--image-size', '8'], '--image-size goes with --dataset images'),
@@ -146,6 +165,12 @@ def test_broken_image_ends_the_run_and_keeps_the_snapshot(
      '--train-size 22 is more than the 21'),
     (['--dataset', 'images', '--images', '{}', '--image-size', '0'],
      '--image-size: must be an integer of at least 1'),
+    (['--dataset', 'images', '--images', '{}', '--image-size', '1',
+      '--batch-size', '4'], 'images of 1x1 pixels (with --dataset images, '
+     '--image-size) are too small'),
+    (['--dataset', 'images', '--images', '{}', '--image-size', '8',
+      '--batch-size', '4', '--network', 'inception-v3'],
+     'images of 8x8 pixels (with'),
     (['--dataset', 'images', '--images', '{}', '--workers', '-1'],
      '--workers: must be an integer of at least 0')])
 def test_user_error_is_one_line(arguments, words, run, folder, tmp_path):

@@ -217,7 +217,7 @@ def test_places_are_put_in_order(texts, expected):
     (['conv1:K'], "--at conv1:K: must be KEY=VALUE, not 'K'"),
     (['conv1:K=2,K=3'], '--at conv1:K=2,K=3: K is given twice'),
     (['conv1:size=3'], 'the network says what size is'),
-    (['conv1:K=2', 'conv1:K=3'], '--at names one twice')])
+    (['conv1:K=2', 'conv1:K=3'], '--at names conv1 twice')])
 def test_places_that_cannot_be_read(texts, words):
     setting, = (setting for setting in normalizer_settings('')
                 if setting.name == 'at')

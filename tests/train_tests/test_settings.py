@@ -1,5 +1,8 @@
 import pytest
 
+from train import classifier
+from train import gan
+from train import multitask
 from train.classifier import SETTINGS
 from train.command_line import UserError
 from train.settings import ADD
@@ -46,10 +49,27 @@ def test_what_contradicts_a_recipe(given, words):
 
 
 def test_recipe_with_another_normalizer():
-    settings = SETTINGS.complete(
-        {'recipe': 'cifar10-cnn-MN-1', 'normalizer': 'batch'})
-    assert settings['normalizer'] == 'batch'
+    settings = SETTINGS.complete({
+        'recipe': 'cifar10-cnn-BN-1', 'normalizer': 'mode', 'at': ['conv2']})
+    assert (settings['normalizer'], settings['at']) == ('mode', ['conv2'])
     assert settings['lr'] == 0.01
+
+
+@pytest.mark.parametrize('script, recipe, normalizer, words', [
+    (classifier, 'cifar10-cnn-MN-2', 'batch', '--at conv3'),
+    (classifier, 'cifar10-cnn-MN-2', 'mode', '--components 3'),
+    (classifier, 'cifar10-nin-MN', 'mixture', '--modes 2'),
+    (multitask, 'multitask-small-8-GN', 'batch',
+     '--normalizer-options groups=2'),
+    (gan, 'cifar10-dcgan-MN', 'batch', '--at bn1 bn2')])
+def test_normalizer_with_which_a_recipe_would_do_nothing(
+        script, recipe, normalizer, words):
+    with pytest.raises(UserError) as error:
+        script.SETTINGS.complete(
+            {'recipe': recipe, 'normalizer': normalizer})
+    assert str(error.value).startswith(
+        f'--normalizer {normalizer} contradicts --recipe {recipe}, which '
+        f'says {words}: ')
 
 
 @pytest.mark.parametrize('given, other', [
@@ -175,7 +195,7 @@ def test_parse_refuses(arguments, words, capsys):
 
 
 def test_list_with_one_twice():
-    with pytest.raises(UserError, match='^--names names one twice$'):
+    with pytest.raises(UserError, match='^--names names x twice$'):
         _SETTINGS.parse(['--names', 'x', 'y', 'x'])
 
 

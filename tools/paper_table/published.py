@@ -79,7 +79,7 @@ def _quarters(length):
 
 
 _STEPS = (Column('steps', 'steps', 2, 'updates to the target, in 10,000'),
-          Column('accuracy 4/4', 'best', 2, 'best test accuracy, %'))
+          Column('accuracy', 'best', 2, 'best test accuracy, %'))
 
 _ERROR = (Column('error', '', 2, 'best test error, %'),)
 
@@ -91,7 +91,7 @@ _MODE = 'of Deecke, Murray & Bilen'
 
 _II = Table(
     'II', f'Table II {_MIXTURE}: five-layer network, best test accuracy in % '
-    'up to 25, 50, 75 and 100 epochs, the quarters of a run', 'classifier',
+    'up to 25, 50, 75 and 100 epochs (times --scale)', 'classifier',
     _quarters(100), (
         _group('cifar10-cnn', {
             'BN-1': (79.37, 84.34, 86.24, 86.74),
@@ -129,7 +129,7 @@ _III = Table(
 
 _IV = Table(
     'IV', f'Table IV {_MIXTURE}: Inception-V3, best test accuracy in % up to '
-    '50, 100, 150 and 200 epochs, the quarters of a run', 'classifier',
+    '50, 100, 150 and 200 epochs (times --scale)', 'classifier',
     _quarters(200), (
         _group('cifar10-inception', {
             'BN-1': (89.18, 90.62, 91.08, 91.50),

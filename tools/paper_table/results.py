@@ -1,5 +1,6 @@
 """Reads what runs ended with, and what tells them from their recipes."""
 
+import math
 import os
 import re
 import typing
@@ -191,11 +192,13 @@ def _describe(folder):
 def _read_classifier(folder, recipe, settings):
     settings = classifier.SETTINGS.check_saved(
         settings, f'{folder} holds no run of train.classifier')
+    expected = classifier.SETTINGS.complete({'recipe': recipe})
     log = _read_ended(folder, ACCURACY)
-    summary = summarize(log)
+    summary = summarize(log, length=_length(log, settings, expected))
     figures = {f'accuracy {quarter}/4':
                None if accuracy is None else 100 * accuracy
                for quarter, accuracy in enumerate(summary['quarters'], 1)}
+    figures['accuracy'] = 100 * summary['best']
     figures['error'] = 100 - 100 * summary['best']
     top5 = [entry[TOP5] for entry in log if TOP5 in entry]
     figures['top-5 error'] = 100 - 100 * max(top5) if top5 else None
@@ -203,9 +206,21 @@ def _read_classifier(folder, recipe, settings):
     conditions = () if image_set is None else (
         f"{image_set['train']} training images and {image_set['test']} test "
         f"images of {image_set['classes']} classes",)
-    return [Run(recipe, settings['seed'], figures, log, _differences(
-        settings, classifier.SETTINGS.complete({'recipe': recipe})), folder,
-        conditions)]
+    return [Run(recipe, settings['seed'], figures, log,
+                _differences(settings, expected), folder, conditions)]
+
+
+def _length(log, settings, expected):
+    """Returns how many updates a run would have that is as long as its \
+recipe says, in epochs, at its own scale."""
+    done = log[-1]['iteration']
+    if settings['iterations'] is None:
+        of_epoch = done / (settings['scale'] * settings['epoch'])
+    else:
+        # A run of less than an epoch does not come to a quarter of any.
+        of_epoch = min((entry['iteration'] / entry['epoch'] for entry in log
+                        if entry.get('epoch')), default=math.inf)
+    return settings['scale'] * expected['epoch'] * of_epoch
 
 
 def _read_ended(folder, key):

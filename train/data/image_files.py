@@ -250,7 +250,9 @@ def _find_in_archives(pairs):
         parts.append((archive, names, labels))
     (_, _, train_labels), (_, _, test_labels) = parts
     n_classes = max(train_labels) + 1
-    missing = sorted({*range(n_classes), *test_labels} - {*train_labels})
+    known = {*train_labels}
+    # Not up to the greatest: it may be a slip, and of any size.
+    missing = sorted({*range(len(known)), *test_labels} - known)
     if missing:
         raise UserError(f'--images: class {missing[0]} has no training image '
                         f'in {pairs[0].rpartition(":")[2]}')

@@ -96,7 +96,8 @@ def run_in_folder(updater, length, extend, reports, settings, folder, script,
         with the last iteration still stops a series.
 
     Raises:
-        UserError: If the snapshot does not fit; nothing is written then.
+        UserError: If the snapshot does not fit, or an image cannot be read.
+            What was written before the first snapshot is removed again.
 
     """
     with Interruption() as interruption:
@@ -114,6 +115,7 @@ def run_in_folder(updater, length, extend, reports, settings, folder, script,
             snapshots.load(snapshot, arrays, trainer)
         elif is_first:
             run_folder.clear(folder)
+        is_new = not os.path.exists(folder)
         if is_first:
             run_folder.describe(folder, settings, updater.iteration,
                                 reports.details)
@@ -128,6 +130,10 @@ def run_in_folder(updater, length, extend, reports, settings, folder, script,
                 # The others go on, and would wait for this worker.
                 raise
             is_whole = False
+        except UserError:
+            if is_first and not os.path.exists(snapshot):
+                _take_back(folder, is_new)
+            raise
     if is_whole and (series_folder is None or interruption.signal is None):
         if is_first:
             reports.tell_result(log_report.log, folder)
@@ -142,8 +148,17 @@ def run_in_folder(updater, length, extend, reports, settings, folder, script,
                    f'{command}')
     else:
         message = 'stopped before there was a snapshot to go on from'
+        if not updater.iteration:
+            _take_back(folder, is_new)
     sys.stderr.write(f'{message}\n')
     return 128 + interruption.signal
+
+
+def _take_back(folder, is_new):
+    """Removes what a run wrote that cannot be gone on with."""
+    run_folder.clear(folder)
+    if is_new and not os.listdir(folder):
+        os.rmdir(folder)
 
 
 def _agree(communicator, interruption):

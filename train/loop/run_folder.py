@@ -37,9 +37,10 @@ def require_free(folder):
     """Raises UserError if a folder holds a run already."""
     held = held_in(folder)
     if held:
-        raise UserError(f"{folder} holds a run already ({', '.join(held)}): "
-                        '--resume goes on with it, --overwrite starts anew in '
-                        'its place, or choose another --out')
+        raise UserError(
+            f"{folder} holds a run already ({', '.join(held)}): "
+            + ('--resume goes on with it, ' if SNAPSHOT in held else '')
+            + '--overwrite starts anew in its place, or choose another --out')
 
 
 def clear(folder):

@@ -64,7 +64,7 @@ def _in_words(settings):
     else:
         text = f"{settings['iterations']} iterations"
     decays = []
-    if settings['decay_every'] is not None:
+    if settings.get('decay_every') is not None:
         decays.append(f"each {settings['decay_every']:.10g} epochs")
     for name, unit in (('decay_at', 'epochs'),
                        ('decay_at_iterations', 'iterations')):

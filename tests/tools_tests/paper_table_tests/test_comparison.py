@@ -19,7 +19,7 @@ def _run(recipe, seed, accuracies, differences=(), conditions=()):
     log = [{'iteration': 1000 * i, KEY: accuracy}
            for i, accuracy in enumerate(accuracies, 1)]
     best = 100 * max(accuracies)
-    return Run(recipe, seed, {'accuracy 4/4': best, 'error': 100 - best}, log,
+    return Run(recipe, seed, {'accuracy': best, 'error': 100 - best}, log,
                tuple(differences), f'{recipe}/{seed}', tuple(conditions))
 
 

@@ -35,18 +35,42 @@ def test_figures_of_a_run(tmp_path):
         'accuracy 1/4': pytest.approx(57.2),
         'accuracy 2/4': pytest.approx(64.7),
         'accuracy 3/4': pytest.approx(90),
-        'accuracy 4/4': pytest.approx(90),
+        'accuracy 4/4': pytest.approx(90), 'accuracy': pytest.approx(90),
         'error': pytest.approx(10), 'top-5 error': None}
 
 
 def test_a_quarter_that_ends_within_an_update(tmp_path):
     # 390.625 updates are an epoch: 78,125 are 200, and 50 end in 19,532.
     (run,), _ = _read(write_run(
+        tmp_path / 'a', 'cifar10-inception-MN-2',
+        [i / 1000 for i in range(1, 201)], 390.625))
+    assert _quarters(run) == pytest.approx([5, 10, 15, 20])
+
+
+def _quarters(run):
+    return [run.figures[f'accuracy {quarter}/4'] for quarter in (1, 2, 3, 4)]
+
+
+@pytest.mark.parametrize('n, given, expected', [
+    # As many epochs as the paper's columns say, whatever the run's length.
+    (25, {'epoch': 25}, [25, None, None, None]),
+    (40, {'epoch': 40}, [25, None, None, None]),
+    (50, {'epoch': 50}, [25, 50, None, None]),
+    (150, {'epoch': 150}, [25, 50, 75, 100]),
+    (24, {'epoch': 24}, [None, None, None, None]),
+    (51, {'iterations': 9961}, [25, 50, None, None]),
+    # A part of them, where the schedule is scaled.
+    (40, {'scale': .4}, [10, 20, 30, 40]),
+    (25, {'epoch': 50, 'scale': .5}, [12, 25, None, None])])
+def test_quarters_of_a_run_of_another_length(n, given, expected, tmp_path):
+    (run,), remarks = _read(write_run(
         tmp_path / 'a', 'cifar10-cnn-MN-2',
-        [i / 1000 for i in range(1, 201)], 390.625, epoch=200,
-        batch_size=128))
-    assert [run.figures[f'accuracy {quarter}/4']
-            for quarter in (1, 2, 3, 4)] == pytest.approx([5, 10, 15, 20])
+        [i / 1000 for i in range(1, n + 1)], **given))
+    assert not remarks
+    assert _quarters(run) == [
+        None if epoch is None else pytest.approx(epoch / 10)
+        for epoch in expected]
+    assert run.figures['accuracy'] == pytest.approx(n / 10)
 
 
 def test_top5_error(tmp_path):

@@ -182,7 +182,10 @@ def _edit(name, *change):
     (_edit('train.txt', 'JPEG 1\n', 'JPEG 2\n'),
      'class 1 has no training image in .*train.txt'),
     (_edit('val.txt', 'JPEG 2\n', 'JPEG 3\n'),
-     'class 3 has no training image')])
+     'class 3 has no training image'),
+    # A list of so many classes would not fit in memory.
+    (_edit('train.txt', 'JPEG 2\n', 'JPEG 10000000000000\n'),
+     'class 2 has no training image')])
 def test_archives_that_are_no_set(change, words, tmp_path):
     pairs = write_archives(tmp_path, 2, 1)
     change(tmp_path)
