@@ -25,6 +25,13 @@ class ArgumentParser(argparse.ArgumentParser):
         self.exit(2, f'{self.prog}: error: {message}\n')
 
 
+def folder(text):
+    """Returns a folder's name, or raises ArgumentTypeError."""
+    if not text or os.path.exists(text) and not os.path.isdir(text):
+        raise argparse.ArgumentTypeError(f'must be a folder, not {text!r}')
+    return text
+
+
 def get_device(name):
     """Returns a Chainer device and makes it the current one.
 

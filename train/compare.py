@@ -54,6 +54,7 @@ def main(argv=None):
         help='a variant: its name and its arguments of train.classifier')
     parser.add_argument(
         '--out', metavar='FOLDER', default='result',
+        type=command_line.folder,
         help='folder that the runs write to (default: %(default)s)')
     parser.add_argument(
         '--all', metavar='ARGUMENTS', default='', dest='common',

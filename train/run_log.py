@@ -5,6 +5,7 @@ import math
 import os
 import statistics
 
+from mixnorm.checks import is_real
 from train.command_line import UserError
 from train.loop import files
 from train.loop import run_folder
@@ -45,6 +46,11 @@ def read_log(folder, key=ACCURACY):
     try:
         with open(path) as file:
             log = json.load(file)
+        for entry in log:
+            if not all(is_real(entry[name]) for name in (
+                    'iteration', 'epoch', 'main/loss', key, RECALIBRATED)
+                    if name in entry):
+                raise ValueError
         has_tests = [key in entry and math.isfinite(entry[key])
                      for entry in log if entry['iteration'] > 0]
     except (ValueError, TypeError, KeyError, RecursionError):

@@ -3,7 +3,8 @@
 import argparse
 import collections
 
-from train.command_line import ArgumentParser, as_typed, option, UserError
+from train.command_line import (
+    ArgumentParser, as_typed, folder, option, UserError)
 
 
 # What may become of a setting when a run is resumed: nothing, any other
@@ -164,7 +165,7 @@ class Settings:
             '--list-recipes', action='store_true', default=False,
             help='print the recipes and exit')
         parser.add_argument(
-            '--out', metavar='FOLDER', default='result',
+            '--out', metavar='FOLDER', default='result', type=folder,
             help=f'folder that the {self._noun} writes to (default: result)')
         start = parser.add_mutually_exclusive_group()
         start.add_argument(

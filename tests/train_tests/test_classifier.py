@@ -553,6 +553,7 @@ def test_folder_that_cannot_be_made(run, tmp_path):
     status, _, errors = run(*SMALL, '--epoch', 1)
     assert status == 2
     assert errors.count('\n') == 1
+    assert f"--out: must be a folder, not '{tmp_path / 'run'}'" in errors
     assert (tmp_path / 'run').read_text() == 'a file'
 
 

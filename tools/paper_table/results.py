@@ -5,6 +5,7 @@ import os
 import re
 import typing
 
+from mixnorm.checks import is_integer, is_real
 from train import classifier
 from train import gan
 from train import multitask
@@ -166,7 +167,8 @@ def _read_one(path, row, scripts):
         settings = series.read_description(path)[0]
     else:
         settings = _describe(path).get('settings')
-    if not isinstance(settings, dict):
+    if not (isinstance(settings, dict) and is_integer(settings.get('seed', 0))
+            and isinstance(settings.get('recipe'), (str, type(None)))):
         raise UserError(f'{path} holds no settings of a run')
     recipe = row or settings.get('recipe')
     if recipe is None:
@@ -247,10 +249,9 @@ def _read_series(folder, recipe, settings):
         raise UnderWay(f'{folder} is under way: no run of it has ended yet')
     runs = []
     for result in series.read_results(folder)[1]:
-        try:
-            seed, error = result['seed'], result['error']
-            best = float(result.get('best_error', error))
-        except (KeyError, TypeError, ValueError):
+        seed, error = map(result.get, ('seed', 'error'))
+        best = result.get('best_error', error)
+        if not (is_integer(seed) and is_real(best) and math.isfinite(best)):
             raise UserError(f'a result of the series in {folder} is damaged')
         conditions = () if 'best_error' in result else (
             'the error of the last test, as no best was kept',)
@@ -266,7 +267,11 @@ def _read_gan(folder, recipe, settings):
     if not features:
         raise _NotShown(f'{folder} has no distances: --features says what '
                         'they are taken by')
-    key = features['distance']
+    try:
+        key, file, sha256 = (
+            str(features[name]) for name in ('distance', 'file', 'sha256'))
+    except (KeyError, TypeError):
+        raise UserError(f'{folder} holds no description of its features')
     log = _read_ended(folder, key)
     # The lower a distance is, the better.
     log = [{'iteration': entry['iteration'],
@@ -276,8 +281,7 @@ def _read_gan(folder, recipe, settings):
         recipe, settings['seed'], {'distance': -summarize(log)['best']}, log,
         _differences(settings, gan.SETTINGS.complete({'recipe': recipe})),
         folder, (
-            f"{key}, features of {os.path.basename(features['file'])} "
-            f"({features['sha256'][:8]})",))]
+            f'{key}, features of {os.path.basename(file)} ({sha256[:8]})',))]
 
 
 def _read_throughput(path, row, scripts):

@@ -125,6 +125,7 @@ def main(argv=None):
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         '--out', metavar='FOLDER', default='result/fit-study',
+        type=command_line.folder,
         help='folder of the study (default: %(default)s)')
     parser.add_argument(
         '--all', metavar='ARGUMENTS', default='', dest='common',

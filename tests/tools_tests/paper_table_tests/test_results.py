@@ -273,6 +273,40 @@ def test_what_is_no_result(argument, words, tmp_path, monkeypatch):
     assert words in str(error.value)
 
 
+def _change(path, where, value):
+    """Changes a value in a JSON file."""
+    content = found = json.loads(path.read_text())
+    for key in where[:-1]:
+        found = found[key]
+    found[where[-1]] = value
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize('file, where, value', [
+    ('run/log', (0, 'epoch'), 'x'), ('run/log', (0, 'iteration'), None),
+    ('run/log', (0, f'recalibrated/{KEY}'), '.5'),
+    ('run/log', (0, 'main/loss'), [1]),
+    *(('run/run.json', ('settings', name), value)
+      for name in ('scale', 'epoch', 'seed') for value in (None, 'x', [1])),
+    ('run/run.json', ('settings', 'iterations'), 'x'),
+    ('run/run.json', ('settings', 'recipe'), ['x']),
+    ('gan/run.json', ('features',), 5),
+    ('gan/run.json', ('features',), {'distance': 'fid'}),
+    ('series/seed-0/result.json', ('best_error',), float('nan')),
+    ('series/seed-0/result.json', ('seed',), [1])])
+def test_values_of_another_type(file, where, value, tmp_path):
+    write_run(tmp_path / 'run', 'cifar10-cnn-BN-2', [.5] * 100)
+    write_series(tmp_path / 'series', 'multitask-BN', [(1., 1.)])
+    write_run(tmp_path / 'gan', None, [.5])
+    (tmp_path / 'gan' / 'run.json').write_text(json.dumps({
+        'settings': gan.SETTINGS.complete({'recipe': 'cifar10-dcgan-BN'})}))
+    _change(tmp_path / file, where, value)
+    folder = tmp_path / file.partition('/')[0]
+    with pytest.raises(UserError) as error:
+        _read(folder)
+    assert str(folder) in str(error.value) and '\n' not in str(error.value)
+
+
 def test_every_row_is_a_recipe():
     settings = {'classifier': classifier.SETTINGS, 'gan': gan.SETTINGS,
                 'multitask': multitask.SETTINGS,
