@@ -123,8 +123,8 @@ def summarize(log, target=None, length=None):
         log (list of dict): The run's log.
         target (float or None): An accuracy to reach; ``None`` for the run's
             own best.
-        length (float or None): The updates whose quarters count; ``None`` for
-            those of the run.
+        length (float or None): The updates whose quarters count, of which
+            the run may have a part only; ``None`` for those of the run.
 
     Returns:
         dict: ``'steps'``, the run's length; ``'quarters'``, the best
@@ -146,14 +146,13 @@ def summarize(log, target=None, length=None):
     best = max(accuracy for _, accuracy in tests)
     if target is None:
         target = best
-    # Rounded up, as a quarter may end within an update; a length that was
-    # reckoned from epochs may be up to one update too many.
-    ends = [math.ceil(quarter * (length or steps) / 4)
-            for quarter in (1, 2, 3, 4)]
+    ends = [quarter * (length or steps) / 4 for quarter in (1, 2, 3, 4)]
     return {
         'steps': steps,
         'quarters': [
-            max((accuracy for step, accuracy in tests if step <= end),
+            # A quarter may end within an update, which belongs to it; and a
+            # length reckoned from epochs may be an update too many.
+            max((accuracy for step, accuracy in tests if step < end + 1),
                 default=None) if steps > end - 2 else None for end in ends],
         'last': tests[-1][1],
         'best': best,

@@ -73,6 +73,16 @@ def test_quarters_of_a_run_of_another_length(n, given, expected, tmp_path):
     assert run.figures['accuracy'] == pytest.approx(n / 10)
 
 
+def test_quarters_of_a_run_within_its_first_epoch(tmp_path):
+    path = write_run(tmp_path / 'a', 'cifar10-cnn-MN-2', [.5], iterations=100)
+    (tmp_path / 'a' / 'log').write_text(json.dumps(
+        [{'epoch': 0, 'iteration': 100, KEY: .5}]))
+    (run,), remarks = _read(path)
+    assert not remarks
+    assert _quarters(run) == 4 * [None]
+    assert run.figures['accuracy'] == pytest.approx(50)
+
+
 def test_top5_error(tmp_path):
     path = write_run(tmp_path / 'a', None, [.3, .5, .4], top5=[.6, .7, .8],
                      epoch=3, dataset='cifar10')
