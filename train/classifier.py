@@ -93,7 +93,7 @@ def _check_use(settings, given):
         raise UserError(
             f"--network {settings['network']} contradicts --recipe "
             f"{settings['recipe']}, which trains {recipe['network']}")
-    normalizers.check_recipe(settings, recipe)
+    normalizers.check_recipe(settings, given, recipe)
     image_set.check_use(settings, given)
     network.check_use(settings, given)
     optimizers.check_use(settings, given)

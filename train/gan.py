@@ -106,7 +106,7 @@ _GROUPS = {
 
 def _check_use(settings, given):
     normalizers.check_recipe(
-        settings, experiment.RECIPES.get(settings['recipe'], {}))
+        settings, given, experiment.RECIPES.get(settings['recipe'], {}))
     normalizers.check_use(settings, given, _LAYERS)
     for name in ('distance_every', 'n_samples'):
         if name in given and settings['features'] is None:

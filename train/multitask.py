@@ -85,7 +85,8 @@ _GROUPS = {
 
 def _check_use(settings, given):
     normalizers.check_recipe(
-        settings, mode_paper.MULTITASK_RECIPES.get(settings['recipe'], {}))
+        settings, given,
+        mode_paper.MULTITASK_RECIPES.get(settings['recipe'], {}))
     normalizers.check_use(settings, given, LeNet.normalized_layers)
     optimizers.check_use(settings, given)
     workers.check_use(settings)

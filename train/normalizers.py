@@ -154,24 +154,25 @@ def check_use(settings, given, layers):
                             'nothing: --at says it of each place')
 
 
-def check_recipe(settings, recipe):
+def check_recipe(settings, given, recipe):
     """Raises UserError if with the normalizer that is given a recipe's \
 settings would do nothing.
 
     Args:
         settings (dict): All settings.
+        given (dict): Those that the user gave.
         recipe (dict): Those of the recipe; empty without one.
 
     """
     normalizer = settings['normalizer']
     if normalizer == recipe.get('normalizer', normalizer):
         return
-    does_nothing = {
-        'at': normalizer == 'batch', 'normalizer_options': True,
-        **{name: normalizer not in normalizers
-           for name, (_, normalizers) in _OPTIONS.items()}}
-    for name, nothing in does_nothing.items():
-        if nothing and name in recipe and settings[name] == recipe[name]:
+    names = ['normalizer_options']
+    if normalizer == 'batch':
+        # Another normalizer has a number of components or modes of its own.
+        names += ['at', *_OPTIONS]
+    for name in names:
+        if name in recipe and name not in given:
             raise UserError(
                 f"--normalizer {normalizer} contradicts --recipe "
                 f"{settings['recipe']}, which says {option(name)} "

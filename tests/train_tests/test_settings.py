@@ -53,12 +53,21 @@ def test_recipe_with_another_normalizer():
         'recipe': 'cifar10-cnn-BN-1', 'normalizer': 'mode', 'at': ['conv2']})
     assert (settings['normalizer'], settings['at']) == ('mode', ['conv2'])
     assert settings['lr'] == 0.01
+    settings = SETTINGS.complete({
+        'recipe': 'cifar10-cnn-MN-2', 'normalizer': 'mode', 'modes': 4})
+    assert (settings['at'], settings['modes']) == (['conv3'], 4)
+    options = {'groups': 2}
+    settings = multitask.SETTINGS.complete({
+        'recipe': 'multitask-small-8-GN', 'normalizer': 'mode_group',
+        'normalizer_options': options})
+    assert settings['normalizer_options'] == options
 
 
 @pytest.mark.parametrize('script, recipe, normalizer, words', [
     (classifier, 'cifar10-cnn-MN-2', 'batch', '--at conv3'),
-    (classifier, 'cifar10-cnn-MN-2', 'mode', '--components 3'),
-    (classifier, 'cifar10-nin-MN', 'mixture', '--modes 2'),
+    (classifier, 'cifar10-nin-MN', 'batch', '--modes 2'),
+    (multitask, 'multitask-small-8-GN', 'mode',
+     '--normalizer-options groups=2'),
     (multitask, 'multitask-small-8-GN', 'batch',
      '--normalizer-options groups=2'),
     (gan, 'cifar10-dcgan-MN', 'batch', '--at bn1 bn2')])
