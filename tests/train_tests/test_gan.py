@@ -81,6 +81,17 @@ def test_what_a_run_writes(run_gan, tmp_path, classifier):
         assert file.read(4) == b'\x89PNG'
 
 
+def test_scaled_run(run_gan, tmp_path):
+    assert run_gan(*SMALL_GAN, '--iterations', 4, out='whole')[0] == 0
+    status, output, _ = run_gan(
+        *SMALL_GAN, '--iterations', 8, '--scale', .5, out='half')
+    assert status == 0
+    assert output.splitlines()[0] == 'scale 0.5: 4 iterations'
+    _assert_same(tmp_path / 'half', tmp_path / 'whole')
+    assert run_gan('--resume', '--iterations', 12, out='half')[0] == 0
+    assert read_log(tmp_path / 'half')[-1]['iteration'] == 6
+
+
 def test_without_features_there_are_no_distances(run_gan, tmp_path):
     assert run_gan(*SMALL_GAN, '--iterations', 2)[0] == 0
     entry, = json.loads((tmp_path / 'run' / 'log').read_text())
