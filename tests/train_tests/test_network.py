@@ -98,7 +98,7 @@ def test_model_is_as_if_nothing_had_passed(name, model_class):
      'n_modes is 0'),
     ({'normalizer_options': {'decay': 'x'}}, "decay is 'x'"),
     # Chainer's links see this only in a mini-batch.
-    ({'normalizer_options': {'axis': 1}}, 'PLACE:KEY=VALUE\) do not fit: '),
+    ({'normalizer_options': {'axis': 1}}, '=VALUE. do not fit: '),
     ({'normalizer_options': {'size': 1}}, "'size'"),
     ({'normalizer_options': {'dtype': 'float99'}}, 'float99')])
 def test_bad_options_are_the_users_error(given, words):
