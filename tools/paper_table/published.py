@@ -74,7 +74,7 @@ def _quarters(length):
     """Returns columns of the best up to each quarter of so many epochs."""
     return tuple(
         Column(f'accuracy {quarter}/4', str(quarter * length // 4), 2,
-               f'best accuracy up to {quarter}/4, %')
+               f'best accuracy up to {quarter * length // 4} epochs, %')
         for quarter in (1, 2, 3, 4))
 
 
