@@ -67,12 +67,14 @@ def table(logs):
         f'{text_table(rows)}')
 
 
-def _under_way(folder):
+def _read(folder):
+    """Returns a run's log, and a list of a line if it has not ended."""
+    log = read_log(folder)
     try:
-        check_ended(folder, read_log(folder))
+        check_ended(folder, log)
     except UnderWay as error:
-        return [str(error)]
-    return []
+        return log, [str(error)]
+    return log, []
 
 
 def _in_digits(accuracy):
@@ -116,12 +118,12 @@ def _tabulate(args):
                             f"name those to compare, {' '.join(held)}")
     if any(map(variants.is_variant, folders)):
         read, as_table, draw = variants.read, variants.table, variants.draw
-        remarks = variants.under_way
     else:
-        read, as_table, draw = read_log, table, draw_curves
-        remarks = _under_way
-    found = dict(zip(names_of(folders), map(read, folders)))
-    lines = [line for folder in folders for line in remarks(folder)]
+        read, as_table, draw = _read, table, draw_curves
+    found, lines = {}, []
+    for name, folder in zip(names_of(folders), folders):
+        found[name], under_way = read(folder)
+        lines += under_way
     print(as_table(found), *lines, sep='\n')
     plot = args.plot or os.path.normpath(
         os.path.join(folders[0], os.pardir, run_folder.CURVES))

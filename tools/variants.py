@@ -52,7 +52,8 @@ def read(folder):
         folder (str): The variant's folder.
 
     Returns:
-        dict: Maps the seeds, in order, to the logs.
+        tuple: A dictionary that maps the seeds, in order, to the logs; and a
+        list of lines about the runs that have not ended.
 
     Raises:
         UserError: If the folder holds no variant, or none of its runs has
@@ -65,51 +66,28 @@ def read(folder):
             f'{folder} holds no variant: there is no '
             f"{os.path.join(folder, 'seed-*', run_folder.LOG)}; runs, "
             'variants and series do not go into one table')
-    logs = {}
+    logs, under_way = {}, []
     for seed in seeds:
+        run = os.path.join(folder, f'seed-{seed}')
         try:
-            logs[seed] = _read_ended(folder, seed)
+            log = read_log(run)
+            check_ended(run, log)
+            logs[seed] = log
         except (NoTestYet, UnderWay) as error:
-            reason = error
+            under_way.append(str(error))
     if not logs:
-        raise UserError(f'no run of {folder} has ended yet: {reason}')
+        raise UserError(f'no run of {folder} has ended yet: {under_way[-1]}')
     length = max(log[-1]['iteration'] for log in logs.values())
     return {seed: log for seed, log in logs.items()
-            if log[-1]['iteration'] == length}
-
-
-def under_way(folder):
-    """Returns what is to be told of a variant's runs that have not ended.
-
-    Args:
-        folder (str): The variant's folder.
-
-    Returns:
-        list of str: A line for each.
-
-    """
-    lines = []
-    for seed in _seeds(folder):
-        try:
-            _read_ended(folder, seed)
-        except (NoTestYet, UnderWay) as error:
-            lines.append(str(error))
-    return lines
-
-
-def _read_ended(folder, seed):
-    run = os.path.join(folder, f'seed-{seed}')
-    log = read_log(run)
-    check_ended(run, log)
-    return log
+            if log[-1]['iteration'] == length}, under_way
 
 
 def table(variants):
     """Returns the tables of several variants as text.
 
     Args:
-        variants (dict): Maps the variants' names to what :func:`read` returned
-            of them.
+        variants (dict): Maps the variants' names to the logs that
+            :func:`read` returned of them.
 
     Returns:
         str: A table of accuracies, with a line for each variant, and one that

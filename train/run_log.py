@@ -95,10 +95,22 @@ not told yet."""
     # Whole epochs only: how long one is, the log of a scaled run may not tell
     # closely enough for a part of one. An epoch's last batch reaches into the
     # next, so this is up to one update too many.
-    of_epoch = min((entry['iteration'] / entry['epoch'] for entry in log
-                    if entry.get('epoch')), default=math.inf)
     n_epochs = math.floor(scale * settings['epoch'] + 1e-9)
-    return n_epochs * of_epoch - 1 if n_epochs else 0
+    return n_epochs * updates_of_epoch(log) - 1 if n_epochs else 0
+
+
+def updates_of_epoch(log):
+    """Returns about how many updates an epoch has.
+
+    Args:
+        log (list of dict): A run's log.
+
+    Returns:
+        float: Rather too many than too few; infinite within the first epoch.
+
+    """
+    return min((entry['iteration'] / entry['epoch'] for entry in log
+                if entry.get('epoch')), default=math.inf)
 
 
 def names_of(folders):

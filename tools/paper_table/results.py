@@ -15,7 +15,8 @@ from train.loop import run_folder
 from train.loop import series
 from train.normalizers import normalizer_settings
 from train.run_log import (
-    ACCURACY, check_ended, NoTestYet, read_log, summarize, UnderWay)
+    ACCURACY, check_ended, NoTestYet, read_log, summarize, UnderWay,
+    updates_of_epoch)
 
 
 TOP5 = 'validation/main/top5_accuracy'
@@ -215,13 +216,11 @@ def _read_classifier(folder, recipe, settings):
 def _length(log, settings, expected):
     """Returns how many updates a run would have that is as long as its \
 recipe says, in epochs, at its own scale."""
-    done = log[-1]['iteration']
     if settings['iterations'] is None:
-        of_epoch = done / (settings['scale'] * settings['epoch'])
+        of_epoch = log[-1]['iteration'] / (
+            settings['scale'] * settings['epoch'])
     else:
-        # A run of less than an epoch does not come to a quarter of any.
-        of_epoch = min((entry['iteration'] / entry['epoch'] for entry in log
-                        if entry.get('epoch')), default=math.inf)
+        of_epoch = updates_of_epoch(log)
     return settings['scale'] * expected['epoch'] * of_epoch
 
 
